@@ -1,0 +1,31 @@
+# From raw videos to tables: one rule file per stage, in the order in which the data flow.
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+# The bundled example, unless a config file is given: its clips should not join the user's.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/media.smk"
+include: "rules/speech.smk"
+include: "rules/face.smk"
+include: "rules/motion.smk"
+include: "rules/scene.smk"
+include: "rules/train.smk"
+include: "rules/render.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.write_report.output,
+        rules.tabulate.output,
+        rules.plot_comparison.output,

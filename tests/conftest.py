@@ -1,0 +1,18 @@
+"""Fixtures that every test folder shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real clips, speech and weights beside the checkout; skips where they are absent."""
+    path = ROOT.parent / "shared" / "data"
+    if not (path / "MANIFEST.tsv").is_file():
+        pytest.skip(f"real test data are absent ({path})")
+    return path

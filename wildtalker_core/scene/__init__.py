@@ -1,0 +1,1 @@
+"""The narrow waist: everything known per frame, equal lengths guaranteed."""

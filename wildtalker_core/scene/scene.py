@@ -1,0 +1,152 @@
+"""A clip as the portrait sees it: one value per frame for everything, on one time line."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from typing import Protocol
+
+import numpy as np
+
+from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import load_arrays
+from wildtalker_core.media.frame_store import FrameStore
+
+#: Channels of a parsing stack, in order; a frame's channels sum to 255 at every pixel.
+PARSING_CLASSES = ("background", "head", "neck", "torso", "hands")
+
+_PER_FRAME = (
+    "frame_times_seconds",
+    "T_camera_head",
+    "landmarks",
+    "expression",
+    "is_face_visible",
+    "face_box",
+    "lip_box",
+)
+_SAVED = (*_PER_FRAME, "clip", "focal_length", "background", "train_frames", "test_frames")
+
+
+class FrameStack(Protocol):
+    """Anything indexed by frame: a FrameStore or a plain array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index): ...
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything per frame. ``n`` frames of ``height`` x ``width`` pixels, pixel centres at +0.5.
+
+    The camera looks along +z, x to the right, y down, principal point at the image centre.
+
+    Attributes:
+        clip: name of the clip.
+        frame_times_seconds: [n] time of each frame from the clip's start.
+        T_camera_head: [n, 4, 4] maps head points (head units: the face template is 0.30 wide) into
+            the camera.
+        focal_length: pixels.
+        landmarks: [n, 478, 2] pixels, MediaPipe's order.
+        expression: [n, 7] in [0, 1]: browDownLeft, browDownRight, browInnerUp, browOuterUpLeft,
+            browOuterUpRight, eyeBlinkLeft, eyeBlinkRight.
+        is_face_visible: [n] bool; false where landmarks were interpolated.
+        face_box, lip_box: [n, 4] pixels x0, y0, x1, y1 (half open, inside the image).
+        background: [height, width, 3] uint8 static plate.
+        train_frames, test_frames: frame numbers of the split.
+        audio_features: [n, features, window] float32.
+        is_silent: [n] bool, no voice around the frame.
+        frames, hand_free_frames: [n, height, width, 3] uint8 stacks.
+        parsing: [n, height, width, 5] uint8 soft memberships, order ``PARSING_CLASSES``.
+        transient_mask: [n, height, width] uint8, 255 = ignore.
+    """
+
+    clip: str
+    frame_times_seconds: np.ndarray
+    T_camera_head: np.ndarray
+    focal_length: float
+    landmarks: np.ndarray
+    expression: np.ndarray
+    is_face_visible: np.ndarray
+    face_box: np.ndarray
+    lip_box: np.ndarray
+    background: np.ndarray
+    train_frames: np.ndarray
+    test_frames: np.ndarray
+    audio_features: np.ndarray
+    is_silent: np.ndarray
+    frames: FrameStack
+    hand_free_frames: FrameStack
+    parsing: FrameStack
+    transient_mask: FrameStack
+
+    def __post_init__(self) -> None:
+        n = len(self.frame_times_seconds)
+        wrong = [
+            f"{field.name} has {len(getattr(self, field.name))}"
+            for field in fields(self)
+            if field.name in (*_PER_FRAME, "audio_features", "is_silent", "frames",
+                              "hand_free_frames", "parsing", "transient_mask")
+            and len(getattr(self, field.name)) != n
+        ]  # fmt: skip
+        if wrong:
+            raise InputError(
+                f"scene of {self.clip}",
+                f"{n} frame times but {', '.join(wrong)} frames",
+                "remove the clip's results folder and run again",
+            )
+        for name in ("T_camera_head", "landmarks", "expression", "audio_features"):
+            values = getattr(self, name)
+            if not np.isfinite(values).all():
+                frame = int(np.argwhere(~np.isfinite(values))[0, 0])
+                raise InputError(
+                    f"scene of {self.clip}",
+                    f"{name} is not finite at frame {frame}",
+                    "look at that frame and at the log of the rule that measured it",
+                )
+
+    @property
+    def n_frames(self) -> int:
+        return len(self.frame_times_seconds)
+
+    @property
+    def height(self) -> int:
+        return self.background.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.background.shape[1]
+
+    def facts(self) -> dict[str, np.ndarray]:
+        """The part that is stored in ``scene.npz``: all but audio features and stacks."""
+        return {name: np.asarray(getattr(self, name)) for name in _SAVED}
+
+
+def load_scene(
+    scene_path: str | os.PathLike[str],
+    audio_features_path: str | os.PathLike[str],
+    frames_path: str | os.PathLike[str],
+    hand_free_path: str | os.PathLike[str],
+    parsing_path: str | os.PathLike[str],
+    transient_mask_path: str | os.PathLike[str],
+) -> Scene:
+    """Read a scene from the files of its rules; stacks stay on disk until indexed."""
+    facts = load_arrays(scene_path, *_SAVED)
+    audio = load_arrays(audio_features_path, "audio_features", "is_silent")
+    return Scene(
+        **{name: facts[name] for name in _PER_FRAME},
+        clip=str(facts["clip"]),
+        focal_length=float(facts["focal_length"]),
+        background=facts["background"],
+        train_frames=facts["train_frames"],
+        test_frames=facts["test_frames"],
+        audio_features=audio["audio_features"],
+        is_silent=audio["is_silent"],
+        frames=FrameStore(frames_path),
+        hand_free_frames=FrameStore(hand_free_path),
+        parsing=FrameStore(parsing_path),
+        transient_mask=FrameStore(transient_mask_path),
+    )

@@ -1,0 +1,164 @@
+"""The configuration: defaults filled in, checked against the schema, one view per method.
+
+``config/schema/{stage}.yaml`` holds a JSON schema for each section, with a description, limits and
+a default for every entry, so a config file need only name a clip. Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from wildtalker_core.errors import InputError
+
+STAGES = ("media", "speech", "face", "motion", "scene", "train", "render", "evaluate", "report")
+#: Sections that a method may overlay; the others are shared by all methods of a clip.
+METHOD_STAGES = ("speech", "train", "render")
+BASELINES = ("ground_truth", "mean_frame", "nearest_landmarks")
+
+Config = dict[str, Any]
+
+
+def load_schema(config_dir: Path) -> Config:
+    """The schema of a whole config: ``top.yaml`` with each stage's schema as a property."""
+    schema = _read_yaml(config_dir / "schema" / "top.yaml")
+    for stage in STAGES:
+        schema["properties"][stage] = _read_yaml(config_dir / "schema" / f"{stage}.yaml")
+    return schema
+
+
+def complete_config(config: Mapping[str, Any], config_dir: Path) -> Config:
+    """Check ``config`` and fill in every default; presets fill ``train`` below the user's values.
+
+    Raises:
+        InputError: an unknown key (with the nearest known one), a value out of its limits, an
+            unknown preset, or a name that cannot be a folder's.
+    """
+    schema = load_schema(config_dir)
+    _check(config, schema, "config")
+    completed = _with_defaults(deepcopy(dict(config)), schema)
+    completed["train"] = _train_section(config.get("train", {}), schema, config_dir)
+    for name, overlay in completed["methods"].items():
+        if name in BASELINES:
+            raise InputError(
+                f"config methods.{name}",
+                "is the name of a row that every table has anyway",
+                "choose another name",
+            )
+        if (overlay.get("kind", "nerf") == "external") != ("path" in overlay):
+            raise InputError(
+                f"config methods.{name}",
+                "an external method needs `kind: external` and `path:`, others have no path",
+                "give the folder of its finished videos as path",
+            )
+        method_view(config, completed, name, config_dir)
+    return completed
+
+
+def method_view(
+    config: Mapping[str, Any], completed: Config, method: str, config_dir: Path
+) -> Config:
+    """All sections as ``method`` sees them: schema defaults < preset < config < overlay.
+
+    Args:
+        config: the config as the user wrote it (needed because a preset ranks below it).
+        completed: the result of :func:`complete_config`.
+    """
+    view = {stage: deepcopy(completed[stage]) for stage in STAGES}
+    if method in BASELINES:
+        return view
+    if method not in completed["methods"]:
+        raise InputError(
+            f"config methods.{method}", "is not a method of this config", _known(
+                method, completed["methods"]),
+        )  # fmt: skip
+    overlay = completed["methods"][method]
+    schema = load_schema(config_dir)
+    for stage in METHOD_STAGES:
+        if stage == "train":
+            train = merge(config.get("train", {}), overlay.get("train", {}))
+            view["train"] = _train_section(train, schema, config_dir)
+        else:
+            view[stage] = merge(view[stage], overlay.get(stage, {}))
+        _check(view[stage], schema["properties"][stage], f"config methods.{method}.{stage}")
+    return view
+
+
+def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Config:
+    """``overlay`` on ``base``, mapping by mapping; neither is changed.
+
+    >>> merge({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
+    {'a': {'b': 1, 'c': 3}}
+    """
+    merged = deepcopy(dict(base))
+    for key, value in overlay.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = deepcopy(value)
+    return merged
+
+
+def _train_section(train: Mapping[str, Any], schema: Config, config_dir: Path) -> Config:
+    section_schema = schema["properties"]["train"]
+    preset = train.get("preset", section_schema["properties"]["preset"]["default"])
+    path = config_dir / "presets" / f"{preset}.yaml"
+    if not path.is_file():
+        known = [p.stem for p in sorted((config_dir / "presets").glob("*.yaml"))]
+        raise InputError("config train.preset", f"{preset!r} is unknown", _known(preset, known))
+    merged = merge(_read_yaml(path), train)
+    _check(merged, section_schema, f"config train (preset {preset})")
+    return _with_defaults(merged, section_schema)
+
+
+def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
+    if value is None and schema.get("type") == "object":
+        value = {}
+    if not isinstance(value, dict):
+        return value
+    for name, entry in schema.get("properties", {}).items():
+        if name not in value and "default" in entry:
+            value[name] = deepcopy(entry["default"])
+        elif name not in value and entry.get("type") == "object" and "properties" in entry:
+            value[name] = {}
+        if name in value:
+            value[name] = _with_defaults(value[name], entry)
+    return value
+
+
+def _check(value: Any, schema: Mapping[str, Any], where: str) -> None:
+    error = jsonschema.exceptions.best_match(
+        jsonschema.Draft202012Validator(schema).iter_errors(_plain(value))
+    )
+    if error is None:
+        return
+    path = ".".join([where, *map(str, error.absolute_path)])
+    if error.validator == "additionalProperties" and "properties" in error.schema:
+        known = list(error.schema["properties"])
+        unknown = [key for key in error.instance if key not in known]
+        raise InputError(f"{path}.{unknown[0]}", "is an unknown key", _known(unknown[0], known))
+    raise InputError(path, error.message, error.schema.get("description", "see config/schema/"))
+
+
+def _known(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else f"use one of: {', '.join(known)}"
+
+
+def _plain(value: Any) -> Any:
+    """Snakemake hands over OrderedDicts and paths; the validator wants plain JSON types."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _read_yaml(path: Path) -> Config:
+    return yaml.safe_load(path.read_text()) or {}

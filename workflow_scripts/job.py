@@ -1,0 +1,78 @@
+"""What every rule's script does around its one core function: log, threads, errors.
+
+A script ends with::
+
+    if __name__ == "__main__":
+        with job(snakemake):
+            main(snakemake.input.video, snakemake.output.manifest, **snakemake.params)
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from wildtalker_core.errors import InputError
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[None]:
+    """Run a rule's body: output to its log, threads as granted, one line for a user's error.
+
+    A wrong input ends the process with status 1 and a single line ``error: file: what; remedy`` on
+    the terminal and at the end of the log. A full disk or memory is reported the same way. Anything
+    else is a bug of ours: the traceback goes to the log, and the line names the log.
+    """
+    log_path = Path(str(snakemake.log[0]))
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    set_threads(snakemake.threads)
+    # File descriptors, not sys.stderr: mediapipe and ffmpeg write past Python.
+    terminal = os.fdopen(os.dup(2), "w")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with open(log_path, "w") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    if terminal.isatty():
+        sys.__stderr__ = terminal  # progress bars look here
+    try:
+        yield
+    except InputError as error:
+        _end(terminal, str(error))
+    except MemoryError:
+        _end(terminal, f"{snakemake.rule}: memory is used up; lower media.size_px or train.n_rays")
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = error.filename or snakemake.output[0]
+            _end(terminal, f"{where}: no space left on the disk; free some or move results_dir")
+        traceback.print_exc()
+        name = type(error).__name__
+        _end(terminal, f"{snakemake.rule}: unexpected {name}: {error}; see {log_path}, report it")
+
+
+def set_threads(n_threads: int) -> None:
+    """Let every thread pool that is imported later use ``n_threads`` threads."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ[name] = str(n_threads)
+    for module, setter in (
+        ("torch", "set_num_threads"),
+        ("cv2", "setNumThreads"),
+        ("numba", "set_num_threads"),
+    ):
+        if module in sys.modules:
+            getattr(sys.modules[module], setter)(n_threads)
+
+
+def _end(terminal: Any, message: str) -> None:
+    line = "error: " + " ".join(message.split())
+    print(line, file=sys.stderr, flush=True)
+    print(line, file=terminal, flush=True)
+    # Not sys.exit: Snakemake's wrapper would print the chained exception.
+    terminal.close()
+    os._exit(1)
