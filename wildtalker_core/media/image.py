@@ -1,0 +1,45 @@
+"""Single pictures: read, write, resize."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import atomic_path
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read a picture as [height, width, 3] uint8 RGB. Raises InputError if it cannot be read."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(path, "does not exist", "correct the path or run the rule that makes it")
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except (UnidentifiedImageError, OSError) as error:
+        raise InputError(path, f"is not a readable picture ({error})", "make it again") from error
+
+
+def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
+    """Write [height, width(, 3 or 4)] uint8 as png or jpg (by suffix), atomically."""
+    if image.dtype != np.uint8:
+        raise ValueError(f"{path}: picture of {image.dtype}, want uint8")
+    with atomic_path(path) as partial:
+        Image.fromarray(image).save(partial)
+
+
+def resize_image(image: np.ndarray, size_px: int) -> np.ndarray:
+    """Resize a square [side, side, channels] to [size_px, size_px, channels].
+
+    Shrinking averages areas (no aliasing); growing interpolates by cubics.
+    """
+    side = image.shape[0]
+    if side == size_px:
+        return image
+    method = cv2.INTER_AREA if side > size_px else cv2.INTER_CUBIC
+    return cv2.resize(image, (size_px, size_px), interpolation=method)

@@ -1,0 +1,1 @@
+"""The only door to foreign networks: one adapter each, arrays in, arrays out."""
