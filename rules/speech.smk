@@ -1,0 +1,99 @@
+# {speech}: `original`, a name under `speech.corruptions`, or `drive_` and a name under `drive`.
+wildcard_constraints:
+    drive=any_of(CONFIG["drive"]),
+
+
+rule corrupt_speech:
+    input:
+        speech=results("{clip}/media/speech.wav"),
+        noise=lambda wildcards: CONFIG["speech"]["corruptions"]
+        .get(wildcards.speech, {})
+        .get("noise_path", []),
+    output:
+        speech=results("{clip}/speech/{speech}/speech.wav"),
+    log:
+        results("{clip}/logs/corrupt_speech.{speech}.log"),
+    wildcard_constraints:
+        speech=any_of(["original", *CONFIG["speech"]["corruptions"]]),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_digest("media", "speech"),
+        corruption=lambda wildcards: CONFIG["speech"]["corruptions"].get(
+            wildcards.speech, {}
+        ),
+    script:
+        "../workflow_scripts/speech/corrupt_speech.py"
+
+
+rule prepare_drive:
+    input:
+        sound=lambda wildcards: CONFIG["drive"][wildcards.drive],
+    output:
+        speech=results("{clip}/speech/drive_{drive}/speech.wav"),
+    log:
+        results("{clip}/logs/prepare_drive.{drive}.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_digest("media"),
+        sample_rate_hz=CONFIG["media"]["sample_rate_hz"],
+    script:
+        "../workflow_scripts/speech/prepare_drive.py"
+
+
+rule denoise_speech:
+    input:
+        speech=results("{clip}/speech/{speech}/speech.wav"),
+        external=lambda wildcards: (
+            f"{CONFIG['speech']['external_dir']}/{wildcards.clip}/{wildcards.speech}.wav"
+            if wildcards.denoiser == "external"
+            else []
+        ),
+    output:
+        speech=results("{clip}/speech/{speech}.{denoiser}/speech.wav"),
+    log:
+        results("{clip}/logs/denoise_speech.{speech}.{denoiser}.log"),
+    benchmark:
+        results("{clip}/benchmarks/denoise_speech.{speech}.{denoiser}.tsv")
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        code=code_digest("media", "speech"),
+        options=stage_options("speech"),
+    script:
+        "../workflow_scripts/speech/denoise_speech.py"
+
+
+rule extract_audio_features:
+    input:
+        speech=results("{clip}/speech/{speech}.{denoiser}/speech.wav"),
+        manifest=results("{clip}/media/manifest.json"),
+    output:
+        features=results("{clip}/speech/{speech}.{denoiser}/audio_features.npz"),
+    log:
+        results("{clip}/logs/extract_audio_features.{speech}.{denoiser}.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        code=code_digest("media", "speech"),
+        options=stage_options("speech"),
+        is_drive=lambda wildcards: wildcards.speech.startswith("drive_"),
+    script:
+        "../workflow_scripts/speech/extract_audio_features.py"

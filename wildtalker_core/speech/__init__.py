@@ -1,0 +1,1 @@
+"""Voice: mixing with noise, spectral subtraction, audio features."""

@@ -1,0 +1,125 @@
+"""What the portrait hears: one window of audio features for each video frame.
+
+Frame i is shown from i / fps to (i + 1) / fps; its window is centred at (i + 0.5) / fps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wildtalker_core.speech import mixing
+from wildtalker_core.speech.spectral_subtraction import Scale
+
+N_MELS = 80
+N_STEPS = 16  # of a window; 200 ms at 12.5 ms a step, as SyncTalk's audio-visual encoder sees them
+_SCALE = Scale(n_fft=800, hop_length=200, win_length=800)  # at 16 kHz
+_SAMPLE_RATE_HZ = 16000
+_LOW_HZ, _HIGH_HZ = 55.0, 7600.0  # SyncTalk's encoder
+
+# ASSUME: speech is brought to this level before the logarithm, so that a quiet recording drives
+# the same lips as a loud one; -26 dBov is the level of ITU-T P.56 test material.
+_TARGET_DBFS = -26.0
+
+# ASSUME: log-mel of speech at that level reaches about this range (decibels of mel power); what is
+# fainter is room and residue of denoising, which must not move the lips. On real speech with noise
+# at 5 dB this floor brings denoised features nearer to the clean ones than one 10 dB lower. The
+# range maps to -1 .. 1, so that the network's inputs are of unit range for every clip.
+_FLOOR_DB, _CEILING_DB = -40.0, 15.0
+
+# ASSUME: a frame is silent where its loudest 20 ms lie this far below the active speech level.
+_SILENT_BELOW_DB = 30.0
+_DIGITAL_SILENCE = 1e-9  # mean square: -90 dBFS, the rounding noise of 16 bits
+
+
+@dataclass(frozen=True)
+class AudioFeatures:
+    """audio_features: [frames, features, window] float32, about -1 .. 1. is_silent: [frames]."""
+
+    audio_features: np.ndarray
+    is_silent: np.ndarray
+
+
+def log_mel(waveform: np.ndarray, sample_rate_hz: int, n_frames: int, fps: float) -> AudioFeatures:
+    """Windows of ``N_STEPS`` log-mel spectra around the middle of each video frame.
+
+    Args:
+        waveform: [samples] at 16 kHz, starting with the first video frame.
+
+    Returns:
+        audio_features [n_frames, 80, 16]; what lies before the beginning or after the end of the
+        sound is silence.
+    """
+    if sample_rate_hz != _SAMPLE_RATE_HZ:
+        raise ValueError(f"log_mel wants {_SAMPLE_RATE_HZ} Hz, got {sample_rate_hz}")
+    level_dbfs = active_level_dbfs(waveform, sample_rate_hz)
+    silent = frame_silence(waveform, sample_rate_hz, n_frames, fps, level_dbfs)
+    waveform = waveform * 10.0 ** ((_TARGET_DBFS - level_dbfs) / 20.0)
+
+    # Silence on both sides, so that every window lies inside; steps at multiples of the hop from
+    # the first window's first step.
+    half_seconds = 0.5 * (N_STEPS - 1) * _SCALE.hop_length / sample_rate_hz
+    before = round(half_seconds * sample_rate_hz) + _SCALE.n_fft
+    after = max(0, round(n_frames / fps * sample_rate_hz) - waveform.size) + before
+    padded = np.pad(waveform.astype(np.float32), (before, after))
+    centres = (np.arange(n_frames) + 0.5) / fps
+    steps = (np.arange(N_STEPS) - 0.5 * (N_STEPS - 1)) * _SCALE.hop_length
+    # [frames, steps] samples of the padded waveform at which the short-time windows are centred.
+    at = np.round(centres[:, None] * sample_rate_hz + steps).astype(int) + before
+    mel = mel_matrix(N_MELS, _SCALE.n_fft, sample_rate_hz, _LOW_HZ, _HIGH_HZ)
+    window = np.hanning(_SCALE.n_fft + 1)[:-1].astype(np.float32)
+    views = np.lib.stride_tricks.sliding_window_view(padded, _SCALE.n_fft)
+    features = np.empty((n_frames, N_MELS, N_STEPS), np.float32)
+    for first in range(0, n_frames, 256):  # a few megabytes at a time
+        frames = views[at[first : first + 256] - _SCALE.n_fft // 2] * window
+        power = np.square(np.abs(np.fft.rfft(frames, axis=-1))).astype(np.float32)
+        db = 10.0 * np.log10(np.maximum(power @ mel.T, 1e-12))
+        scaled = (np.clip(db, _FLOOR_DB, None) - _FLOOR_DB) / (_CEILING_DB - _FLOOR_DB)
+        features[first : first + 256] = np.swapaxes(2.0 * scaled - 1.0, 1, 2)
+    return AudioFeatures(features, silent)
+
+
+def active_level_dbfs(waveform: np.ndarray, sample_rate_hz: int) -> float:
+    """Level of the speech in the waveform, pauses left out, decibels of full scale."""
+    return 10.0 * np.log10(max(mixing.active_power(waveform, sample_rate_hz), 1e-12))
+
+
+def frame_silence(
+    waveform: np.ndarray, sample_rate_hz: int, n_frames: int, fps: float, level_dbfs: float
+) -> np.ndarray:
+    """Whether nobody speaks during a video frame: [n_frames] bool."""
+    powers = mixing.piece_powers(waveform, sample_rate_hz)
+    pieces_per_frame = len(powers) * sample_rate_hz / (waveform.size * fps)
+    is_quiet = powers < max(10.0 ** ((level_dbfs - _SILENT_BELOW_DB) / 10.0), _DIGITAL_SILENCE)
+    edges = np.arange(n_frames + 1) * pieces_per_frame
+    # A millionth of a piece is rounding, not sound of the next frame.
+    first, last = np.floor(edges[:-1] + 1e-6).astype(int), np.ceil(edges[1:] - 1e-6).astype(int)
+    return np.array([is_quiet[a:b].all() for a, b in zip(first, last, strict=True)])
+
+
+def mel_matrix(
+    n_mels: int, n_fft: int, sample_rate_hz: int, low_hz: float, high_hz: float
+) -> np.ndarray:
+    """Triangular mel filters [n_mels, n_fft / 2 + 1] float32, each of unit area in hertz x bins.
+
+    Mel scale of Slaney's Auditory Toolbox (linear below 1 kHz, logarithmic above); filters divided
+    by half their width, so that white noise gives a flat spectrum.
+    """
+    edges_hz = _mel_to_hz(np.linspace(_hz_to_mel(low_hz), _hz_to_mel(high_hz), n_mels + 2))
+    bins_hz = np.arange(n_fft // 2 + 1) * sample_rate_hz / n_fft
+    rising = (bins_hz - edges_hz[:-2, None]) / (edges_hz[1:-1] - edges_hz[:-2])[:, None]
+    falling = (edges_hz[2:, None] - bins_hz) / (edges_hz[2:] - edges_hz[1:-1])[:, None]
+    triangles = np.maximum(0.0, np.minimum(rising, falling))
+    triangles /= np.maximum(triangles.sum(axis=1, keepdims=True), 1e-12)
+    return triangles.astype(np.float32)
+
+
+def _hz_to_mel(hz: float) -> float:
+    return hz / (200.0 / 3.0) if hz < 1000.0 else 15.0 + np.log(hz / 1000.0) / (np.log(6.4) / 27.0)
+
+
+def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
+    return np.where(
+        mel < 15.0, mel * 200.0 / 3.0, 1000.0 * np.exp((mel - 15.0) * np.log(6.4) / 27.0)
+    )

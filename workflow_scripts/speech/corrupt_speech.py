@@ -1,0 +1,60 @@
+"""The clip's speech as recorded (`original`), or with noise added at a known ratio."""
+
+import zlib
+
+import numpy as np
+
+from wildtalker_core.errors import InputError
+from wildtalker_core.media.audio import decode_sound, read_waveform, write_waveform
+from wildtalker_core.speech import mixing
+from workflow_scripts.job import job
+
+
+def main(speech_path: str, noise_path: str | None, corrupted_path: str, corruption: dict) -> None:
+    """Write the speech with the noise that ``corruption`` (a value of speech.corruptions) names.
+
+    An empty corruption copies the speech. Which piece of noise is taken, and what is drawn, follow
+    from the speech itself, so that a rerun gives the same file.
+
+    Raises InputError: the noise file is unreadable or silent.
+    """
+    speech, sample_rate_hz = read_waveform(speech_path)
+    if corruption:
+        rng = np.random.default_rng(zlib.crc32(speech.tobytes()))
+        noise = _noise(speech, sample_rate_hz, noise_path, corruption.get("noise"), rng)
+        try:
+            speech = mixing.mix_at_snr(speech, noise, corruption["snr_db"], sample_rate_hz)
+        except ValueError as error:
+            raise InputError(noise_path or speech_path, str(error), "name another noise") from error
+    write_waveform(corrupted_path, speech, sample_rate_hz)
+
+
+def _noise(
+    speech: np.ndarray,
+    sample_rate_hz: int,
+    noise_path: str | None,
+    kind: str | None,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    if noise_path:
+        noise = decode_sound(noise_path, sample_rate_hz)
+        spare = max(0, noise.size - speech.size)
+        noise = noise[rng.integers(spare + 1) :]
+        return mixing.fit_length(noise, speech.size, sample_rate_hz)
+    if kind == "babble":
+        return mixing.babble_noise(speech, speech.size, rng)
+    if kind == "pink":
+        return mixing.pink_noise(speech.size, rng)
+    raise InputError(
+        "config speech.corruptions", "an entry names no noise", "give it `noise` or `noise_path`"
+    )
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            snakemake.input.speech,
+            str(snakemake.input.noise) or None,
+            snakemake.output.speech,
+            snakemake.params.corruption,
+        )

@@ -1,0 +1,53 @@
+"""Speech → the same speech with less noise, by the backend that the path names."""
+
+from wildtalker_core.media.audio import (
+    probe_waveform,
+    read_waveform,
+    read_waveform_blocks,
+    write_waveform,
+    write_waveform_blocks,
+)
+from wildtalker_core.speech.denoisers import check_external, denoise_stream, make_denoiser
+from workflow_scripts.job import job
+
+
+def main(
+    noisy_path: str, denoised_path: str, denoiser: str, options: dict, external_path: str | None
+) -> None:
+    """Write the denoised speech: same rate, length, channels and sample format.
+
+    Args:
+        options: the config section ``speech``.
+        external_path: the finished file of the denoiser ``external``.
+
+    Raises InputError: unreadable input; an external file of another rate or length.
+    """
+    facts = probe_waveform(noisy_path)
+    if denoiser == "external":
+        noisy, rate_hz = read_waveform(noisy_path)
+        enhanced, enhanced_rate_hz = read_waveform(external_path)
+        denoised = check_external(enhanced, enhanced_rate_hz, noisy, rate_hz, external_path)
+        write_waveform(denoised_path, denoised, rate_hz, facts.subtype)
+        return
+    write_waveform_blocks(
+        denoised_path,
+        denoise_stream(
+            read_waveform_blocks(noisy_path),
+            make_denoiser(denoiser, options),
+            facts.sample_rate_hz,
+        ),
+        facts.sample_rate_hz,
+        facts.n_channels,
+        facts.subtype,
+    )
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            snakemake.input.speech,
+            snakemake.output.speech,
+            snakemake.wildcards.denoiser,
+            snakemake.params.options,
+            str(snakemake.input.external) or None,
+        )
