@@ -1,13 +1,16 @@
-"""Helpers of the rule files: paths, options, code as an input."""
+"""Paths, options and code digests for the rule files."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 # Rule scripts run in processes of their own; they find the packages beside the Snakefile.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [workflow.basedir, *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(
+        [workflow.basedir, *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
 )
 sys.path.insert(0, workflow.basedir)
 
@@ -31,7 +34,9 @@ CONFIG = or_workflow_error(configuration.complete_config, USER_CONFIG, ROOT / "c
 
 def check_paths():
     """Files that the config names must exist before anything starts."""
-    named = [(f"clips.{name}.path", clip["path"]) for name, clip in CONFIG["clips"].items()]
+    named = [
+        (f"clips.{name}.path", clip["path"]) for name, clip in CONFIG["clips"].items()
+    ]
     named += [
         (f"clips.{name}.truth", clip["truth"])
         for name, clip in CONFIG["clips"].items()
@@ -56,12 +61,16 @@ def results(pattern):
     return f"{CONFIG['results_dir']}/{pattern}"
 
 
-def core(*packages):
-    """Source files of core packages: code is an input, since Snakemake sees only scripts."""
+def code_digest(*packages):
+    """Params entry: digest of core packages' sources, since Snakemake sees only the scripts.
+
+    A changed digest makes the output stale. Training leaves it out on purpose, since an edited
+    comment should not cost hours; remove the output, or --forcerun, to train anew.
+    """
     folders = [ROOT / "wildtalker_core" / package for package in packages]
     files = [path for folder in folders for path in sorted(folder.glob("*.py"))]
-    shared = [ROOT / "wildtalker_core" / name for name in ("errors.py", "progress.py")]
-    return [str(path) for path in shared + files]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files))
+    return digest.hexdigest()[:12]
 
 
 def clips():
@@ -79,7 +88,9 @@ def nerf_methods():
 
 
 def external_methods():
-    return [name for name in all_methods() if CONFIG["methods"][name]["kind"] == "external"]
+    return [
+        name for name in all_methods() if CONFIG["methods"][name]["kind"] == "external"
+    ]
 
 
 def table_methods():
@@ -94,13 +105,17 @@ def settings():
 
 def method_options(wildcards):
     """All config sections as the method of ``wildcards`` sees them."""
-    return configuration.method_view(USER_CONFIG, CONFIG, wildcards.method, ROOT / "config")
+    return configuration.method_view(
+        USER_CONFIG, CONFIG, wildcards.method, ROOT / "config"
+    )
 
 
 def stage_options(stage):
     """Params function: the stage's section, with the method's overlay where there is a method."""
     return lambda wildcards: (
-        method_options(wildcards)[stage] if hasattr(wildcards, "method") else CONFIG[stage]
+        method_options(wildcards)[stage]
+        if hasattr(wildcards, "method")
+        else CONFIG[stage]
     )
 
 
@@ -120,7 +135,10 @@ def truth_file(name):
 def gpu():
     """GPUs that a training or rendering job asks for."""
     device = CONFIG["train"]["device"]
-    return int(device == "cuda" or (device == "auto" and shutil.which("nvidia-smi") is not None))
+    return int(
+        device == "cuda"
+        or (device == "auto" and shutil.which("nvidia-smi") is not None)
+    )
 
 
 def any_of(names):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ BASELINES = ("ground_truth", "mean_frame", "nearest_landmarks")
 Config = dict[str, Any]
 
 
+@cache
 def load_schema(config_dir: Path) -> Config:
     """The schema of a whole config: ``top.yaml`` with each stage's schema as a property."""
-    schema = _read_yaml(config_dir / "schema" / "top.yaml")
+    schema = deepcopy(_read_yaml(config_dir / "schema" / "top.yaml"))
     for stage in STAGES:
         schema["properties"][stage] = _read_yaml(config_dir / "schema" / f"{stage}.yaml")
     return schema
@@ -51,7 +53,7 @@ def complete_config(config: Mapping[str, Any], config_dir: Path) -> Config:
                 "is the name of a row that every table has anyway",
                 "choose another name",
             )
-        if (overlay.get("kind", "nerf") == "external") != ("path" in overlay):
+        if (overlay["kind"] == "external") != ("path" in overlay):
             raise InputError(
                 f"config methods.{name}",
                 "an external method needs `kind: external` and `path:`, others have no path",
@@ -129,6 +131,10 @@ def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
             value[name] = {}
         if name in value:
             value[name] = _with_defaults(value[name], entry)
+    named_by_user = schema.get("additionalProperties")
+    if isinstance(named_by_user, Mapping):
+        for name in value.keys() - schema.get("properties", {}).keys():
+            value[name] = _with_defaults(value[name], named_by_user)
     return value
 
 
@@ -142,7 +148,7 @@ def _check(value: Any, schema: Mapping[str, Any], where: str) -> None:
     if error.validator == "additionalProperties" and "properties" in error.schema:
         known = list(error.schema["properties"])
         unknown = [key for key in error.instance if key not in known]
-        raise InputError(f"{path}.{unknown[0]}", "is an unknown key", _known(unknown[0], known))
+        raise InputError(f"{path}.{unknown[0]}", "unknown key", _known(unknown[0], known))
     raise InputError(path, error.message, error.schema.get("description", "see config/schema/"))
 
 
@@ -160,5 +166,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
+@cache
 def _read_yaml(path: Path) -> Config:
     return yaml.safe_load(path.read_text()) or {}

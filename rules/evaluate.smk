@@ -1,0 +1,93 @@
+rule score_render:
+    input:
+        video=results("{clip}/render/{method}/{setting}.mp4"),
+        render=results("{clip}/render/{method}/{setting}.json"),
+        manifest=results("{clip}/media/manifest.json"),
+        scene=results("{clip}/scene/scene.npz"),
+        parsing=results("{clip}/face/parsing.zarr.zip"),
+        hand_free=results("{clip}/motion/hand_free.zarr.zip"),
+        truth=truth_file("hand_free.mp4"),
+        speech=lambda wildcards: (
+            results("{clip}/media/speech.wav")
+            if wildcards.setting == "self_driven"
+            else results("{clip}/speech/{setting}/speech.wav")
+        ).format(**wildcards),
+        clean_speech=truth_file("clean_speech.flac"),
+        training=lambda wildcards: (
+            expand(
+                results("{clip}/train/{method}/{part}.json"),
+                clip=wildcards.clip,
+                method=wildcards.method,
+                part=["head", "lips", "torso"],
+            )
+            if wildcards.method in nerf_methods()
+            else []
+        ),
+        # Named in the config; those under weights/ are fetched if they are not there.
+        weights=[
+            CONFIG["evaluate"][name]
+            for name in ("lpips_weights", "syncnet_weights", "blendshape_model")
+            if CONFIG["evaluate"][name]
+        ],
+    output:
+        frames=results("{clip}/evaluate/{method}/{setting}.tsv"),
+        video=results("{clip}/evaluate/{method}/{setting}.json"),
+    log:
+        results("{clip}/logs/score_render.{method}.{setting}.log"),
+    benchmark:
+        results("{clip}/benchmarks/score_render.{method}.{setting}.tsv")
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        code=code_digest("media", "metrics"),
+        options=stage_options("evaluate"),
+        seed=lambda wildcards: method_options(wildcards)["train"]["seed"],
+    script:
+        "../workflow_scripts/evaluate/score_render.py"
+
+
+rule score_speech:
+    input:
+        speech=results("{clip}/speech/{speech}.{denoiser}/speech.wav"),
+        own_speech=results("{clip}/media/speech.wav"),
+        manifest=results("{clip}/media/manifest.json"),
+        truth=truth_file("clean_speech.flac"),
+    output:
+        scores=results("{clip}/evaluate/speech/{speech}.{denoiser}.json"),
+    log:
+        results("{clip}/logs/score_speech.{speech}.{denoiser}.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        code=code_digest("media", "metrics"),
+        options=stage_options("evaluate"),
+    script:
+        "../workflow_scripts/evaluate/score_speech.py"
+
+
+# On demand: `snakemake --cores 1 weights/syncnet_v2.model`; the registry lists what there is.
+rule fetch_weights:
+    output:
+        # Kept apart from the results: removing those should not cost a download.
+        weights=protected("weights/{file}"),
+    log:
+        results("logs/fetch_weights.{file}.log"),
+    wildcard_constraints:
+        file=r"[A-Za-z0-9_.-]+",
+    localrule: True
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=60,
+    script:
+        "../workflow_scripts/evaluate/fetch_weights.py"

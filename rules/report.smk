@@ -1,0 +1,279 @@
+# Rows of each setting: nothing but trained and external methods can speak what was never filmed.
+METHODS_OF = {
+    setting: table_methods() if setting == "self_driven" else all_methods()
+    for setting in settings()
+}
+
+
+rule tabulate:
+    input:
+        videos=[
+            results(f"{clip}/evaluate/{method}/{setting}.json")
+            for clip in clips()
+            for setting in settings()
+            for method in METHODS_OF[setting]
+        ],
+        speech=[
+            results(f"{clip}/evaluate/speech/{speech}.{denoiser}.json")
+            for clip in clips()
+            for speech in [
+                *(["original"] if "truth" in CONFIG["clips"][clip] else []),
+                *CONFIG["speech"]["corruptions"],
+            ]
+            for denoiser in CONFIG["report"]["denoisers"]
+        ],
+        paper=str(ROOT / "config" / "paper_numbers.yaml"),
+    output:
+        table1_tsv=report(
+            results("report/table1.tsv"),
+            caption="../docs/captions/table1.rst",
+            category="Tables",
+        ),
+        table1_md=results("report/table1.md"),
+        table1_tex=results("report/table1.tex"),
+        table2_tsv=report(
+            results("report/table2.tsv"),
+            caption="../docs/captions/table2.rst",
+            category="Tables",
+        ),
+        table2_md=results("report/table2.md"),
+        table2_tex=results("report/table2.tex"),
+        table3_tsv=report(
+            results("report/table3.tsv"),
+            caption="../docs/captions/table3.rst",
+            category="Tables",
+        ),
+        table3_md=results("report/table3.md"),
+        table3_tex=results("report/table3.tex"),
+        more_tsv=report(
+            results("report/table1_more.tsv"),
+            caption="../docs/captions/table1.rst",
+            category="Tables",
+        ),
+        more_md=results("report/table1_more.md"),
+        provenance=results("report/provenance.json"),
+        summary=results("report/summary.txt"),
+    log:
+        results("logs/tabulate.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        code=code_digest("media", "metrics"),
+        options=stage_options("report"),
+        rendered=[
+            results(f"{clip}/render/{method}/{setting}.mp4")
+            for clip in clips()
+            for method in all_methods()
+            for setting in settings()
+        ],
+        report=results("report/report.html"),
+    script:
+        "../workflow_scripts/report/tabulate.py"
+
+
+rule plot_comparison:
+    input:
+        videos=[
+            results(f"{clip}/render/{method}/self_driven.mp4")
+            for clip in clips()
+            for method in table_methods()
+        ],
+        renders=[
+            results(f"{clip}/render/{method}/self_driven.json")
+            for clip in clips()
+            for method in table_methods()
+        ],
+        manifests=expand(results("{clip}/media/manifest.json"), clip=clips()),
+        scenes=expand(results("{clip}/scene/scene.npz"), clip=clips()),
+        references=[
+            (
+                f"{CONFIG['clips'][clip]['truth']}/hand_free.mp4"
+                if "truth" in CONFIG["clips"][clip]
+                else results(f"{clip}/motion/hand_free.zarr.zip")
+            )
+            for clip in clips()
+        ],
+    output:
+        figure=report(
+            results("report/figure3.png"),
+            caption="../docs/captions/figure3.rst",
+            category="Figures",
+        ),
+    log:
+        results("logs/plot_comparison.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=code_digest("media", "face"),
+        options=stage_options("report"),
+        clips=clips(),
+        methods=table_methods(),
+    script:
+        "../workflow_scripts/report/plot_comparison.py"
+
+
+rule compare_videos:
+    input:
+        videos=lambda wildcards: expand(
+            results("{clip}/render/{method}/{setting}.mp4"),
+            clip=wildcards.clip,
+            setting=wildcards.setting,
+            method=METHODS_OF[wildcards.setting],
+        ),
+    output:
+        video=report(
+            results("report/{clip}.{setting}.mp4"),
+            caption="../docs/captions/videos.rst",
+            category="Videos",
+        ),
+    log:
+        results("{clip}/logs/compare_videos.{setting}.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        code=code_digest("media"),
+        options=stage_options("report"),
+        methods=lambda wildcards: METHODS_OF[wildcards.setting],
+    script:
+        "../workflow_scripts/report/compare_videos.py"
+
+
+rule plot_speech:
+    input:
+        speech=[
+            results(f"{{clip}}/speech/{speech}.{denoiser}/speech.wav")
+            for speech in ["original", *CONFIG["speech"]["corruptions"]]
+            for denoiser in CONFIG["report"]["denoisers"]
+        ],
+        truth=truth_file("clean_speech.flac"),
+    output:
+        figure=report(
+            results("report/{clip}.speech.png"),
+            caption="../docs/captions/speech.rst",
+            category="Figures",
+        ),
+    log:
+        results("{clip}/logs/plot_speech.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_digest("media"),
+        sample_rate_hz=CONFIG["media"]["sample_rate_hz"],
+    script:
+        "../workflow_scripts/report/plot_speech.py"
+
+
+rule plot_training:
+    input:
+        figures=expand(
+            results("{{clip}}/train/{method}/torso.json"), method=nerf_methods()
+        ),
+    output:
+        figure=report(
+            results("report/{clip}.training.png"),
+            caption="../docs/captions/training.rst",
+            category="Figures",
+        ),
+    log:
+        results("{clip}/logs/plot_training.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_digest("media"),
+        methods=nerf_methods(),
+    script:
+        "../workflow_scripts/report/plot_training.py"
+
+
+rule plot_robustness:
+    input:
+        videos=[
+            results(f"{clip}/evaluate/{method}/self_driven.json")
+            for clip in CONFIG["report"]["robustness"]
+            for method in METHODS_OF["self_driven"]
+        ],
+    output:
+        figure=report(
+            results("report/robustness.png"),
+            caption="../docs/captions/robustness.rst",
+            category="Figures",
+        ),
+    log:
+        results("logs/plot_robustness.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        code=code_digest("media", "metrics"),
+        options=stage_options("report"),
+    script:
+        "../workflow_scripts/report/plot_robustness.py"
+
+
+rule write_report:
+    input:
+        video_scores=rules.tabulate.input.videos,
+        speech_scores=rules.tabulate.input.speech,
+        paper=rules.tabulate.input.paper,
+        provenance=rules.tabulate.output.provenance,
+        figure3=rules.plot_comparison.output.figure,
+        self_driven=expand(
+            rules.compare_videos.output.video, clip=clips(), setting="self_driven"
+        ),
+        driven=expand(
+            rules.compare_videos.output.video, clip=clips(), setting=settings()[1:]
+        ),
+        speech=expand(rules.plot_speech.output.figure, clip=clips()),
+        training=expand(rules.plot_training.output.figure, clip=clips()),
+        robustness=(
+            rules.plot_robustness.output.figure
+            if CONFIG["report"]["robustness"]
+            else []
+        ),
+        overlays=expand(results("{clip}/motion/overlay.png"), clip=clips()),
+        template=str(ROOT / "workflow_scripts" / "report" / "report.html.j2"),
+        tables=str(ROOT / "workflow_scripts" / "report" / "tabulate.py"),
+    output:
+        report=results("report/report.html"),
+    log:
+        results("logs/write_report.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=code_digest("media", "metrics"),
+        options=stage_options("report"),
+        clips=clips(),
+        first_method=all_methods()[0],
+        weights={
+            name: CONFIG["evaluate"][name]
+            for name in ("lpips_weights", "syncnet_weights", "blendshape_model")
+        },
+    script:
+        "../workflow_scripts/report/write_report.py"

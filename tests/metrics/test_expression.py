@@ -1,0 +1,45 @@
+"""Action units and blendshapes against sums done by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from wildtalker_core.metrics import expression
+from wildtalker_core.metrics.expression import LOWER_FACE_UNITS, OPENFACE_UNITS
+
+
+def test_action_unit_error_by_hand():
+    reference = np.zeros((4, 17))
+    estimate = np.zeros((4, 17))
+    estimate[:, OPENFACE_UNITS.index(12)] = 2  # lower face: squared 4 in every frame
+    estimate[:2, OPENFACE_UNITS.index(45)] = 1  # upper face: 1 in half the frames
+    errors = expression.action_unit_error(reference, estimate)
+    assert errors == pytest.approx({"sum": 4.5, "mean": 4.5 / 17, "lower": 4.0, "upper": 0.5})
+
+
+def test_lower_and_upper_face_are_everything():
+    assert len(OPENFACE_UNITS) == 17
+    assert set(LOWER_FACE_UNITS) < set(OPENFACE_UNITS)
+    pair = np.random.default_rng(0).uniform(0, 5, (2, 9, 17))
+    errors = expression.action_unit_error(*pair)
+    assert errors["lower"] + errors["upper"] == pytest.approx(errors["sum"])
+
+
+def test_openface_columns_by_name_in_any_order_and_with_blanks():
+    columns = {f" AU{unit:02d}_r": np.full(3, unit) for unit in reversed(OPENFACE_UNITS)}
+    columns["AU28_c"] = np.ones(3)
+    intensities = expression.openface_intensities(columns)
+    np.testing.assert_array_equal(intensities[0], OPENFACE_UNITS)
+    del columns[" AU09_r"]
+    with pytest.raises(KeyError, match="AU09_r"):
+        expression.openface_intensities(columns)
+
+
+def test_blendshape_error():
+    reference = np.zeros((3, 52))
+    estimate = reference.copy()
+    estimate[0, :26] = 0.2
+    estimate[2] = np.nan
+    assert expression.blendshape_error(reference, estimate) == pytest.approx(0.05)
+    assert np.isnan(expression.blendshape_error(reference, np.full((3, 52), np.nan)))

@@ -1,0 +1,142 @@
+"""Tables: who is best among whom, n/a with reasons, and each way to write them."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import shutil
+import subprocess
+
+import pytest
+
+from wildtalker_core.metrics import tables
+from wildtalker_core.metrics.tables import Column, Row, Score, Table
+
+COLUMNS = (Column("psnr", "PSNR", "higher", 2), Column("lmd", "LMD_x", "lower", 1),
+           Column("lag", "lag", "none", 0))  # fmt: skip
+
+
+def row(name: str, kind: str, psnr: float | None, lmd: float | None) -> Row:
+    def score(value):
+        return Score(value) if value is not None else Score(None, f"no weights for {name} & co")
+
+    return Row(name, kind, {"psnr": score(psnr), "lmd": score(lmd), "lag": Score(1.0)})
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table(
+        "Table 1. 100 % made_up",
+        COLUMNS,
+        [
+            row("ground_truth", "ground_truth", 50, 0.1),
+            row("mean_frame", "baseline", 20, 3.0),
+            row("ours", "measured", 30, 1.04),
+            row("no_mask", "measured", 29, 1.01),
+            row("theirs", "external", None, 2.0),
+            row("ours", "quoted", 99, 0.0),
+        ],
+        ["seed 0; commit abc"],
+    )
+
+
+def test_only_what_was_measured_here_competes(table):
+    places = tables.ranks(table)
+    assert places[2, "psnr"] == 1 and places[3, "psnr"] == 2
+    assert not any(i in (0, 5) for i, _ in places), "neither ground truth nor quoted rows"
+    assert not any(key == "lag" for _, key in places)
+
+
+def test_equal_digits_share_a_place(table):
+    """1.04 and 1.01 both read 1.0: neither may look better; 2.0 is second."""
+    places = tables.ranks(table)
+    assert places[2, "lmd"] == places[3, "lmd"] == 1
+    assert places[4, "lmd"] == 2
+
+
+def test_a_single_competitor_wins_nothing(table):
+    assert tables.ranks(Table("t", COLUMNS, [table.rows[0], table.rows[2]])) == {}
+
+
+def test_no_value_without_a_reason():
+    with pytest.raises(ValueError, match="reason"):
+        Score(None)
+    with pytest.raises(ValueError, match="finite"):
+        Score(float("nan"))
+    with pytest.raises(ValueError, match="lacks lmd"):
+        Table("t", COLUMNS, [Row("x", "measured", {"psnr": Score(1.0)})])
+
+
+def test_mean_over_clips():
+    mean = tables.mean_row([row("a", "measured", 20, 1), row("a", "measured", 30, None)])
+    assert mean.scores["psnr"].value == 25
+    assert mean.scores["lmd"].value is None and "no weights" in mean.scores["lmd"].reason
+
+
+def test_tsv_reads_back(table):
+    text = tables.to_tsv([table, Table("b", COLUMNS, table.rows[:1], part="clip_b")])
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    read = list(csv.DictReader(io.StringIO("\n".join(lines)), delimiter="\t"))
+    assert [r["part"] for r in read] == ["mean"] * 6 + ["clip_b"]
+    assert float(read[3]["lmd"]) == 1.01
+    assert read[4]["psnr"] == "n/a (no weights for theirs & co)"
+    assert "# seed 0; commit abc" in text
+
+
+def test_markdown(table):
+    text = tables.to_markdown(table)
+    lines = text.splitlines()
+    assert "| ours | **30.00** | **1.0** | 1 |" in lines
+    assert "| no_mask | <ins>29.00</ins> | **1.0** | 1 |" in lines
+    assert "| ours (quoted) | 99.00 | 0.0 | 1 |" in lines
+    assert any(line.startswith("n/a a: PSNR: no weights for theirs & co") for line in lines)
+    n_cells = {line.count("|") for line in lines if line.startswith("|")}
+    assert n_cells == {5}
+
+
+def test_text_is_aligned(table):
+    lines = tables.to_text(table).splitlines()
+    body = [line for line in lines if line.startswith(("mean", "ours", "no_mask"))]
+    assert {line.index(".") for line in body} == {body[0].index(".")}
+    assert "30.00*" in lines[6]
+
+
+def test_latex_escapes_and_marks(table):
+    text = tables.to_latex(table)
+    assert r"\textbf{30.00}" in text and r"\underline{29.00}" in text
+    assert r"100 \% made\_up" in text
+    assert r"no weights for theirs \& co" in text
+    assert text.count(r"\midrule") == 2, "one above the rows, one above the quoted ones"
+    assert text.count("{") == text.count("}")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX on this machine")
+def test_latex_compiles(table, tmp_path):
+    page = (
+        r"\documentclass{article}\usepackage{booktabs}\begin{document}"
+        + tables.to_latex(table)
+        + r"\end{document}"
+    )
+    (tmp_path / "t.tex").write_text(page)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
+
+
+def test_html_escapes_and_carries_values(table):
+    hostile = row("<script>alert(1)</script>", "measured", 1.0, None)
+    text = tables.to_html(Table("<b>", COLUMNS, [hostile]), html.escape)
+    assert "<script>" not in text and "<b>" not in text
+    assert 'data-value="1.0"' in text
+    assert 'data-value="" title="no weights' in text
+
+
+def test_letters_do_not_run_out():
+    assert [tables._letter(i) for i in (0, 25, 26, 27, 51, 52)] == [
+        "a",
+        "z",
+        "aa",
+        "ab",
+        "az",
+        "ba",
+    ]

@@ -1,0 +1,250 @@
+"""Everything a run has made → one page that works offline."""
+
+import base64
+import csv
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from wildtalker_core.media.files import atomic_path, load_json
+from wildtalker_core.metrics.tables import Column, Row, Score, Table, to_html
+from workflow_scripts.job import job
+from workflow_scripts.report.tabulate import Tables, build_tables, read_quoted
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+MIME_TYPES = {".png": "image/png", ".mp4": "video/mp4"}
+
+RUNTIME_COLUMNS = (
+    Column("seconds", "seconds", "lower", 1),
+    Column("cpu_seconds", "CPU seconds", "lower", 1),
+    Column("memory_mb", "memory MB", "lower", 0),
+)
+
+
+@dataclass(frozen=True)
+class Media:
+    """A picture or video of the page. path: png or mp4."""
+
+    path: str
+    caption: str
+
+    @property
+    def uri(self) -> str:
+        """The file itself as a data URI."""
+        content = base64.b64encode(Path(self.path).read_bytes()).decode()
+        return f"data:{MIME_TYPES[Path(self.path).suffix]};base64,{content}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One heading of the page and what stands below it, in this order."""
+
+    key: str
+    title: str
+    text: str = ""
+    videos: Sequence[Media] = ()
+    tables: Sequence[Markup] = ()
+    folded_title: str = ""
+    folded_tables: Sequence[Markup] = ()
+    pictures: Sequence[Media] = ()
+    facts: Sequence[tuple[str, str]] = field(default_factory=tuple)
+
+
+def main(report_path: str, title: str, lead: str, sections: Sequence[Section]) -> None:
+    """Write the page; nothing in it is fetched from anywhere."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    page = environment.from_string(TEMPLATE.read_text()).render(
+        title=title, lead=lead, sections=[s for s in sections if has_content(s)]
+    )
+    with atomic_path(report_path) as partial:
+        partial.write_text(page)
+
+
+def has_content(section: Section) -> bool:
+    return bool(section.videos or section.tables or section.pictures or section.facts)
+
+
+def page_sections(
+    tables: Tables,
+    made_with: Mapping[str, Any],
+    media: Mapping[str, Sequence[Media]],
+    runtimes: Sequence[Table],
+    weights: Mapping[str, str],
+) -> list[Section]:
+    """What the page shows, from the result to its conditions.
+
+    Args:
+        media: pictures and videos by the section they belong to: ``self_driven``, ``driven``,
+            ``figure3``, ``robustness``, ``speech``, ``motion``, ``training``.
+        weights: digest by name of each foreign weights file that was used.
+    """
+    shown = {name: [as_html(t) for t in getattr(tables, name)] for name in
+             ("table1", "more", "table2", "table3")}  # fmt: skip
+    return [
+        Section(
+            "portraits",
+            "Portraits on the test frames",
+            "Every method speaks the part of the clip that it was not trained on, side by side, "
+            "with the clip's sound. Click a heading to sort by it, best first.",
+            videos=media["self_driven"],
+            tables=[shown["table1"][0], shown["more"][0]],
+            folded_title="Tables of the single clips",
+            folded_tables=[*shown["table1"][1:], *shown["more"][1:]],
+        ),
+        Section(
+            "robustness",
+            "Robustness",
+            "The same clip spoiled more and more; every method is trained on the spoiled clip and "
+            "scored against the clean truth.",
+            pictures=media["robustness"],
+        ),
+        Section("figure3", "Figure 3: the same frames, mouths enlarged", pictures=media["figure3"]),
+        Section(
+            "driven",
+            "Driven by other speech",
+            videos=media["driven"],
+            tables=shown["table2"][:1],
+            folded_title="Tables of the single recordings",
+            folded_tables=shown["table2"][1:],
+        ),
+        Section(
+            "speech",
+            "Speech enhancement",
+            tables=shown["table3"][:1],
+            folded_title="Tables of the single recordings",
+            folded_tables=shown["table3"][1:],
+            pictures=media["speech"],
+        ),
+        Section(
+            "motion",
+            "What the pipeline saw",
+            "Parsing, motion beyond the rigid motion of head and torso, the transient mask "
+            "accumulated from it (Eq. 4), and the frames with hands removed.",
+            pictures=media["motion"],
+        ),
+        Section("training", "Training", pictures=media["training"]),
+        Section(
+            "runtimes",
+            "Run times",
+            "Wall clock and largest memory of each rule that works long, as Snakemake measured "
+            "them; runs side by side share the machine's cores.",
+            tables=[as_html(t) for t in runtimes],
+        ),
+        Section(
+            "provenance",
+            "Provenance",
+            "The conditions of every number on this page.",
+            facts=provenance_facts(made_with, weights),
+        ),
+    ]
+
+
+def as_html(table: Table) -> Markup:
+    """Safe: ``to_html`` escapes whatever comes from outside."""
+    return Markup(to_html(table, html.escape))
+
+
+def provenance_facts(
+    made_with: Mapping[str, Any], weights: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    versions = ", ".join(f"{name} {version}" for name, version in made_with["versions"].items())
+    return [
+        ("commit", f"{made_with['commit']} (+ means: with local changes)"),
+        ("digest of the code", made_with["code_digest"]),
+        ("digest of the config", made_with["config_digest"]),
+        ("machine", f"{made_with['cpu']}, {made_with['n_cores']} cores; GPU {made_with['gpu']}"),
+        ("system", f"{made_with['system']}, Python {made_with['python']}"),
+        ("packages", versions),
+        *((f"weights: {name}", f"sha256 {digest}…") for name, digest in weights.items()),
+    ]
+
+
+def runtime_tables(benchmarks: Mapping[str, Sequence[str]]) -> list[Table]:
+    """Snakemake's benchmark files by clip → a table for each clip, longest first.
+
+    Raises KeyError if Snakemake has renamed a column.
+    """
+    tables = []
+    for clip, paths in benchmarks.items():
+        rows = []
+        for path in paths:
+            with open(path, newline="") as file:
+                measured = next(csv.DictReader(file, delimiter="\t"))
+            columns = {"seconds": "s", "cpu_seconds": "cpu_time", "memory_mb": "max_rss"}
+            scores = {key: measured_score(measured[name]) for key, name in columns.items()}
+            rows.append(Row(Path(path).stem, "quoted", scores))
+        rows.sort(key=lambda row: -(row.scores["seconds"].value or 0.0))
+        if rows:
+            tables.append(Table(f"Run times of {clip}", RUNTIME_COLUMNS, rows, (), clip))
+    return tables
+
+
+def measured_score(text: str) -> Score:
+    try:
+        return Score(float(text))
+    except ValueError:
+        return Score(None, "too short to be sampled")
+
+
+def lead_line(tables: Tables, first_method: str) -> str:
+    """The result in one sentence."""
+    table = tables.table1[0]
+    found = [row for row in table.rows if row.name == first_method and row.kind != "quoted"]
+    if not found:
+        return f"{len(table.rows)} rows."
+    known = {
+        column.heading: f"{found[0].scores[column.key].value:.{column.n_digits}f}"
+        for column in table.columns
+        if found[0].scores[column.key].value is not None
+    }
+    return f"{first_method}: " + ", ".join(f"{name} {value}" for name, value in known.items()) + "."
+
+
+def read_media(paths: Sequence[str], caption: str) -> list[Media]:
+    """One caption for all, each with its file's stem in front: ``astronaut.self_driven: ...``."""
+    return [Media(path, f"{Path(path).stem.replace('.', ', ')}: {caption}") for path in paths]
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        given, params = snakemake.input, snakemake.params
+        tables = build_tables(
+            [load_json(path) for path in given.video_scores],
+            [load_json(path) for path in given.speech_scores],
+            read_quoted(given.paper) if params.options["has_quoted_rows"] else None,
+            load_json(given.provenance),
+        )
+        media = {
+            "self_driven": read_media(given.self_driven, "all methods side by side, with sound"),
+            "driven": read_media(given.driven, "all methods side by side, with the driving speech"),
+            "figure3": [Media(given.figure3, "Columns are methods, rows are test frames, from the "
+                              "widest open mouth to the closed one.")],
+            "robustness": read_media(
+                [given.robustness] if given.robustness else [], "scores against strength"
+            ),
+            "speech": read_media(given.speech, "spectrograms before and after denoising"),
+            "motion": list(map(Media, given.overlays, params.clips)),
+            "training": read_media(given.training, "losses over training steps"),
+        }  # fmt: skip
+        benchmarks = {
+            clip: sorted(map(str, (Path(overlay).parents[1] / "benchmarks").glob("*.tsv")))
+            for clip, overlay in zip(params.clips, given.overlays, strict=True)
+        }
+        from workflow_scripts.provenance import file_digest
+
+        weights = {name: file_digest(path) for name, path in params.weights.items() if path}
+        main(
+            snakemake.output.report,
+            "WildTalker: " + ", ".join(params.clips),
+            lead_line(tables, params.first_method),
+            page_sections(
+                tables, load_json(given.provenance), media, runtime_tables(benchmarks), weights
+            ),
+        )
