@@ -1,0 +1,26 @@
+rule assemble_scene:
+    input:
+        manifest=results("{clip}/media/manifest.json"),
+        landmarks=results("{clip}/face/landmarks.npz"),
+        head_pose=results("{clip}/face/head_pose.npz"),
+        expression=results("{clip}/face/expression.npz"),
+        background=results("{clip}/face/background.png"),
+        frames=results("{clip}/media/frames.zarr.zip"),
+        parsing=results("{clip}/face/parsing.zarr.zip"),
+        transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
+        hand_free=results("{clip}/motion/hand_free.zarr.zip"),
+    output:
+        scene=results("{clip}/scene/scene.npz"),
+    log:
+        results("{clip}/logs/assemble_scene.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_digest("media", "face", "scene"),
+        options=stage_options("scene"),
+    script:
+        "../workflow_scripts/scene/assemble_scene.py"

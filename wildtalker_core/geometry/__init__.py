@@ -1,0 +1,1 @@
+"""Rotations, cameras and rays: pure tensor functions, no files, no state."""

@@ -1,0 +1,103 @@
+"""What the stages say about each frame -> one scene with equal lengths and a split."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from wildtalker_core.errors import InputError
+from wildtalker_core.face.landmarks import face_box, lip_box
+from wildtalker_core.media.files import load_arrays, load_json, save_arrays
+from wildtalker_core.media.frame_store import FrameStore
+from wildtalker_core.scene.scene import Scene
+from wildtalker_core.scene.splits import split_frames
+from workflow_scripts.job import job
+
+
+def main(
+    manifest_path: str,
+    landmarks_path: str,
+    head_pose_path: str,
+    expression_path: str,
+    background_path: str,
+    frames_path: str,
+    parsing_path: str,
+    transient_mask_path: str,
+    hand_free_path: str,
+    scene_path: str,
+    train_fraction: float,
+    face_margin: float,
+    lip_margin: float,
+) -> None:
+    """Write ``scene.npz``; options as in config/schema/scene.yaml.
+
+    Speech joins a scene when it is loaded (a method chooses its denoiser), so here silence stands
+    in for it; all else is checked for length and finite values before anything is written.
+    """
+    manifest = load_json(manifest_path)
+    track = load_arrays(landmarks_path, "landmarks", "is_interpolated")
+    pose = load_arrays(head_pose_path, "T_camera_head", "focal_length")
+    expression = load_arrays(expression_path, "expression")["expression"]
+    background = _read_picture(background_path)
+    frames = FrameStore(frames_path)
+    height, width = frames.shape[1:3]
+    if background.shape[:2] != (height, width):
+        raise InputError(
+            background_path,
+            f"has {background.shape[1]}x{background.shape[0]} pixels, the frames {width}x{height}",
+            "remove the clip's face folder and run again",
+        )
+    n_frames = len(manifest["frame_times_seconds"])
+    train_frames, test_frames = split_frames(n_frames, train_fraction)
+    scene = Scene(
+        clip=manifest["clip"],
+        frame_times_seconds=np.asarray(manifest["frame_times_seconds"], np.float64),
+        T_camera_head=pose["T_camera_head"],
+        focal_length=float(pose["focal_length"]),
+        landmarks=track["landmarks"],
+        expression=expression,
+        is_face_visible=~track["is_interpolated"],
+        face_box=face_box(track["landmarks"], height, width, face_margin),
+        lip_box=lip_box(track["landmarks"], height, width, lip_margin),
+        background=background,
+        train_frames=train_frames,
+        test_frames=test_frames,
+        audio_features=np.zeros((n_frames, 0, 0), np.float32),
+        is_silent=np.zeros(n_frames, bool),
+        frames=frames,
+        hand_free_frames=FrameStore(hand_free_path),
+        parsing=FrameStore(parsing_path),
+        transient_mask=FrameStore(transient_mask_path),
+    )
+    print(f"{n_frames} frames: {len(train_frames)} to train, {len(test_frames)} to test")
+    save_arrays(scene_path, **scene.facts())
+
+
+def _read_picture(path: str | os.PathLike[str]) -> np.ndarray:
+    """RGB uint8 [height, width, 3]."""
+    encoded = np.frombuffer(Path(path).read_bytes(), np.uint8)
+    picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    if picture is None:
+        raise InputError(path, "is not a readable picture", "remove it and run again")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        options = snakemake.params.options
+        main(
+            snakemake.input.manifest,
+            snakemake.input.landmarks,
+            snakemake.input.head_pose,
+            snakemake.input.expression,
+            snakemake.input.background,
+            snakemake.input.frames,
+            snakemake.input.parsing,
+            snakemake.input.transient_mask,
+            snakemake.input.hand_free,
+            snakemake.output.scene,
+            train_fraction=options["train_fraction"],
+            face_margin=options["face_margin"],
+            lip_margin=options["lip_margin"],
+        )
