@@ -1,0 +1,96 @@
+rule estimate_flow:
+    input:
+        frames=results("{clip}/media/frames.zarr.zip"),
+        parsing=results("{clip}/face/parsing.zarr.zip"),
+        landmarks=results("{clip}/face/landmarks.npz"),
+    output:
+        flow_magnitude=temp(results("{clip}/motion/flow_magnitude.zarr.zip")),
+        rigid_motion=results("{clip}/motion/rigid_motion.npz"),
+    log:
+        results("{clip}/logs/estimate_flow.log"),
+    benchmark:
+        results("{clip}/benchmarks/estimate_flow.tsv")
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=code_digest("media", "motion", "pretrained"),
+        options=stage_options("motion"),
+    script:
+        "../workflow_scripts/motion/estimate_flow.py"
+
+
+rule accumulate_transient_masks:
+    input:
+        frames=results("{clip}/media/frames.zarr.zip"),
+        flow_magnitude=results("{clip}/motion/flow_magnitude.zarr.zip"),
+        rigid_motion=results("{clip}/motion/rigid_motion.npz"),
+        parsing=results("{clip}/face/parsing.zarr.zip"),
+        manifest=results("{clip}/media/manifest.json"),
+    output:
+        transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
+    log:
+        results("{clip}/logs/accumulate_transient_masks.log"),
+    benchmark:
+        results("{clip}/benchmarks/accumulate_transient_masks.tsv")
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        code=code_digest("media", "motion"),
+        options=stage_options("motion"),
+    script:
+        "../workflow_scripts/motion/accumulate_transient_masks.py"
+
+
+rule remove_hands:
+    input:
+        frames=results("{clip}/media/frames.zarr.zip"),
+        parsing=results("{clip}/face/parsing.zarr.zip"),
+        transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
+    output:
+        hand_free=results("{clip}/motion/hand_free.zarr.zip"),
+    log:
+        results("{clip}/logs/remove_hands.log"),
+    benchmark:
+        results("{clip}/benchmarks/remove_hands.tsv")
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        code=code_digest("media", "motion"),
+        options=stage_options("motion"),
+    script:
+        "../workflow_scripts/motion/remove_hands.py"
+
+
+rule draw_overlays:
+    input:
+        frames=results("{clip}/media/frames.zarr.zip"),
+        parsing=results("{clip}/face/parsing.zarr.zip"),
+        flow_magnitude=results("{clip}/motion/flow_magnitude.zarr.zip"),
+        transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
+        hand_free=results("{clip}/motion/hand_free.zarr.zip"),
+    output:
+        overlay=results("{clip}/motion/overlay.png"),
+    log:
+        results("{clip}/logs/draw_overlays.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        code=code_digest("media", "motion"),
+    script:
+        "../workflow_scripts/motion/draw_overlays.py"

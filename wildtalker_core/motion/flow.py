@@ -1,0 +1,166 @@
+"""Flow magnitude beyond rigid motion, frame by frame: V_i of the paper's Eq. 4."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import cv2
+import numpy as np
+
+from wildtalker_core.motion.rigid_motion import (
+    HANDS,
+    TORSO,
+    RigidMotion,
+    fit_rigid_motion,
+    intensity_motion,
+    landmark_motion,
+    motion_beyond,
+    parts_near,
+)
+
+#: (frames [n, height, width, 3] uint8 RGB, frames one earlier, same shape) → backward flows
+#: [n, height, width, 2] float32, pixels.
+FlowEstimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+# ASSUME: flow is measured on whole frames, and judged at this height at most: masks need no more.
+_ANALYSIS_PX = 256
+
+
+class DisFlow:
+    """Dense inverse search flow (Kroeger et al. 2016) of OpenCV: no weights, milliseconds.
+
+    Args:
+        preset: ``ultrafast``, ``fast`` or ``medium``, as OpenCV names them.
+    """
+
+    def __init__(self, preset: str = "medium") -> None:
+        presets = {
+            "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+            "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+            "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+        }
+        self._flow = cv2.DISOpticalFlow_create(presets[preset])
+
+    def __call__(self, frames: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+        return np.stack(
+            [
+                self._flow.calc(to_gray(frame), to_gray(before), None)
+                for frame, before in zip(frames, earlier, strict=True)
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class FrameMotion:
+    """What moved between frame i-1 and frame i.
+
+    Attributes:
+        beyond_rigid: |V_i| [height, width] float16, pixels per frame; zero for frame 0.
+        rigid: the parts' motion, on the pixels of frame i; all zero for frame 0.
+    """
+
+    beyond_rigid: np.ndarray
+    rigid: RigidMotion
+
+
+def measure_motion(
+    frames: Iterable[np.ndarray],
+    parsings: Iterable[np.ndarray],
+    landmarks: np.ndarray,
+    estimate: FlowEstimator,
+    batch_size: int = 1,
+    use_hands: bool = True,
+) -> Iterator[FrameMotion]:
+    """Yield what moves beyond the rigid motion of camera, head and torso, for every frame.
+
+    Flow counts as far as the intensities bear it out, against the frame before and against the one
+    after: what a hand uncovers differs from the past, what it is about to cover from the future,
+    the hand itself from both.
+
+    Args:
+        frames: [height, width, 3] uint8 RGB each. parsings: [height, width, 5] uint8 each.
+        landmarks: [n, points, 2] pixels.
+        estimate: optical flow, given ``batch_size`` pairs at a time.
+        use_hands: False counts the parsing's hands as torso, as if hands were never detected.
+
+    At most ``batch_size`` + 1 frames are held.
+    """
+    frames, parsings = iter(frames), iter(parsings)
+    if not use_hands:
+        parsings = map(without_hands, parsings)
+    earlier = Observation.of(next(frames), next(parsings))
+    beyond, rigid = np.zeros(earlier.gray.shape, np.float32), RigidMotion.none()
+    number = 1
+    while batch := list(islice(frames, batch_size)):
+        flows = estimate(np.stack(batch), np.stack([earlier.frame, *batch[:-1]]))
+        for frame, flow in zip(batch, flows, strict=True):
+            now = Observation.of(frame, next(parsings))
+            head_shift = landmark_motion(landmarks[number - 1], landmarks[number], len(frame))
+            flow = now.scale * _shrink(flow, now.scale)
+            motion = fit_rigid_motion(flow, now.gray, now.parsing, now.scale * head_shift)
+            yield earlier.report(_borne_out(beyond, earlier, now, motion.reversed()), rigid)
+            beyond, rigid = motion_beyond(flow, now.near, motion), motion
+            beyond = _borne_out(beyond, now, earlier, motion)
+            earlier = now
+            number += 1
+    yield earlier.report(beyond, rigid)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One frame as this module needs it.
+
+    Attributes:
+        frame: [height, width, 3] uint8 RGB, whole.
+        scale: size of what follows, relative to the frame.
+        gray, parsing, near: see :mod:`wildtalker_core.motion.rigid_motion`.
+    """
+
+    frame: np.ndarray
+    scale: float
+    gray: np.ndarray
+    parsing: np.ndarray
+    near: list[np.ndarray]
+
+    @classmethod
+    def of(cls, frame: np.ndarray, parsing: np.ndarray) -> Observation:
+        scale = min(1.0, _ANALYSIS_PX / len(frame))
+        parsing = _shrink(parsing, scale)
+        return cls(frame, scale, _shrink(to_gray(frame), scale), parsing, parts_near(parsing))
+
+    def report(self, beyond: np.ndarray, rigid: RigidMotion) -> FrameMotion:
+        """Back at the size of the frame."""
+        if self.scale < 1.0:
+            height, width = self.frame.shape[:2]
+            beyond = cv2.resize(beyond, (width, height), interpolation=cv2.INTER_LINEAR)
+        return FrameMotion((beyond / self.scale).astype(np.float16), rigid.scaled(1.0 / self.scale))
+
+
+def _shrink(image: np.ndarray, scale: float) -> np.ndarray:
+    if scale == 1.0:
+        return image
+    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _borne_out(
+    beyond: np.ndarray, now: Observation, other: Observation, motion: RigidMotion
+) -> np.ndarray:
+    """Flow magnitude, limited to twice what the intensities show against another frame."""
+    return np.minimum(beyond, 2.0 * intensity_motion(now.gray, other.gray, now.near, motion))
+
+
+def to_gray(frame: np.ndarray) -> np.ndarray:
+    """[height, width, 3] uint8 RGB → [height, width] uint8."""
+    return cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
+
+
+def without_hands(parsing: np.ndarray) -> np.ndarray:
+    """The same memberships with the hands counted as torso."""
+    merged = parsing.copy()
+    merged[..., TORSO] += merged[..., HANDS]
+    merged[..., HANDS] = 0
+    return merged

@@ -1,0 +1,293 @@
+"""How camera, head and torso move between two frames, and the motion that is left beyond them.
+
+The paper thresholds the flow itself (Eq. 4), but a person sways and nods. ASSUME: what is transient
+is motion beyond the rigid motion of background (camera shake), head and torso; each is fitted
+robustly to the flow of its own region.
+
+Flow here is *backward*: ``flow[y, x]`` is the displacement in pixels (x right, y down) from pixel
+(x, y) of frame i to where the same point was in frame i-1, so that it lives on the pixels of the
+frame whose mask it decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+BACKGROUND, HEAD, NECK, TORSO, HANDS = range(5)
+
+# ASSUME: residuals up to this share of the frame height are fitted fully; about the error of a
+# dense flow on compressed video (0.25 px at 256).
+_FIT_SCALE = 0.001
+# ASSUME: points per region; more change the fits by less than the flow's own error.
+_N_FIT_POINTS = 1500
+# ASSUME: a region below this share of the frame is too small to have a motion of its own.
+_MIN_REGION = 0.004
+# ASSUME: dense flow bleeds over motion boundaries by about this share of the frame height.
+_BLEED = 0.03
+# ASSUME: clothes and hair follow the rigid motion of their part to within this share of its speed.
+_FIT_ERROR = 0.2
+# ASSUME: grey-level gradient (of 255, per pixel) at which flow is half trusted in a fit.
+_HALF_TRUST_GRADIENT = 4.0
+# ASSUME: grey levels by which frames differ without motion (sensor, codec).
+_GRAY_NOISE = 3.0
+# ASSUME: gradient below which intensities say nothing about motion, grey levels per pixel.
+_FLAT_GRADIENT = 3.0
+# ASSUME: intensities are compared over this share of the frame height, and evidence of motion
+# reaches over flat places of a hand this far.
+_EVIDENCE_SCALE = 0.008
+_EVIDENCE_REACH = 0.03
+
+
+@dataclass(frozen=True)
+class RigidMotion:
+    """Backward flow models of one frame, each [2, k] on monomials (1, x, y[, x², xy, y²])."""
+
+    background: np.ndarray
+    head: np.ndarray
+    torso: np.ndarray
+
+    def models(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Background, head, torso."""
+        return self.background, self.head, self.torso
+
+    @classmethod
+    def none(cls) -> RigidMotion:
+        """Nothing moves."""
+        return cls(*(np.zeros((2, n_terms), np.float32) for n_terms in (3, 6, 3)))
+
+    def scaled(self, factor: float) -> RigidMotion:
+        """The same motion in pixels of an image ``factor`` times as high."""
+        return RigidMotion(*(factor * model for model in self.models()))
+
+    def reversed(self) -> RigidMotion:
+        """The motion from the other frame to this one; exact to first order in its gradient."""
+        return RigidMotion(*(-model for model in self.models()))
+
+
+def fit_rigid_motion(
+    flow: np.ndarray, gray: np.ndarray, parsing: np.ndarray, landmark_shift: np.ndarray | None
+) -> RigidMotion:
+    """Fit background, head and torso motion to a flow.
+
+    Args:
+        flow: [height, width, 2] backward, pixels.
+        gray: [height, width] uint8, frame i; flat places count little, their flow is a guess.
+        parsing: [height, width, 5] uint8 memberships (background, head, neck, torso, hands).
+        landmark_shift: [2, 3] affine backward motion of the face landmarks, from
+            :func:`landmark_motion`; where the head starts its search, since a hand before the face
+            moves no landmark model. None if unknown.
+
+    Background and torso are affine. The head turns in depth, so its model is quadratic.
+    """
+    height, width = gray.shape
+    step = max(1, height // 128)
+    coarse = (slice(step // 2, None, step), slice(step // 2, None, step))
+    positions = _normalised_grid(height, width)[coarse]
+    shift = flow[coarse]
+    gradient = _gradient(gray)[coarse]
+    trust = gradient**2 / (gradient**2 + _HALF_TRUST_GRADIENT**2) + 1e-3
+    member = parsing[coarse].astype(np.float32) / 255.0
+    scale_px = _FIT_SCALE * height
+
+    def fit(region: np.ndarray, starts: list[np.ndarray], n_terms: int) -> np.ndarray | None:
+        inside = region > 0.5
+        if inside.mean() < _MIN_REGION:
+            return None
+        points = np.flatnonzero(inside)
+        points = points[:: max(1, len(points) // _N_FIT_POINTS)]
+        return fit_flow_model(
+            positions.reshape(-1, 2)[points],
+            shift.reshape(-1, 2)[points],
+            (trust * region).reshape(-1)[points],
+            starts,
+            scale_px,
+            n_terms,
+        )
+
+    still = np.zeros((2, 3), np.float32)
+    background = fit(member[..., BACKGROUND], [still], 3)
+    if background is None:
+        background = still
+    starts = [background] if landmark_shift is None else [landmark_shift, background]
+    head = fit(member[..., HEAD], starts, 6)
+    if head is None:
+        head = starts[0]
+    torso = fit(member[..., TORSO], [background, head[:, :3]], 3)
+    if torso is None:
+        torso = head[:, :3]
+    return RigidMotion(background, head, torso)
+
+
+def landmark_motion(previous: np.ndarray, current: np.ndarray, height: int) -> np.ndarray:
+    """Affine backward motion [2, 3] of landmarks [points, 2] (pixels): the head's first guess."""
+    positions = _monomials(_normalise(current, height), 3)
+    solution, *_ = np.linalg.lstsq(positions, previous - current, rcond=None)
+    return solution.T.astype(np.float32)
+
+
+def fit_flow_model(
+    positions: np.ndarray,
+    flow: np.ndarray,
+    trust: np.ndarray,
+    starts: list[np.ndarray],
+    scale_px: float,
+    n_terms: int,
+) -> np.ndarray:
+    """Robust polynomial flow model [2, n_terms]; what moves otherwise (a hand) is outvoted.
+
+    Iteratively reweighted least squares with the Geman-McClure loss r²/(r² + s²), s lowered from
+    16 to 1 times ``scale_px`` (graduated non-convexity), from several starts; the fit of the least
+    loss wins. Affine first; further terms join when the outliers are known.
+
+    Args:
+        positions: [points, 2] normalised. flow: [points, 2] pixels. trust: [points] >= 0.
+        starts: models [2, 3] to begin at; the weighted median of the flow is always one more.
+    """
+    design = _monomials(positions, n_terms)
+    median = np.zeros((2, 3), np.float32)
+    median[:, 0] = [_weighted_median(flow[:, axis], trust) for axis in range(2)]
+    best, least = median, np.inf
+    for start in [median, *starts]:
+        model = start
+        for widening in (16.0, 8.0, 4.0, 2.0, 1.0, 1.0):
+            terms = 3 if widening > 1.0 else n_terms
+            squared = ((flow - design[:, : model.shape[1]] @ model.T) ** 2).sum(1)
+            s2 = (widening * scale_px) ** 2
+            weights = trust * (s2 / (squared + s2)) ** 2
+            used = design[:, :terms]
+            normal = used.T @ (used * weights[:, None])
+            # A slight pull to small coefficients keeps flat or thin regions solvable.
+            normal[np.diag_indices(terms)] += 1e-4 * weights.sum() + 1e-9
+            model = np.linalg.solve(normal, used.T @ (flow * weights[:, None])).T
+        squared = ((flow - design @ model.T) ** 2).sum(1)
+        loss = float((trust * squared / (squared + scale_px**2)).sum())
+        if loss < least:
+            best, least = model, loss
+    return best.astype(np.float32)
+
+
+def motion_beyond(flow: np.ndarray, near: list[np.ndarray], motion: RigidMotion) -> np.ndarray:
+    """Magnitude [height, width] float32, pixels, of the flow that no rigid part nearby explains.
+
+    A pixel may move as any part whose region lies within the bleeding of the flow, or as any
+    mixture of two of them (the neck between head and torso, the halo that a dense flow leaves along
+    a silhouette): the distance is to the segment between the two motions. What folds and bends is
+    not quite rigid: a share of the parts' own speed is no motion beyond it.
+    """
+    height, width = flow.shape[:2]
+    rigid = [evaluate(model, height, width) for model in motion.models()]
+    offsets = [flow - part for part in rigid]
+    beyond = np.full((height, width), np.inf, np.float32)
+    for is_near, offset in zip(near, offsets, strict=True):
+        np.minimum(beyond, (offset**2).sum(-1), out=beyond, where=is_near)
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        rows, columns = np.nonzero(near[first] & near[second])
+        if len(rows) == 0:
+            continue
+        a, b = offsets[first][rows, columns], offsets[second][rows, columns]
+        across = b - a
+        along = np.clip(-(a * across).sum(-1) / ((across**2).sum(-1) + 1e-9), 0.0, 1.0)
+        nearest = ((a + along[:, None] * across) ** 2).sum(-1)
+        beyond[rows, columns] = np.minimum(beyond[rows, columns], nearest)
+    speed = np.zeros((height, width), np.float32)
+    for is_near, part in zip(near, rigid, strict=True):
+        np.maximum(speed, np.hypot(part[..., 0], part[..., 1]), out=speed, where=is_near)
+    return np.maximum(np.sqrt(beyond) - _FIT_ERROR * speed, 0.0)
+
+
+def intensity_motion(
+    gray: np.ndarray, other_gray: np.ndarray, near: list[np.ndarray], motion: RigidMotion
+) -> np.ndarray:
+    """Displacement [height, width] float32, pixels, that the intensities show beyond rigid motion.
+
+    In flat places a dense flow is a guess. Moving the other frame by the rigid motion of a part
+    nearby leaves differences only where something else moved; their size over the gradient's is a
+    displacement (the normal flow): small where a rigid part explains what is seen.
+
+    Args:
+        gray: [height, width] uint8, frame i. other_gray: the frame before it, or the one after.
+        near: from :func:`parts_near` of frame i.
+        motion: the flow of the parts from frame i to the other frame.
+    """
+    height, width = gray.shape
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    spread = _EVIDENCE_SCALE * height
+    current = gray.astype(np.float32)
+    gradient = cv2.GaussianBlur(_gradient(gray) ** 2, (0, 0), spread) + _FLAT_GRADIENT**2
+    least = np.full((height, width), np.inf, np.float32)
+    for model, is_near in zip(motion.models(), near, strict=True):
+        flow = evaluate(model, height, width)
+        moved = cv2.remap(
+            other_gray,
+            x + flow[..., 0],
+            y + flow[..., 1],
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        difference = np.maximum(np.abs(current - moved) - _GRAY_NOISE, 0.0) ** 2
+        np.minimum(least, cv2.GaussianBlur(difference, (0, 0), spread), out=least, where=is_near)
+    displacement = np.sqrt(least / gradient)
+    # The inside of a hand is flat as well: close it from its outline and its fingers.
+    size = 2 * max(1, round(_EVIDENCE_REACH * height)) + 1
+    square = np.ones((size, size), np.uint8)  # separable, hence fast
+    return cv2.morphologyEx(displacement, cv2.MORPH_CLOSE, square)
+
+
+def parts_near(parsing: np.ndarray) -> list[np.ndarray]:
+    """[height, width] bool for background, head, torso: where the flow may be that part's."""
+    radius = max(1, round(_BLEED * parsing.shape[0]))
+    neck = parsing[..., NECK]
+    body = cv2.max(cv2.max(parsing[..., TORSO], parsing[..., HANDS]), neck)
+    regions = (parsing[..., BACKGROUND], cv2.max(parsing[..., HEAD], neck), body)
+    return [_dilate(region, radius) > 127 for region in regions]
+
+
+def evaluate(model: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Flow [height, width, 2] of a model [2, terms] at every pixel."""
+    positions = _normalised_grid(height, width).reshape(-1, 2)
+    flat = _monomials(positions, model.shape[1]) @ model.T
+    return flat.reshape(height, width, 2)
+
+
+def _monomials(positions: np.ndarray, n_terms: int) -> np.ndarray:
+    """[points, n_terms]: 1, x, y, x², xy, y²."""
+    x, y = positions[:, 0], positions[:, 1]
+    terms = [np.ones_like(x), x, y]
+    if n_terms == 6:
+        terms += [x * x, x * y, y * y]
+    return np.stack(terms, axis=1)
+
+
+def _normalise(pixels: np.ndarray, height: int) -> np.ndarray:
+    """Pixels → about [-1, 1], the same for both axes."""
+    return np.asarray(pixels, np.float32) * (2.0 / height) - 1.0
+
+
+_GRIDS: dict[tuple[int, int], np.ndarray] = {}
+
+
+def _normalised_grid(height: int, width: int) -> np.ndarray:
+    """[height, width, 2] normalised pixel positions, made once per size."""
+    if (height, width) not in _GRIDS:
+        x, y = np.meshgrid(np.arange(width), np.arange(height))
+        _GRIDS[height, width] = _normalise(np.stack([x, y], axis=-1), height)
+    return _GRIDS[height, width]
+
+
+def _gradient(gray: np.ndarray) -> np.ndarray:
+    dx = cv2.Sobel(gray, cv2.CV_32F, 1, 0, scale=1 / 8)
+    dy = cv2.Sobel(gray, cv2.CV_32F, 0, 1, scale=1 / 8)
+    return cv2.magnitude(dx, dy)
+
+
+def _dilate(region: np.ndarray, radius: int) -> np.ndarray:
+    return cv2.dilate(region, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8))
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    order = np.argsort(values)
+    cumulative = np.cumsum(weights[order])
+    return float(values[order[np.searchsorted(cumulative, 0.5 * cumulative[-1])]])

@@ -1,0 +1,91 @@
+"""Optical flow networks of ptlflow (GMFlow, RAFT, ...): frames in, backward flows out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from wildtalker_core.errors import InputError
+from wildtalker_core.pretrained.torchvision_ops import ensure_torchvision_ops
+
+
+class PtlFlow:
+    """One network of ptlflow as a :data:`wildtalker_core.motion.flow.FlowEstimator`.
+
+    Args:
+        model: a name of ptlflow, e.g. ``gmflow`` (the paper's) or ``raft_small``.
+        weights_path: its state dict (``.pth``, ``.ckpt`` or ``.safetensors``), read as data. Keys
+            may lie under ``state_dict`` and carry the prefix ``module.``.
+        device: ``auto`` takes the GPU if there is one; else ``cpu`` or ``cuda``.
+
+    Raises InputError: the model is unknown, or the weights are absent or another model's.
+    """
+
+    def __init__(self, model: str, weights_path: str, device: str = "auto") -> None:
+        ensure_torchvision_ops()
+        import ptlflow
+        import torch
+
+        if model not in ptlflow.get_model_names():
+            raise InputError(
+                f"motion.flow_model {model}",
+                "is not a model of ptlflow",
+                f"take one of {', '.join(ptlflow.get_model_names())}",
+            )
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = torch.device(device)
+        self._model = ptlflow.get_model(model)
+        state = _read_state(Path(weights_path))
+        try:
+            self._model.load_state_dict(state)
+        except RuntimeError as error:
+            raise InputError(
+                weights_path,
+                f"holds no weights of {model} ({str(error).splitlines()[-1].strip()})",
+                "give the file that belongs to motion.flow_model",
+            ) from error
+        self._model.eval().to(self._device)
+
+    def __call__(self, frames: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+        """[n, height, width, 3] uint8 RGB twice → backward flows [n, height, width, 2] pixels."""
+        import torch
+        from ptlflow.utils.io_adapter import IOAdapter
+
+        height, width = frames.shape[1:3]
+        pairs = np.stack([frames, earlier], axis=1)
+        images = torch.from_numpy(pairs).to(self._device).permute(0, 1, 4, 2, 3).float() / 255.0
+        adapter = IOAdapter(
+            output_stride=self._model.output_stride, input_size=(height, width), cuda=False
+        )
+        inputs = adapter.prepare_inputs(inputs={"images": images}, image_only=True)
+        with torch.inference_mode():
+            outputs = adapter.unscale(self._model(inputs))
+        return outputs["flows"][:, 0].permute(0, 2, 3, 1).float().cpu().numpy()
+
+
+def _read_state(path: Path) -> dict:
+    if not path.is_file():
+        raise InputError(
+            path,
+            "does not exist",
+            "set motion.flow_weights_path to the weights of motion.flow_model, "
+            "or motion.flow to dis, which needs none",
+        )
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    import pickle
+
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise InputError(
+            path, "is not a file of plain weights", "give a state dict saved by torch.save"
+        ) from error
+    state = state.get("state_dict", state)
+    return {key.removeprefix("module."): value for key, value in state.items()}

@@ -1,0 +1,133 @@
+"""Flow magnitude → transient masks (Eq. 4), 255 = ignore."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from wildtalker_core.media.files import load_arrays, load_json
+from wildtalker_core.media.frame_store import FrameStore, write_frames
+from wildtalker_core.motion.flow import without_hands
+from wildtalker_core.motion.rigid_motion import RigidMotion
+from wildtalker_core.motion.transient_mask import (
+    Decay,
+    HalfLives,
+    RestMemory,
+    accumulate,
+    adaptive_decay,
+    constant_decay,
+    restrict_to_transients,
+    threshold_px,
+    without_head_motion,
+)
+from wildtalker_core.progress import progress
+from workflow_scripts.job import job
+
+
+def main(
+    frames_path: str,
+    flow_magnitude_path: str,
+    rigid_motion_path: str,
+    parsing_path: str,
+    manifest_path: str,
+    transient_mask_path: str,
+    options: dict,
+) -> None:
+    """Stream over the clip; one mask is in memory.
+
+    Args:
+        options: the config section ``motion``.
+    """
+    frames, magnitudes = FrameStore(frames_path), FrameStore(flow_magnitude_path)
+    parsing = FrameStore(parsing_path)
+    motions = load_motions(rigid_motion_path)
+    fps = load_json(manifest_path)["fps"]
+    n_frames, height, width = magnitudes.shape
+    flow_threshold_px = threshold_px(options["flow_threshold"], height, fps)
+
+    def masks(is_backward: bool) -> Iterator[np.ndarray]:
+        order = range(n_frames)[:: -1 if is_backward else 1]
+        parsings = (_seen(parsing[number], options["use_hands"]) for number in order)
+        decay = make_decay(
+            options,
+            height,
+            fps,
+            (frames[number] for number in order),
+            parsings,
+            backward(motions) if is_backward else motions,
+        )
+        flow = (without_head_motion(magnitudes[number], parsing[number]) for number in order)
+        yield from accumulate(flow, flow_threshold_px, decay)
+
+    with TemporaryDirectory(dir=Path(transient_mask_path).parent) as folder:
+        later = None
+        if options["direction"] == "both":
+            later = Path(folder) / "backward.zarr.zip"
+            with write_frames(later, n_frames, (height, width)) as writer:
+                for mask in progress(masks(True), "accumulating backward", n_frames):
+                    writer.append(_to_bytes(mask))
+            later = FrameStore(later)
+        with write_frames(transient_mask_path, n_frames, (height, width)) as writer:
+            for number, mask in enumerate(progress(masks(False), "accumulating", n_frames)):
+                if later is not None:
+                    mask = np.maximum(mask, later[n_frames - 1 - number] / np.float32(255))
+                transient = restrict_to_transients(mask, parsing[number], options["use_hands"])
+                writer.append(_to_bytes(transient))
+
+
+def make_decay(
+    options: dict,
+    height: int,
+    fps: float,
+    frames: Iterator[np.ndarray],
+    parsings: Iterator[np.ndarray],
+    motions: list[RigidMotion],
+) -> Decay:
+    """δ of Eq. 4 that the config section ``motion`` names."""
+    if options["decay"] == "constant":
+        # The config's factor is per frame at 25 fps.
+        return constant_decay(options["constant_decay"] ** (25.0 / fps))
+    half_lives = HalfLives(
+        threshold_px(options["still_flow"], height, fps),
+        threshold_px(options["stirring_flow"], height, fps),
+        options["rest_half_life_seconds"] * fps,
+        options["stir_half_life_seconds"] * fps,
+        options["return_half_life_seconds"] * fps,
+    )
+    if options["decay"] == "adaptive":
+        return adaptive_decay(half_lives)
+    return RestMemory(frames, parsings, motions, half_lives, options["use_hands"])
+
+
+def load_motions(rigid_motion_path: str) -> list[RigidMotion]:
+    """Rigid motion of each frame, as estimate_flow wrote it."""
+    arrays = load_arrays(rigid_motion_path, "background", "head", "torso")
+    parts = (arrays["background"], arrays["head"], arrays["torso"])
+    return [RigidMotion(*models) for models in zip(*parts, strict=True)]
+
+
+def backward(motions: list[RigidMotion]) -> list[RigidMotion]:
+    """Rigid motions of the clip played backward; the first is not used."""
+    return [motions[0], *(motion.reversed() for motion in motions[:0:-1])]
+
+
+def _seen(parsing: np.ndarray, use_hands: bool) -> np.ndarray:
+    return parsing if use_hands else without_hands(parsing)
+
+
+def _to_bytes(mask: np.ndarray) -> np.ndarray:
+    return np.rint(255.0 * mask).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            snakemake.input.frames,
+            snakemake.input.flow_magnitude,
+            snakemake.input.rigid_motion,
+            snakemake.input.parsing,
+            snakemake.input.manifest,
+            snakemake.output.transient_mask,
+            snakemake.params.options,
+        )
