@@ -73,6 +73,37 @@ rule score_speech:
         "../workflow_scripts/evaluate/score_speech.py"
 
 
+# Real pairs of clean and noisy speech, one row of the table a job; see report/tabulate_pairs.
+PAIRS = CONFIG["evaluate"]["speech_pairs"]
+
+
+rule score_speech_pairs:
+    input:
+        clean=PAIRS["clean_dir"]
+        or (f"{PAIRS['pairs_dir']}/clean_testset_wav" if PAIRS["pairs_dir"] else []),
+        noisy=PAIRS["noisy_dir"]
+        or (f"{PAIRS['pairs_dir']}/noisy_testset_wav" if PAIRS["pairs_dir"] else []),
+        external=lambda wildcards: PAIRS["external"].get(wildcards.enhancer, []),
+    output:
+        scores=results("report/speech_pairs/{enhancer}.tsv"),
+    log:
+        results("logs/score_speech_pairs.{enhancer}.log"),
+    wildcard_constraints:
+        enhancer=any_of([*PAIRS["denoisers"], *PAIRS["external"]]),
+    conda:
+        "../envs/wildtalker.yaml"
+    # Files are scored in parallel, each on one thread.
+    threads: 16
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        code=code_digest("media", "speech", "metrics"),
+        speech_options=CONFIG["speech"],
+    script:
+        "../workflow_scripts/evaluate/score_speech_pairs.py"
+
+
 # On demand: `snakemake --cores 1 weights/syncnet_v2.model`; the registry lists what there is.
 rule fetch_weights:
     output:

@@ -75,6 +75,35 @@ rule tabulate:
         "../workflow_scripts/report/tabulate.py"
 
 
+# On demand: `snakemake --cores all tabulate_pairs --config evaluate="{speech_pairs: {...}}"`.
+rule tabulate_pairs:
+    input:
+        scores=expand(
+            rules.score_speech_pairs.output.scores,
+            enhancer=[*PAIRS["denoisers"], *PAIRS["external"]],
+        ),
+        paper=str(ROOT / "config" / "paper_numbers.yaml"),
+    output:
+        tsv=results("report/table3_pairs.tsv"),
+        md=results("report/table3_pairs.md"),
+        tex=results("report/table3_pairs.tex"),
+    log:
+        results("logs/tabulate_pairs.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        code=code_digest("media", "metrics"),
+        options=stage_options("report"),
+        rows=[*PAIRS["denoisers"], *PAIRS["external"]],
+        external=list(PAIRS["external"]),
+    script:
+        "../workflow_scripts/report/tabulate_pairs.py"
+
+
 rule plot_comparison:
     input:
         videos=[

@@ -89,11 +89,44 @@ rule extract_audio_features:
         "../envs/wildtalker.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        # An encoder and a thousand features of 16 steps for each frame take more.
+        mem_mb=2000 if CONFIG["speech"]["audio_features"] == "logmel" else 8000,
+        runtime=20 if CONFIG["speech"]["audio_features"] == "logmel" else 120,
     params:
-        code=code_digest("media", "speech"),
+        code=code_digest(
+            "media",
+            "speech",
+            *(
+                []
+                if CONFIG["speech"]["audio_features"] == "logmel"
+                else ["pretrained"]
+            ),
+        ),
         options=stage_options("speech"),
         is_drive=lambda wildcards: wildcards.speech.startswith("drive_"),
     script:
         "../workflow_scripts/speech/extract_audio_features.py"
+
+
+# On demand: `snakemake --cores 1 denoise --config denoise="{talk: talk.wav}"`.
+rule denoise:
+    input:
+        sounds=list(CONFIG["denoise"].values()),
+    output:
+        sounds=[
+            results(f"denoised/{name}.{CONFIG['speech']['denoiser']}.wav")
+            for name in CONFIG["denoise"]
+        ],
+    log:
+        results("logs/denoise.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        code=code_digest("media", "speech"),
+        options=CONFIG["speech"],
+    script:
+        "../workflow_scripts/speech/denoise.py"

@@ -206,3 +206,12 @@ def write_waveform_blocks(
             if not np.isfinite(block).all():
                 raise ValueError(f"{path}: the waveform holds NaN or infinite samples")
             file.write(block)
+
+
+def cut_to_frames(
+    waveform: np.ndarray, sample_rate_hz: int, frames: np.ndarray, fps: float
+) -> np.ndarray:
+    """Samples that sound while ``frames`` are shown one by one; silence beyond the end."""
+    edges = np.round(np.stack((frames, frames + 1)) / fps * sample_rate_hz).astype(np.int64)
+    padded = np.pad(waveform, (0, max(0, int(edges.max()) - len(waveform))))
+    return np.concatenate([padded[a:b] for a, b in edges.T])

@@ -173,7 +173,7 @@ def check_external(
         raise InputError(
             path,
             f"has {len(enhanced)} samples, the speech {len(noisy)}",
-            "enhance the whole file",
+            "give the whole recording",
         )
     result = np.zeros_like(noisy)
     n_both = min(len(enhanced), len(noisy))

@@ -19,7 +19,7 @@ from wildtalker_core.face.landmarks import (
     RIGID_POINTS,
     UPPER_LIP_INNER,
 )
-from wildtalker_core.media.audio import read_waveform
+from wildtalker_core.media.audio import cut_to_frames, read_waveform
 from wildtalker_core.media.crop import Crop
 from wildtalker_core.media.files import atomic_path, load_arrays, load_json, save_json
 from wildtalker_core.media.frame_store import FrameStore
@@ -124,7 +124,9 @@ def main(
     )
     if is_self_driven:
         speech = clean_reference(clean_speech_path, speech_path, manifest)
-        waveform = sound_of_frames(speech, frames, manifest)
+        waveform = cut_to_frames(
+            speech, manifest["sample_rate_hz"], np.asarray(frames), float(manifest["fps"])
+        )
     else:
         waveform = read_waveform(speech_path)[0]
     scores |= score_sync(estimate, estimate_landmarks, waveform, manifest, models)
@@ -291,19 +293,6 @@ def lip_drop(points: np.ndarray) -> np.ndarray:
         points[:, LOWER_LIP_INNER],
         points[:, LEFT_EYE_CORNER],
         points[:, RIGHT_EYE_CORNER],
-    )
-
-
-def sound_of_frames(speech: np.ndarray, frames: np.ndarray, manifest: dict[str, Any]) -> np.ndarray:
-    """The speech during the given frames of the clip, one after another, [samples]."""
-    per_frame = manifest["sample_rate_hz"] / float(manifest["fps"])
-    times = np.asarray(manifest["frame_times_seconds"])[frames]
-    starts = np.round(times * manifest["sample_rate_hz"]).astype(int)
-    edges = np.round(np.arange(len(frames) + 1) * per_frame).astype(int)
-    lengths = np.diff(edges)
-    padded = np.pad(speech, (0, max(0, int((starts + lengths).max()) - len(speech))))
-    return np.concatenate(
-        [padded[start : start + n] for start, n in zip(starts, lengths, strict=True)]
     )
 
 

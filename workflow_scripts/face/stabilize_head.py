@@ -1,6 +1,5 @@
 """Coarse head poses -> poses that are steady over time (the Head-Sync Stabilizer)."""
 
-
 from wildtalker_core.errors import InputError
 from wildtalker_core.face import head_pose
 from wildtalker_core.face.skin_tracks import follow_skin

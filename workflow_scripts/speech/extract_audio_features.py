@@ -7,7 +7,7 @@ import numpy as np
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.files import load_json, save_arrays
-from wildtalker_core.speech.audio_features import log_mel
+from wildtalker_core.speech.audio_features import AudioFeatures, log_mel
 from workflow_scripts.job import job
 
 
@@ -21,7 +21,8 @@ def main(
             else it is the clip's, whose manifest does.
         options: the config section ``speech``.
 
-    Raises InputError: the clip's speech does not have the manifest's length.
+    Raises InputError: the clip's speech does not have the manifest's length; an encoder's weights
+        are missing or not usable.
     """
     manifest = load_json(manifest_path)
     fps = manifest["fps"]
@@ -37,18 +38,36 @@ def main(
                 f"has {speech.size} samples, the manifest {manifest['n_samples']}",
                 "run extract_speech and what follows again",
             )
-    backend = options["audio_features"]
-    if backend != "logmel":
-        raise InputError(
-            f"config speech.audio_features: {backend}", "is not available yet", "use logmel"
-        )
-    features = log_mel(speech, sample_rate_hz, n_frames, fps)
+    backend, features = extract(speech, sample_rate_hz, n_frames, fps, options)
     save_arrays(
         features_path,
         audio_features=features.audio_features,
         is_silent=features.is_silent,
         frame_times_seconds=np.arange(n_frames) / fps,
         backend=backend,
+    )
+
+
+def extract(
+    speech: np.ndarray, sample_rate_hz: int, n_frames: int, fps: float, options: dict
+) -> tuple[str, AudioFeatures]:
+    """The features that ``options`` names, and what made them."""
+    timing = (sample_rate_hz, n_frames, fps)
+    backend = options["audio_features"]
+    if backend == "logmel":
+        return backend, log_mel(speech, *timing)
+    # Only now: these cost seconds to import.
+    from wildtalker_core.pretrained.audio_encoders import load_deepspeech, load_hf_encoder
+    from wildtalker_core.speech.encoder_features import deepspeech_features, waveform_features
+
+    if backend == "hf":
+        model, layer = options["hf_model"], options["hf_layer"]
+        encode = load_hf_encoder(model, layer)
+        return f"hf: {model}, layer {layer}", waveform_features(speech, *timing, encode)
+    recognise = load_deepspeech(options["deepspeech_model"])
+    return (
+        f"deepspeech: {options['deepspeech_model']}",
+        deepspeech_features(speech, *timing, recognise),
     )
 
 

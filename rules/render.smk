@@ -1,0 +1,152 @@
+rule render_portrait:
+    input:
+        scene=results("{clip}/scene/scene.npz"),
+        audio_features=lambda wildcards: results(
+            "{clip}/speech/{speech[source]}.{speech[denoiser]}/audio_features.npz"
+        ).format(clip=wildcards.clip, **method_options(wildcards)),
+        frames=results("{clip}/media/frames.zarr.zip"),
+        hand_free=results("{clip}/motion/hand_free.zarr.zip"),
+        parsing=results("{clip}/face/parsing.zarr.zip"),
+        transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
+        manifest=results("{clip}/media/manifest.json"),
+        portrait=results("{clip}/train/{method}/torso.safetensors"),
+        # The method's own speech for self_driven, the other recording's for drive_{name}.
+        driving_features=lambda wildcards: results(
+            "{clip}/speech/{name}.{speech[denoiser]}/audio_features.npz"
+        ).format(
+            clip=wildcards.clip,
+            name=(
+                method_options(wildcards)["speech"]["source"]
+                if wildcards.setting == "self_driven"
+                else wildcards.setting
+            ),
+            **method_options(wildcards),
+        ),
+        speech=lambda wildcards: results(
+            "{clip}/speech/{name}.{speech[denoiser]}/speech.wav"
+        ).format(
+            clip=wildcards.clip,
+            name=(
+                method_options(wildcards)["speech"]["source"]
+                if wildcards.setting == "self_driven"
+                else wildcards.setting
+            ),
+            **method_options(wildcards),
+        ),
+    output:
+        video=report(
+            results("{clip}/render/{method}/{setting}.mp4"),
+            category="Videos",
+            subcategory="{clip}",
+            labels={"method": "{method}", "setting": "{setting}"},
+        ),
+        facts=results("{clip}/render/{method}/{setting}.json"),
+    log:
+        results("{clip}/logs/render_portrait.{method}.{setting}.log"),
+    benchmark:
+        results("{clip}/benchmarks/render_portrait.{method}.{setting}.tsv")
+    wildcard_constraints:
+        method=any_of(nerf_methods()),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: lambda wildcards: method_options(wildcards)["train"]["threads"]
+    resources:
+        mem_mb=3000,
+        runtime=240,
+        gpu=gpu(),
+    params:
+        code=code_digest("media", "geometry", "scene", "nerf"),
+        options=stage_options("render"),
+        train=stage_options("train"),
+        scene_inputs=SCENE_INPUTS,
+    script:
+        "../workflow_scripts/render/render_portrait.py"
+
+
+rule render_baseline:
+    input:
+        scene=results("{clip}/scene/scene.npz"),
+        audio_features=results("{clip}/speech/original.none/audio_features.npz"),
+        frames=results("{clip}/media/frames.zarr.zip"),
+        hand_free=results("{clip}/motion/hand_free.zarr.zip"),
+        parsing=results("{clip}/face/parsing.zarr.zip"),
+        transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
+        manifest=results("{clip}/media/manifest.json"),
+        speech=results("{clip}/media/speech.wav"),
+        truth=truth_file("hand_free.mp4"),
+    output:
+        video=results("{clip}/render/{method}/self_driven.mp4"),
+        facts=results("{clip}/render/{method}/self_driven.json"),
+    log:
+        results("{clip}/logs/render_baseline.{method}.log"),
+    wildcard_constraints:
+        method=any_of(configuration.BASELINES),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=code_digest("media", "scene"),
+        options=stage_options("render"),
+        scene_inputs=SCENE_INPUTS,
+    script:
+        "../workflow_scripts/render/render_baseline.py"
+
+
+rule copy_external:
+    input:
+        # Not demanded here, so that its absence is told in one line by the script.
+        video=lambda wildcards: [
+            str(path)
+            for path in Path(CONFIG["methods"][wildcards.method]["path"]).glob(
+                f"{wildcards.clip}/{wildcards.setting}.mp4"
+            )
+        ],
+        scene=results("{clip}/scene/scene.npz"),
+        manifest=results("{clip}/media/manifest.json"),
+        driving_features=lambda wildcards: results(
+            "{clip}/speech/{name}.{speech[denoiser]}/audio_features.npz"
+        ).format(
+            clip=wildcards.clip,
+            name=(
+                method_options(wildcards)["speech"]["source"]
+                if wildcards.setting == "self_driven"
+                else wildcards.setting
+            ),
+            **method_options(wildcards),
+        ),
+        speech=lambda wildcards: results(
+            "{clip}/speech/{name}.{speech[denoiser]}/speech.wav"
+        ).format(
+            clip=wildcards.clip,
+            name=(
+                method_options(wildcards)["speech"]["source"]
+                if wildcards.setting == "self_driven"
+                else wildcards.setting
+            ),
+            **method_options(wildcards),
+        ),
+    output:
+        video=results("{clip}/render/{method}/{setting}.mp4"),
+        facts=results("{clip}/render/{method}/{setting}.json"),
+    log:
+        results("{clip}/logs/copy_external.{method}.{setting}.log"),
+    wildcard_constraints:
+        method=any_of(external_methods()),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        code=code_digest("media"),
+        options=stage_options("render"),
+        external_path=lambda wildcards: (
+            f"{CONFIG['methods'][wildcards.method]['path']}/"
+            f"{wildcards.clip}/{wildcards.setting}.mp4"
+        ),
+    script:
+        "../workflow_scripts/render/copy_external.py"

@@ -1,0 +1,79 @@
+"""Hearing and audio attention on sounds whose meaning is known."""
+
+from __future__ import annotations
+
+import torch
+
+from wildtalker_core.nerf.face_sync import ATTENTION_FRAMES, AudioAttention, AudioEncoder
+from wildtalker_core.nerf.hearing import Hearing, fit_kernel
+
+
+def windows_of(loudness: torch.Tensor, noise: float, seed: int) -> torch.Tensor:
+    """Audio features [n, 12, 16] whose first six features follow loudness [n]."""
+    generator = torch.Generator().manual_seed(seed)
+    features = noise * torch.randn(len(loudness), 12, 16, generator=generator)
+    features[:, :6] += loudness[:, None, None]
+    return features
+
+
+def test_hears_what_sound_tells_and_not_what_it_does_not():
+    generator = torch.Generator().manual_seed(0)
+    steps = torch.randn(400, 1, generator=generator)
+    loudness = torch.nn.functional.avg_pool1d(steps.T[None], 9, 1, 4)[0, 0] * 3
+    features = windows_of(loudness, 0.3, 1)
+    shapes = torch.stack((loudness.tanh(), torch.randn(400, generator=generator)), -1)
+    frames = torch.arange(300)
+    hearing = Hearing(12, 16, 2, 300)
+    hearing.standardise(features[frames])
+    hearing.fit(hearing.describe(features, frames), shapes[frames], 1.0, 0.3)
+    heard = hearing(features, torch.arange(310, 400))
+    truth = shapes[310:]
+    correlation = [torch.corrcoef(torch.stack((heard[:, k], truth[:, k])))[0, 1] for k in (0, 1)]
+    assert correlation[0] > 0.9
+    assert abs(correlation[1]) < 0.35
+
+
+def test_unknown_sound_gives_the_mean_shape():
+    hearing = Hearing(12, 16, 1, 50)
+    features = windows_of(torch.randn(50), 0.1, 2)
+    frames = torch.arange(50)
+    hearing.standardise(features)
+    shapes = torch.randn(50, 1) + 4
+    hearing.fit(hearing.describe(features, frames), shapes, 1.0, 0.1)
+    strange = hearing(features + 1000, frames)
+    torch.testing.assert_close(strange, shapes.mean().expand(50, 1))
+
+
+def test_kernel_regression_without_noise_goes_through_its_points():
+    points = torch.randn(20, 3, dtype=torch.float64)
+    wanted = torch.randn(20, 2, dtype=torch.float64)
+    kernel = Hearing.kernel(points, points, 1.0)
+    mean, coefficients = fit_kernel(kernel, wanted, 1e-10)
+    torch.testing.assert_close(mean + kernel @ coefficients, wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_attention_is_a_weighted_mean_of_neighbours():
+    attention = AudioAttention(32)
+    codes = torch.randn(5, ATTENTION_FRAMES, 32)
+    weights = attention.weights(codes)
+    assert (weights > 0).all()
+    torch.testing.assert_close(weights.sum(-1), torch.ones(5))
+    same = codes[:, :1].expand(-1, ATTENTION_FRAMES, -1)
+    torch.testing.assert_close(attention(same), codes[:, 0])
+
+
+def test_audio_code_sees_eight_frames_and_no_more():
+    encoder = AudioEncoder(12, 16, 8)
+    features = torch.randn(30, 12, 16, requires_grad=True)
+    code = encoder(features, torch.tensor([15]))
+    gradient = torch.autograd.grad(code.sum(), features)[0].abs().sum((1, 2))
+    assert (gradient > 0).nonzero().squeeze(-1).tolist() == list(range(11, 19))
+
+
+def test_frames_at_the_ends_repeat_the_first_and_last_window():
+    encoder = AudioEncoder(12, 16, 8)
+    features = torch.randn(6, 12, 16)
+    padded = torch.cat((features[:1].expand(4, -1, -1), features, features[-1:].expand(4, -1, -1)))
+    torch.testing.assert_close(
+        encoder(features, torch.tensor([0, 5])), encoder(padded, torch.tensor([4, 9]))
+    )

@@ -1,0 +1,111 @@
+"""Face-Sync Controller: what the face is told, by speech and by expression, and where it listens.
+
+``AudioNet`` turns one frame's window of audio features into a code, ``AudioAttention`` calms it
+over eight neighbouring frames; ``RegionAttention`` decides at each position how much each channel
+matters there (SyncTalk Sec. 3.1, WildTalker Sec. 3.4).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wildtalker_core.nerf.layers import MLP
+
+#: Frames that the audio attention sees: [i - 4, i + 4).
+ATTENTION_FRAMES = 8
+_LEAK = 0.02
+
+
+class AudioNet(nn.Module):
+    """Window of audio features [n, features, 16] -> code [n, n_code]: four strided convolutions."""
+
+    def __init__(self, n_features: int, window: int, n_code: int) -> None:
+        super().__init__()
+        if window != 16:
+            raise ValueError(f"AudioNet halves its window four times: it must be 16, not {window}")
+        widths = (n_features, 32, 32, 64, 64)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(a, b, kernel_size=3, stride=2, padding=1)
+            for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.hidden, self.out = nn.Linear(64, 64), nn.Linear(64, n_code)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        values = windows
+        for convolution in self.convolutions:
+            values = F.leaky_relu(convolution(values), _LEAK)
+        return self.out(F.leaky_relu(self.hidden(values.squeeze(-1)), _LEAK))
+
+
+class AudioAttention(nn.Module):
+    """Codes of eight neighbouring frames [n, 8, n_code] -> their weighted mean [n, n_code]."""
+
+    def __init__(self, n_code: int) -> None:
+        super().__init__()
+        widths = (n_code, 16, 8, 4, 2, 1)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(a, b, kernel_size=3, padding=1)
+            for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.mix = nn.Linear(ATTENTION_FRAMES, ATTENTION_FRAMES)
+
+    def weights(self, codes: Tensor) -> Tensor:
+        """[n, 8, n_code] -> [n, 8], positive, summing to 1."""
+        values = codes.transpose(1, 2)
+        for convolution in self.convolutions:
+            values = F.leaky_relu(convolution(values), _LEAK)
+        return self.mix(values.squeeze(1)).softmax(-1)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return (self.weights(codes)[..., None] * codes).sum(1)
+
+
+class AudioEncoder(nn.Module):
+    """Audio windows of a whole clip -> one code per asked frame, with attention over neighbours."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, n_features: int, window: int, n_code: int) -> None:
+        super().__init__()
+        self.net = AudioNet(n_features, window, n_code)
+        self.attention = AudioAttention(n_code)
+        self.register_buffer("mean", torch.zeros(n_features, 1))
+        self.register_buffer("scale", torch.ones(n_features, 1))
+
+    def standardise(self, audio_features: Tensor) -> None:
+        """Take mean and spread of each feature over [frames, features, window] as the unit."""
+        self.mean.copy_(audio_features.mean((0, 2))[:, None])
+        self.scale.copy_(audio_features.std((0, 2)).clamp_min(1e-3)[:, None])
+
+    def forward(self, audio_features: Tensor, frames: Tensor) -> Tensor:
+        """
+        Args:
+            audio_features: [n_frames, features, window] of the whole clip.
+            frames: [k] int64 frame numbers; beyond the clip's ends its last window is repeated.
+
+        Returns:
+            [k, n_code].
+        """
+        around = torch.arange(ATTENTION_FRAMES, device=frames.device) - ATTENTION_FRAMES // 2
+        neighbours = (frames[:, None] + around).clamp(0, len(audio_features) - 1)
+        # Each window goes through the network once, however many frames look at it.
+        needed, where = neighbours.unique(return_inverse=True)
+        windows = (audio_features[needed] - self.mean) / self.scale
+        return self.attention(self.net(windows)[where])
+
+
+class RegionAttention(nn.Module):
+    """How strongly each channel of a condition acts at a position: features -> [n, channels].
+
+    It multiplies the condition channel by channel; there is no squashing, as in SyncTalk's code.
+    """
+
+    def __init__(self, n_features: int, n_channels: int, n_hidden: int = 64) -> None:
+        super().__init__()
+        self.mlp = MLP(n_features, n_hidden, n_channels, n_layers=2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.mlp(features)

@@ -1,0 +1,310 @@
+"""The whole portrait: head over torso over a static background."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+from wildtalker_core.geometry.cameras import pixel_grid, project
+from wildtalker_core.geometry.rays import pixel_rays
+from wildtalker_core.geometry.rotations import transform_points
+from wildtalker_core.nerf.face_sync import AudioEncoder
+from wildtalker_core.nerf.hash_grid import HashGridShape
+from wildtalker_core.nerf.head_field import Condition, HeadField, HeadShape
+from wildtalker_core.nerf.hearing import Hearing
+from wildtalker_core.nerf.occupancy import AlphaGrid, OccupancyGrid
+from wildtalker_core.nerf.torso_field import TorsoField, TorsoShape
+from wildtalker_core.nerf.volume_rendering import (
+    Composite,
+    composite,
+    sample_occupied,
+)
+
+#: Rays stop being followed below this transmittance (PEERS A.2).
+_OPAQUE = 1e-4
+#: Samples of a ray that are evaluated together while rendering, before looking how much light is
+#: left.
+_SAMPLES_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class PortraitShape:
+    """Everything that decides the tensors of a portrait; stored beside its weights.
+
+    Attributes:
+        height, width: of the image, pixels.
+        focal_length: pixels.
+        n_frames: of the clip, one code each.
+        n_audio_features, audio_window: of the audio features [frames, features, window].
+        lip_feature: ``audio`` (f_l is the audio code, learnt with the picture) or ``mouth_shape``
+            (f_l is a linear map of the mouth's shape, which is learnt to be heard beforehand).
+        n_mouth_shapes: components of the mouth's shape, for ``mouth_shape``.
+        n_heard: training frames that the hearing remembers, for ``mouth_shape``.
+        n_steps_across: marching steps along the box's depth.
+        n_samples: most occupied samples a ray.
+        occupancy_resolution, alpha_resolution: cells per axis.
+    """
+
+    height: int
+    width: int
+    focal_length: float
+    n_frames: int
+    n_audio_features: int
+    audio_window: int
+    lip_feature: str
+    n_mouth_shapes: int
+    n_heard: int
+    n_steps_across: int
+    n_samples: int
+    occupancy_resolution: int
+    alpha_resolution: int
+    head: HeadShape
+    torso: TorsoShape
+
+    @property
+    def step(self) -> float:
+        """Marching step, head units."""
+        return 2 * self.head.half_extents[2] / self.n_steps_across
+
+    @property
+    def focal_ratio(self) -> float:
+        """Focal length over half the image width."""
+        return self.focal_length / (self.width / 2)
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> PortraitShape:
+        """Inverse of :meth:`to_dict` (after JSON)."""
+        head, torso = dict(values["head"]), dict(values["torso"])
+        head["grid"], torso["grid"] = HashGridShape(**head["grid"]), HashGridShape(**torso["grid"])
+        head["half_extents"] = tuple(head["half_extents"])
+        return cls(**{**values, "head": HeadShape(**head), "torso": TorsoShape(**torso)})
+
+
+class Portrait(nn.Module):
+    """Fields, audio encoder, occupancy and background; knows how to render, not how to train."""
+
+    background: Tensor
+    mouth_rest: Tensor
+
+    def __init__(self, shape: PortraitShape, encoder: str = "torch") -> None:
+        super().__init__()
+        self.shape = shape
+        n_lip = shape.head.n_lip
+        if shape.lip_feature == "audio":
+            self.audio = AudioEncoder(shape.n_audio_features, shape.audio_window, n_lip)
+        elif shape.lip_feature == "mouth_shape":
+            self.hearing = Hearing(
+                shape.n_audio_features, shape.audio_window, shape.n_mouth_shapes, shape.n_heard
+            )
+            self.mouth_to_lip = nn.Linear(shape.n_mouth_shapes, n_lip)
+            self.register_buffer("mouth_rest", torch.zeros(shape.n_mouth_shapes))
+        else:
+            raise ValueError(f"lip_feature is audio or mouth_shape, not {shape.lip_feature!r}")
+        self.head = HeadField(shape.head, encoder)
+        self.head_codes = nn.Parameter(0.1 * torch.randn(shape.n_frames, shape.head.n_code))
+        self.occupancy = OccupancyGrid(shape.occupancy_resolution, shape.head.half_extents)
+        self.torso = TorsoField(shape.torso, encoder)
+        self.torso_codes = nn.Parameter(0.1 * torch.randn(shape.n_frames, shape.torso.n_code))
+        self.alpha_grid = AlphaGrid(shape.alpha_resolution)
+        self.register_buffer("background", torch.zeros(shape.height, shape.width, 3))
+
+    def set_encoder(self, encoder: str) -> None:
+        """Let another (resolved) encoder compute the hash grids."""
+        self.head.planes.encoder = self.torso.grid.encoder = encoder
+
+    # Conditions -----------------------------------------------------------------------------
+
+    def lip_features(
+        self, audio_features: Tensor, frames: Tensor, silence: Tensor | None = None
+    ) -> Tensor:
+        """f_l of frames [k] of a clip.
+
+        Args:
+            audio_features: [n, features, window] of the whole clip.
+            silence: [k] in [0, 1]: how far the mouth is drawn to its rest (``mouth_shape`` only).
+
+        Returns:
+            [k, n_lip].
+        """
+        if self.shape.lip_feature == "audio":
+            return self.audio(audio_features, frames)
+        shapes = self.hearing(audio_features, frames)
+        if silence is not None:
+            shapes = torch.lerp(shapes, self.mouth_rest.expand_as(shapes), silence[:, None])
+        return self.mouth_to_lip(shapes)
+
+    def unseen_codes(self) -> tuple[Tensor, Tensor]:
+        """Head and torso code [1, n_code] for frames that were not trained on.
+
+        ASSUME the mean of all codes: the peers take frame 0's, which is any frame's accident.
+        """
+        return (
+            self.head_codes.mean(0, keepdim=True),
+            self.torso_codes.mean(0, keepdim=True),
+        )
+
+    # Head -----------------------------------------------------------------------------------
+
+    def render_head(
+        self,
+        rays_o: Tensor,
+        rays_d: Tensor,
+        condition: Condition,
+        frame_index: Tensor | None = None,
+        jitter: Tensor | None = None,
+    ) -> tuple[Composite, Tensor]:
+        """Differentiable render of rays, as in training.
+
+        Args:
+            rays_o, rays_d: [rays, 3].
+            condition: one row, or one row per frame with ``frame_index``.
+            frame_index: [rays] row of ``condition`` for each ray.
+            jitter: [rays] in [0, 1).
+
+        Returns:
+            what the rays see, and the lip attention [rays] seen along them (weights detached).
+        """
+        shape = self.shape
+        samples = sample_occupied(
+            rays_o, rays_d, self.occupancy.is_occupied, self.head.half_extents,
+            shape.step, shape.n_samples, jitter,
+        )  # fmt: skip
+        ray, slot = samples.is_sample.nonzero(as_tuple=True)
+        sigmas = torch.zeros_like(samples.t_starts)
+        rgbs = rays_o.new_zeros(*sigmas.shape, 3)
+        strength = torch.zeros_like(sigmas)
+        if len(ray):
+            t = (samples.t_starts[ray, slot] + samples.t_ends[ray, slot]) / 2
+            positions = rays_o[ray] + rays_d[ray] * t[:, None]
+            row = None if frame_index is None else frame_index[ray]
+            values = self.head(positions, rays_d[ray], condition.of(row))
+            sigmas = sigmas.index_put((ray, slot), values[0])
+            rgbs = rgbs.index_put((ray, slot), values[1])
+            strength = strength.index_put((ray, slot), values[2])
+        seen = composite(sigmas, rgbs, samples.t_starts, samples.t_ends)
+        weights = seen.weights.detach()
+        if self.training and len(ray):
+            self.occupancy.see(positions, weights[ray, slot])
+        return seen, (weights * strength).sum(-1)
+
+    @torch.no_grad()
+    def see_head(
+        self, rays_o: Tensor, rays_d: Tensor, condition: Condition
+    ) -> tuple[Tensor, Tensor]:
+        """Premultiplied colours [rays, 3] and opacities [rays], for one frame's condition.
+
+        The same picture as :meth:`render_head` without jitter, but no sample behind an opaque
+        surface is evaluated.
+        """
+        shape = self.shape
+        samples = sample_occupied(
+            rays_o, rays_d, self.occupancy.is_occupied, self.head.half_extents,
+            shape.step, shape.n_samples,
+        )  # fmt: skip
+        trans = rays_o.new_ones(len(rays_o))
+        colours = rays_o.new_zeros(len(rays_o), 3)
+        for first in range(0, shape.n_samples, _SAMPLES_AT_ONCE):
+            slots = slice(first, first + _SAMPLES_AT_ONCE)
+            alive = (samples.is_sample[:, first] & (trans > _OPAQUE)).nonzero().squeeze(-1)
+            if not len(alive):
+                break
+            starts, ends = samples.t_starts[alive, slots], samples.t_ends[alive, slots]
+            ray, slot = samples.is_sample[alive, slots].nonzero(as_tuple=True)
+            t = (starts[ray, slot] + ends[ray, slot]) / 2
+            origin, direction = rays_o[alive[ray]], rays_d[alive[ray]]
+            sigma, rgb, _ = self.head(origin + direction * t[:, None], direction, condition)
+            sigmas, rgbs = torch.zeros_like(starts), starts.new_zeros(*starts.shape, 3)
+            sigmas[ray, slot], rgbs[ray, slot] = sigma, rgb
+            seen = composite(sigmas, rgbs, starts, ends)
+            colours[alive] += trans[alive, None] * seen.colours
+            trans[alive] *= 1 - seen.opacities
+        return colours, 1 - trans
+
+    def head_pixels(self, T_camera_head: Tensor) -> Tensor:
+        """Pixels [k, 2] inside the projected box of all occupied cells."""
+        shape = self.shape
+        lower, upper = self.occupancy.bounds()
+        corners = torch.stack(
+            [torch.where(torch.tensor(c, device=lower.device).bool(), upper, lower)
+             for c in ((i & 1, i >> 1 & 1, i >> 2 & 1) for i in range(8))]
+        )  # fmt: skip
+        seen = transform_points(T_camera_head, corners)
+        if (upper <= lower).any():
+            return torch.zeros(0, 2, dtype=torch.int64, device=lower.device)
+        xy = project(seen, shape.focal_length, shape.height, shape.width)
+        x0, y0 = xy.amin(0).floor().long().clamp(min=0).tolist()
+        x1, y1 = xy.amax(0).ceil().long().tolist()
+        x1, y1 = min(x1, shape.width), min(y1, shape.height)
+        if x1 <= x0 or y1 <= y0:
+            return torch.zeros(0, 2, dtype=torch.int64, device=lower.device)
+        return pixel_grid(y1 - y0, x1 - x0, lower.device) + torch.tensor(
+            (x0, y0), device=lower.device
+        )
+
+    # Torso ----------------------------------------------------------------------------------
+
+    def torso_points(self, pixels: Tensor) -> Tensor:
+        """Integer pixels [k, 2] (x, y) -> their centres in [-1, 1]."""
+        size = torch.tensor((self.shape.width, self.shape.height), device=pixels.device)
+        return (pixels + 0.5) * (2 / size) - 1
+
+    def render_torso(
+        self, pixels: Tensor, T_camera_head: Tensor, code: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Torso rgbs [k, 3], alpha [k] and offset [k, 2] at pixels [k, 2]."""
+        return self.torso(self.torso_points(pixels), T_camera_head, self.shape.focal_ratio, code)
+
+    # Frames ---------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def render_frame(
+        self,
+        T_camera_head: Tensor,
+        lip_feature: Tensor,
+        expression_feature: Tensor,
+        behind: Tensor | None = None,
+        chunk: int = 1 << 15,
+    ) -> tuple[Tensor, Tensor]:
+        """One picture.
+
+        Args:
+            T_camera_head: [4, 4].
+            lip_feature: [n_lip]; expression_feature: [n_expression].
+            behind: [height, width, 3] in [0, 1] shown behind the head (mode ``head``); None for
+                our own torso over our own background (mode ``portrait``).
+            chunk: rays rendered at once; bounds the memory.
+
+        Returns:
+            picture [height, width, 3] in [0, 1] and head opacity [height, width].
+        """
+        shape = self.shape
+        head_code, torso_code = self.unseen_codes()
+        if behind is None:
+            picture = self._torso_over_background(T_camera_head, torso_code, chunk)
+        else:
+            picture = behind.clone()
+        opacity = picture.new_zeros(shape.height, shape.width)
+        condition = Condition(lip_feature[None], expression_feature[None], head_code)
+        for pixels in self.head_pixels(T_camera_head).split(chunk):
+            rays = pixel_rays(T_camera_head, shape.focal_length, shape.height, shape.width, pixels)
+            colours, opacities = self.see_head(*rays, condition)
+            x, y = pixels.unbind(-1)
+            picture[y, x] = colours + (1 - opacities)[:, None] * picture[y, x]
+            opacity[y, x] = opacities
+        return picture.clamp(0, 1), opacity
+
+    def _torso_over_background(self, T_camera_head: Tensor, code: Tensor, chunk: int) -> Tensor:
+        picture = self.background.clone()
+        pixels = pixel_grid(self.shape.height, self.shape.width, picture.device)
+        pixels = pixels[self.alpha_grid.covers(self.torso_points(pixels))]
+        for part in pixels.split(chunk):
+            rgbs, torso_alpha, _ = self.render_torso(part, T_camera_head, code)
+            x, y = part.unbind(-1)
+            torso_alpha = torso_alpha[:, None]
+            picture[y, x] = torso_alpha * rgbs + (1 - torso_alpha) * picture[y, x]
+        return picture

@@ -1,0 +1,10 @@
+"""From a scene to a portrait: three short loops (head, lips, torso) over one way of optimising.
+
+losses        Eq. 5, 6, 7 and the regularisers
+schedules     learning rates
+checkpoints   a run survives a kill
+optimise      the loop itself: resume, step, guard, log
+mouth         the mouth's shape, and an audio encoder that learns to hear it
+clip          a scene's pictures as training reads them
+head, lips, torso
+"""

@@ -1,0 +1,66 @@
+"""A scene's pictures as training reads them: in memory if they fit, rays and colours on demand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wildtalker_core.geometry.rays import pixel_rays
+from wildtalker_core.scene.scene import PARSING_CLASSES, FrameStack, Scene
+
+# ASSUME half of what a small workstation has; larger stacks stay on disk and are read by frame.
+_MEMORY_LIMIT_BYTES = 4e9
+
+HEAD, HANDS = PARSING_CLASSES.index("head"), PARSING_CLASSES.index("hands")
+
+
+def in_memory(stack: FrameStack) -> FrameStack:
+    """The stack as an array if it is small enough, else itself."""
+    return stack[:] if np.prod(stack.shape, dtype=float) <= _MEMORY_LIMIT_BYTES else stack
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The tensors of a scene that every step needs, on the training device.
+
+    Attributes:
+        T_camera_head: [n, 4, 4] float32.
+        audio_features: [n, features, window]; expression: [n, 7].
+    """
+
+    scene: Scene
+    T_camera_head: Tensor
+    audio_features: Tensor
+    expression: Tensor
+    device: torch.device
+
+    @classmethod
+    def of(cls, scene: Scene, device: torch.device) -> Clip:
+        def tensor(values: np.ndarray) -> Tensor:
+            return torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float32, device=device)
+
+        return cls(
+            scene=scene,
+            T_camera_head=tensor(scene.T_camera_head),
+            audio_features=tensor(scene.audio_features),
+            expression=tensor(scene.expression),
+            device=device,
+        )
+
+    def rays(self, frames: np.ndarray, pixels: np.ndarray) -> tuple[Tensor, Tensor]:
+        """rays_o, rays_d [k, 3] of pixels [k, 2] (x, y), each of its own frame [k]."""
+        scene = self.scene
+        return pixel_rays(
+            self.T_camera_head[torch.as_tensor(frames, device=self.device)],
+            scene.focal_length,
+            scene.height,
+            scene.width,
+            torch.as_tensor(pixels, device=self.device),
+        )
+
+    def unit(self, values: np.ndarray) -> Tensor:
+        """uint8 -> float32 in [0, 1] on the device."""
+        return torch.as_tensor(values, device=self.device).float() / 255

@@ -1,0 +1,117 @@
+"""Stage two: the lips, with Eq. 7 on patches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wildtalker_core.nerf.portrait import Portrait
+from wildtalker_core.training.clip import Clip
+from wildtalker_core.training.head import (
+    Batch,
+    HeadOptions,
+    HeadTargets,
+    LipFeatures,
+    condition_of,
+    head_parameters,
+    head_step,
+    sample_batch,
+    update_occupancy,
+)
+from wildtalker_core.training.losses import PerceptualLoss, head_loss
+from wildtalker_core.training.optimise import Optimiser, Outcome, optimise
+
+
+@dataclass(frozen=True)
+class LipOptions:
+    """Attributes:
+    patch_size: side of the square patch around the lips, pixels.
+    lambda_lpips: factor of the perceptual loss (Eq. 7).
+    """
+
+    patch_size: int
+    lambda_lpips: float
+
+
+def finetune_lips(
+    portrait: Portrait,
+    clip: Clip,
+    lip_features: LipFeatures,
+    head_options: HeadOptions,
+    options: LipOptions,
+    perceptual: PerceptualLoss | None,
+    optimiser: Optimiser,
+    config: dict,
+    folder: Path,
+    seed: int,
+    log: Callable[[int, dict[str, float]], None] | None = None,
+) -> Outcome:
+    """Alternate steps on lip patches (Eq. 7) with steps on the whole head (Eq. 5), as peers do."""
+    targets = HeadTargets(clip)
+    train_frames = clip.scene.train_frames[clip.scene.is_face_visible[clip.scene.train_frames]]
+
+    def before_step(step: int, generator: torch.Generator) -> None:
+        if step % head_options.occupancy_every == 0:
+            update_occupancy(
+                portrait, clip, lip_features, train_frames, head_options.hide, generator
+            )
+
+    def loss_of(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        if step % 2:
+            batch = sample_batch(targets, train_frames, head_options, generator)
+            return head_step(
+                portrait, clip, lip_features, targets, batch, head_options, 1.0, generator
+            )
+        frame = train_frames[torch.randint(len(train_frames), (1,), generator=generator).numpy()]
+        return _patch_step(portrait, clip, lip_features, targets, frame, options, perceptual)
+
+    grids, nets = head_parameters(portrait)
+    return optimise(
+        portrait, grids, nets, loss_of, optimiser, config, folder, "lips", seed, before_step, log
+    )
+
+
+def lip_patch(lip_box: np.ndarray, patch_size: int, height: int, width: int) -> np.ndarray:
+    """Pixels [patch_size^2, 2] (x, y), in reading order, of a square around the lip box's middle.
+
+    Stays inside the image. Raises ValueError if the image is smaller than the patch.
+    """
+    if patch_size > min(height, width):
+        raise ValueError(f"a patch of {patch_size} does not fit into {width}x{height} pixels")
+    middle = (lip_box[:2] + lip_box[2:]) / 2
+    first = np.round(middle - patch_size / 2).astype(np.int64)
+    first = np.clip(first, 0, (width - patch_size, height - patch_size))
+    y, x = np.mgrid[:patch_size, :patch_size]
+    return np.stack((x, y), -1).reshape(-1, 2) + first
+
+
+def _patch_step(
+    portrait: Portrait,
+    clip: Clip,
+    lip_features: LipFeatures,
+    targets: HeadTargets,
+    frame: np.ndarray,
+    options: LipOptions,
+    perceptual: PerceptualLoss | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    scene, size = clip.scene, options.patch_size
+    pixels = lip_patch(scene.lip_box[frame[0]], size, scene.height, scene.width)
+    batch = Batch(frame, np.zeros(len(pixels), np.int64), pixels)
+    frames = frame[batch.row]
+    colours, membership, weight = targets.of(frames, pixels)
+    # Outside the head, and under a hand, the patch shows the picture itself: nothing to correct.
+    shown = (membership * weight)[:, None]
+    seen, _ = portrait.render_head(
+        *clip.rays(frames, pixels), condition_of(portrait, clip, lip_features, frame)
+    )
+    estimate = shown * seen.over(colours) + (1 - shown) * colours
+    loss = head_loss(
+        colours.view(1, size, size, 3), estimate.view(1, size, size, 3),
+        options.lambda_lpips, perceptual,
+    )  # fmt: skip
+    return loss, {"lips": loss}

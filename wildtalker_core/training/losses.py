@@ -1,0 +1,107 @@
+"""What training minimises: Eq. 5, 6 and 7 of WildTalker, and regularisers with their source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+#: (estimate, reference), both [patches, height, width, 3] in [0, 1] -> scalar
+PerceptualLoss = Callable[[Tensor, Tensor], Tensor]
+
+_WINDOW = 7  # pixels
+STATIC_WEIGHTS = ("one_minus_mask", "literal", "none")
+
+
+def static_weight(transient_mask: Tensor, form: str = "one_minus_mask") -> Tensor:
+    """Factor of each pixel's loss, from the transient mask in [0, 1] (1 = ignore).
+
+    ASSUME ``one_minus_mask``: the paper's text wants transient pixels to count less, while its
+    Eq. 6 as printed multiplies by the mask itself; that form is kept as ``literal``. ``none``
+    counts all pixels alike.
+    """
+    if form == "one_minus_mask":
+        return 1 - transient_mask
+    if form == "literal":
+        return transient_mask
+    if form == "none":
+        return torch.ones_like(transient_mask)
+    raise ValueError(f"static_weight is one of {', '.join(STATIC_WEIGHTS)}, not {form!r}")
+
+
+def reconstruction_loss(
+    reference: Tensor, estimate: Tensor, weight: Tensor | None = None
+) -> Tensor:
+    """Eq. 5: mean squared error of rays [rays, 3], each times its weight [rays]."""
+    squared = (estimate - reference).square().mean(-1)
+    return squared.mean() if weight is None else (weight * squared).mean()
+
+
+def torso_loss(
+    reference: Tensor, estimate: Tensor, transient_mask: Tensor, form: str = "one_minus_mask"
+) -> Tensor:
+    """Eq. 6: error of composed pixels [rays, 3] where the picture is static (mask [rays])."""
+    return reconstruction_loss(reference, estimate, static_weight(transient_mask, form))
+
+
+def head_loss(
+    reference: Tensor,
+    estimate: Tensor,
+    lambda_lpips: float,
+    perceptual: PerceptualLoss | None,
+) -> Tensor:
+    """Eq. 7 on lip patches [patches, height, width, 3]: Eq. 5 plus a perceptual loss."""
+    loss = reconstruction_loss(reference.reshape(-1, 3), estimate.reshape(-1, 3))
+    if perceptual is None or lambda_lpips == 0:
+        return loss
+    return loss + lambda_lpips * perceptual(estimate, reference)
+
+
+def opacity_entropy(opacities: Tensor) -> Tensor:
+    """Binary entropy of each ray's opacity, mean [nats]: a ray hits the head or misses it.
+
+    RAD-NeRF and its successors add 1e-4 of it.
+    """
+    p = opacities.clamp(1e-5, 1 - 1e-5)
+    return -(p * p.log() + (1 - p) * (1 - p).log()).mean()
+
+
+def ms_ssim_loss(estimate: Tensor, reference: Tensor) -> Tensor:
+    """1 minus multi-scale SSIM (Wang et al. 2003) of patches [patches, height, width, 3] in [0, 1].
+
+    ASSUME a Gaussian window of 7 pixels and at most three scales of the five, those that hold the
+    window, their weights renormalised: lip patches are 16 to 64 pixels wide. Stands in for LPIPS
+    where its weights are absent, under its own name.
+    """
+    a, b = estimate.permute(0, 3, 1, 2), reference.permute(0, 3, 1, 2)
+    side = min(a.shape[-2:])
+    exponents = [e for i, e in enumerate((0.0448, 0.2856, 0.3001)) if side >> i >= _WINDOW]
+    if not exponents:
+        raise ValueError(f"a patch of {side} pixels does not hold the window of {_WINDOW}")
+    total = sum(exponents)
+    score = a.new_ones(())
+    for scale, exponent in enumerate(exponents):
+        luminance, contrast = _ssim_terms(a, b)
+        is_last = scale == len(exponents) - 1
+        term = (luminance * contrast if is_last else contrast).mean((1, 2, 3)).clamp_min(1e-4)
+        score = score * term ** (exponent / total)
+        a, b = (torch.nn.functional.avg_pool2d(x, 2) for x in (a, b))
+    return 1 - score.mean()
+
+
+def _ssim_terms(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    offsets = torch.arange(_WINDOW, dtype=a.dtype, device=a.device) - _WINDOW // 2
+    window = (-(offsets**2) / (2 * 1.5**2)).exp()
+    kernel = torch.outer(window, window)
+    kernel = (kernel / kernel.sum()).expand(a.shape[1], 1, _WINDOW, _WINDOW)
+
+    def blur(x: Tensor) -> Tensor:
+        return torch.nn.functional.conv2d(x, kernel, groups=x.shape[1])
+
+    mean_a, mean_b = blur(a), blur(b)
+    variance_a, variance_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
+    covariance = blur(a * b) - mean_a * mean_b
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    return luminance, (2 * covariance + c2) / (variance_a + variance_b + c2)

@@ -1,0 +1,16 @@
+"""Learning rates over a run."""
+
+from __future__ import annotations
+
+
+def exponential_decay(step: int, n_steps: int, final_factor: float) -> float:
+    """Factor of the learning rate: 1 at the start, ``final_factor`` after ``n_steps``.
+
+    The peers' schedule (PEERS A.4): ``final_factor ** (step / n_steps)``.
+    """
+    return final_factor ** (step / n_steps)
+
+
+def warm_up(step: int, n_steps: int) -> float:
+    """Factor that rises linearly from 1/n to 1 over the first ``n_steps`` steps."""
+    return min(1.0, (step + 1) / n_steps) if n_steps else 1.0

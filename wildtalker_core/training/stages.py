@@ -1,0 +1,162 @@
+"""The three stages as whole jobs: a scene and options in, a portrait and its figures out.
+
+This is what the rules' scripts call; the loops themselves know nothing of options or devices.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wildtalker_core.nerf.portrait import Portrait
+from wildtalker_core.scene.scene import Scene
+from wildtalker_core.training import head, lips, torso
+from wildtalker_core.training.build import choose_device, new_portrait, options_of, restore_portrait
+from wildtalker_core.training.checkpoints import load_latest_checkpoint
+from wildtalker_core.training.clip import Clip
+from wildtalker_core.training.losses import PerceptualLoss
+from wildtalker_core.training.mouth import (
+    learn_to_hear,
+    measure_mouth,
+    rest_shape,
+)
+from wildtalker_core.training.optimise import Optimiser, Outcome
+
+Log = Callable[[int, dict[str, float]], None]
+
+#: Entries of the train section that do not decide the result: a checkpoint may be continued with
+#: others.
+_INDIFFERENT = ("preset", "threads", "lpips_backbone")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A portrait after a stage, and what the stage took."""
+
+    portrait: Portrait
+    outcome: Outcome
+    figures: dict[str, Any]
+
+
+def head_stage(scene: Scene, train: Mapping[str, Any], folder: Path, log: Log) -> Trained:
+    """First stage: learn to hear the mouth (for ``mouth_shape``), then the head."""
+    device = choose_device(train["device"])
+    portrait = new_portrait(scene, train["model"], train["encoder"], device, train["seed"])
+    clip = Clip.of(scene, device)
+    config = run_config(train, "head", scene)
+    hearing: dict[str, float] = {}
+    is_new = load_latest_checkpoint(folder, config) is None
+    if portrait.shape.lip_feature == "mouth_shape" and is_new:
+        hearing = _learn_mouth(portrait, clip)
+    elif is_new:
+        portrait.audio.standardise(clip.audio_features[scene.train_frames])
+    outcome = head.train_head(
+        portrait, clip, _lip_features(portrait, clip),
+        options_of(head.HeadOptions, train["head"]),
+        options_of(Optimiser, train["head"]),
+        config, folder, train["seed"], log,
+    )  # fmt: skip
+    return Trained(portrait, outcome, _figures(portrait, device, outcome) | hearing)
+
+
+def lips_stage(
+    scene: Scene,
+    portrait_path: Path,
+    train: Mapping[str, Any],
+    perceptual: PerceptualLoss | None,
+    folder: Path,
+    log: Log,
+) -> Trained:
+    """Second stage: the lips."""
+    device = choose_device(train["device"])
+    portrait, _ = restore_portrait(portrait_path, train["encoder"], device)
+    clip = Clip.of(scene, device)
+    outcome = lips.finetune_lips(
+        portrait, clip, _lip_features(portrait, clip),
+        options_of(head.HeadOptions, train["lips"]),
+        options_of(lips.LipOptions, train["lips"], lambda_lpips=train["lambda_lpips"]),
+        perceptual,
+        options_of(Optimiser, train["lips"]),
+        run_config(train, "lips", scene), folder, train["seed"] + 1, log,
+    )  # fmt: skip
+    return Trained(portrait, outcome, _figures(portrait, device, outcome))
+
+
+def torso_stage(
+    scene: Scene, portrait_path: Path, train: Mapping[str, Any], folder: Path, log: Log
+) -> Trained:
+    """Third stage: the torso under the frozen head."""
+    device = choose_device(train["device"])
+    portrait, _ = restore_portrait(portrait_path, train["encoder"], device)
+    clip = Clip.of(scene, device)
+    values = train["torso"]
+    options = torso.TorsoOptions(
+        pixels_per_step=values["rays_per_step"],
+        static_weight=train["static_weight"],
+        alpha_entropy=values["opacity_entropy"],
+        alpha_every=values["occupancy_every"],
+    )
+    outcome = torso.train_torso(
+        portrait, clip, _lip_features(portrait, clip), options, options_of(Optimiser, values),
+        run_config(train, "torso", scene), folder, train["seed"] + 2, log,
+    )  # fmt: skip
+    return Trained(portrait, outcome, _figures(portrait, device, outcome))
+
+
+def run_config(train: Mapping[str, Any], stage: str, scene: Scene) -> dict[str, Any]:
+    """All that decides a stage's result: a checkpoint of another one may not be continued."""
+    others = {"head", "lips", "torso"} - {stage}
+    config = {key: value for key, value in train.items() if key not in (*others, *_INDIFFERENT)}
+    digest = hashlib.sha256()
+    for name, value in sorted(scene.facts().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    digest.update(np.ascontiguousarray(scene.audio_features).tobytes())
+    return {"train": config, "scene": digest.hexdigest()}
+
+
+def _learn_mouth(portrait: Portrait, clip: Clip) -> dict[str, float]:
+    scene = clip.scene
+    shapes, basis = measure_mouth(scene, portrait.shape.n_mouth_shapes)
+    seen = scene.train_frames[scene.is_face_visible[scene.train_frames]]
+    rest = rest_shape(shapes[seen], basis.opening(shapes[seen]), scene.is_silent[seen])
+    portrait.mouth_rest.copy_(torch.as_tensor(rest))
+    return learn_to_hear(
+        portrait, clip.audio_features, _tensor(shapes, clip.device),
+        _tensor(basis.variances, clip.device), seen,
+    )  # fmt: skip
+
+
+def _lip_features(portrait: Portrait, clip: Clip) -> head.LipFeatures:
+    """f_l of training frames: of what is heard (``audio``), or of the mouth as it was seen.
+
+    With ``mouth_shape`` the field learns from true shapes: what cannot be heard must not blur the
+    picture.
+    """
+    if portrait.shape.lip_feature == "audio":
+        return lambda frames: portrait.lip_features(clip.audio_features, frames)
+    shapes, _ = measure_mouth(clip.scene, portrait.shape.n_mouth_shapes)
+    true_shapes = _tensor(shapes, clip.device)
+    return lambda frames: portrait.mouth_to_lip(true_shapes[frames])
+
+
+def _tensor(values: np.ndarray, device: torch.device) -> Tensor:
+    return torch.as_tensor(values, dtype=torch.float32, device=device)
+
+
+def _figures(portrait: Portrait, device: torch.device, outcome: Outcome) -> dict[str, Any]:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return {
+        "seconds": outcome.seconds,
+        "steps": outcome.steps,
+        "device": name,
+        "encoder": portrait.head.planes.encoder,
+        "losses": outcome.losses,
+    }

@@ -1,0 +1,150 @@
+"""Stage three: the torso under the finished head, where the picture is static (Eq. 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from wildtalker_core.nerf.head_field import Condition
+from wildtalker_core.nerf.portrait import Portrait
+from wildtalker_core.training.clip import HEAD, Clip, in_memory
+from wildtalker_core.training.head import LipFeatures
+from wildtalker_core.training.losses import opacity_entropy, torso_loss
+from wildtalker_core.training.optimise import Optimiser, Outcome, optimise
+
+
+@dataclass(frozen=True)
+class TorsoOptions:
+    """How the torso is trained; units and sources in config/schema/train.yaml.
+
+    Attributes:
+        pixels_per_step: of one frame.
+        static_weight: form of ``losses.static_weight``.
+        alpha_entropy: factor of the binary entropy of the torso's alpha.
+        alpha_every: steps between updates of the alpha grid.
+    """
+
+    pixels_per_step: int
+    static_weight: str
+    alpha_entropy: float
+    alpha_every: int
+
+
+def train_torso(
+    portrait: Portrait,
+    clip: Clip,
+    lip_features: LipFeatures,
+    options: TorsoOptions,
+    optimiser: Optimiser,
+    config: dict,
+    folder: Path,
+    seed: int,
+    log: Callable[[int, dict[str, float]], None] | None = None,
+) -> Outcome:
+    """Train torso field and codes against the hand-free frames; the head is frozen."""
+    scene = clip.scene
+    hand_free, masks = in_memory(scene.hand_free_frames), in_memory(scene.transient_mask)
+    parsing = in_memory(scene.parsing)
+    codes = portrait.torso_codes
+
+    def loss_of(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        pick = torch.randint(len(scene.train_frames), (1,), generator=generator).item()
+        frame = int(scene.train_frames[pick])
+        is_open, is_near_head = head_zones(parsing[frame][..., HEAD])
+        pixels = is_open.nonzero()
+        chosen = torch.randint(
+            len(pixels[0]), (options.pixels_per_step,), generator=generator
+        ).numpy()
+        y, x = pixels[0][chosen], pixels[1][chosen]
+        head_colours, head_opacities = _head_at(
+            portrait, clip, lip_features, frame, np.stack((x, y), -1), is_near_head[y, x]
+        )
+        index = torch.as_tensor(np.stack((x, y), -1), device=clip.device)
+        rgbs, torso_alpha, _ = portrait.render_torso(
+            index, clip.T_camera_head[frame], codes[frame : frame + 1]
+        )
+        behind = portrait.background[index[:, 1], index[:, 0]]
+        torso_over = torso_alpha[:, None] * rgbs + (1 - torso_alpha)[:, None] * behind
+        estimate = head_colours + (1 - head_opacities)[:, None] * torso_over
+        photometric = torso_loss(
+            clip.unit(hand_free[frame][y, x]),
+            estimate,
+            clip.unit(masks[frame][y, x]),
+            options.static_weight,
+        )
+        entropy = opacity_entropy(torso_alpha)
+        return photometric + options.alpha_entropy * entropy, {
+            "photometric": photometric,
+            "entropy": entropy,
+        }
+
+    def before_step(step: int, generator: torch.Generator) -> None:
+        if step % options.alpha_every == 0 and step > 0:
+            update_alpha_grid(portrait, clip, generator)
+
+    nets = [p for name, p in portrait.torso.named_parameters() if name != "grid.tables"]
+    outcome = optimise(
+        portrait, [portrait.torso.grid.tables], [*nets, codes], loss_of, optimiser,
+        config, folder, "torso", seed, before_step, log,
+    )  # fmt: skip
+    return outcome
+
+
+def head_zones(membership: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the torso may be seen, and where the head must be rendered to know, both [h, w] bool.
+
+    Args:
+        membership: [h, w] uint8 of the head.
+
+    ASSUME 3 % of the height on either side of the mask's edge: deep inside, the opaque head hides
+    everything, so those pixels teach the torso nothing; far outside, there is no head.
+    """
+    reach = np.ones((2 * max(1, round(0.03 * len(membership))) + 1,) * 2, np.uint8)
+    is_head = (membership > 127).astype(np.uint8)
+    is_open = cv2.erode(is_head, reach) == 0
+    return is_open, cv2.dilate(is_head, reach).astype(bool)
+
+
+def _head_at(
+    portrait: Portrait,
+    clip: Clip,
+    lip_features: LipFeatures,
+    frame: int,
+    pixels: np.ndarray,
+    is_near_head: np.ndarray,
+) -> tuple[Tensor, Tensor]:
+    """The frozen head's colours [k, 3] and opacities [k] at pixels, rendered only near the head."""
+    colours = torch.zeros(len(pixels), 3, device=clip.device)
+    opacities = torch.zeros(len(pixels), device=clip.device)
+    if is_near_head.any():
+        near = torch.as_tensor(is_near_head, device=clip.device)
+        index = torch.tensor([frame], device=clip.device)
+        with torch.no_grad():
+            condition = Condition(
+                lip_features(index), clip.expression[index], portrait.unseen_codes()[0]
+            )
+        frames = np.full(int(is_near_head.sum()), frame)
+        colours[near], opacities[near] = portrait.see_head(
+            *clip.rays(frames, pixels[is_near_head]), condition
+        )
+    return colours, opacities
+
+
+def update_alpha_grid(portrait: Portrait, clip: Clip, generator: torch.Generator) -> None:
+    """Re-evaluate the torso's alpha grid under a random training pose."""
+    train_frames = clip.scene.train_frames
+    frame = int(train_frames[torch.randint(len(train_frames), (1,), generator=generator).item()])
+
+    def alpha_of(points: Tensor) -> Tensor:
+        code = portrait.torso_codes[frame : frame + 1]
+        return portrait.torso(points, clip.T_camera_head[frame], portrait.shape.focal_ratio, code)[
+            1
+        ]
+
+    portrait.alpha_grid.update(alpha_of, generator)

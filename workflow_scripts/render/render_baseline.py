@@ -1,0 +1,119 @@
+"""Trivial rows of the tables: no portrait, only frames of the clip itself."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from wildtalker_core.errors import InputError
+from wildtalker_core.media.crop import Crop
+from wildtalker_core.media.files import load_json, save_json
+from wildtalker_core.media.image import resize_image
+from wildtalker_core.media.video import VideoWriter, read_video
+from wildtalker_core.scene.scene import FrameStack, Scene, load_scene
+from workflow_scripts.frame_sound import sound_of_frames
+from workflow_scripts.job import job
+
+Reference = FrameStack | dict[int, np.ndarray]
+
+
+def mean_frame(scene: Scene) -> Callable[[int], np.ndarray]:
+    """The mean of all training frames, whatever the frame asked for."""
+    total = np.zeros(scene.frames.shape[1:], np.float64)
+    for frame in scene.train_frames:
+        total += scene.frames[int(frame)]
+    mean = np.round(total / len(scene.train_frames)).astype(np.uint8)
+    return lambda frame: mean
+
+
+def nearest_training_frame(landmarks: np.ndarray, train_frames: np.ndarray, frame: int) -> int:
+    """The training frame whose landmarks [n, points, 2], each set minus its mean, are nearest."""
+    shapes = landmarks - landmarks.mean(1, keepdims=True)
+    distances = np.linalg.norm(shapes[train_frames] - shapes[frame], axis=-1).mean(-1)
+    return int(train_frames[distances.argmin()])
+
+
+def true_frames(truth_path: str, manifest: dict, frames: np.ndarray) -> dict[int, np.ndarray]:
+    """Frames of a clip's true hand-free video by number, cut as the clip was cut."""
+    crop, sources = Crop(**manifest["crop"]), np.asarray(manifest["source_frames"])[frames]
+    wanted, found = set(sources.tolist()), {}
+    for number, (picture, _) in enumerate(read_video(truth_path)):
+        if number in wanted:
+            found[number] = resize_image(
+                np.ascontiguousarray(crop.of(picture)), manifest["size_px"]
+            )
+    if wanted - found.keys():
+        raise InputError(
+            truth_path, f"has no frame {min(wanted - found.keys())}", "make the truth again"
+        )
+    return {int(frame): found[int(s)] for frame, s in zip(frames, sources, strict=True)}
+
+
+def pictures_of(method: str, scene: Scene, reference: Reference) -> Callable[[int], np.ndarray]:
+    """Frame number -> picture, for a baseline's name."""
+    if method == "ground_truth":
+        return lambda frame: reference[frame]
+    if method == "mean_frame":
+        return mean_frame(scene)
+    if method == "nearest_landmarks":
+        return lambda frame: scene.frames[
+            nearest_training_frame(scene.landmarks, scene.train_frames, frame)
+        ]
+    raise ValueError(f"{method} is not a baseline")
+
+
+def main(
+    method: str,
+    scene_paths: dict[str, str],
+    manifest_path: str,
+    speech_path: str,
+    truth_path: str,
+    video_path: str,
+    facts_path: str,
+    options: dict,
+) -> None:
+    """Write the test split as ``method`` shows it.
+
+    Args:
+        truth_path: the clip's true hand-free video, or "" where nobody knows it.
+        method: ``ground_truth`` (the hand-free reference through the same codec), ``mean_frame``
+            or ``nearest_landmarks``.
+        options: the config section ``render``.
+    """
+    scene, manifest = load_scene(**scene_paths), load_json(manifest_path)
+    fps = manifest["fps"]
+    started = time.monotonic()
+    reference: Reference = scene.hand_free_frames
+    if truth_path and method == "ground_truth":
+        reference = true_frames(truth_path, manifest, scene.test_frames)
+    picture_of = pictures_of(method, scene, reference)
+    with (
+        sound_of_frames(speech_path, scene.test_frames, fps) as sound_path,
+        VideoWriter(video_path, fps, sound_path, options["crf"]) as video,
+    ):
+        for frame in scene.test_frames:
+            video.append(picture_of(int(frame)))
+    save_json(
+        facts_path,
+        {
+            "kind": "baseline",
+            "mode": "portrait",
+            "frames": scene.test_frames.tolist(),
+            "seconds_per_frame": (time.monotonic() - started) / len(scene.test_frames),
+            "device": "cpu",
+        },
+    )
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            snakemake.wildcards.method,
+            {f"{name}_path": snakemake.input[name] for name in snakemake.params.scene_inputs},
+            snakemake.input.manifest,
+            snakemake.input.speech,
+            snakemake.input.truth or "",
+            snakemake.output.video,
+            snakemake.output.facts,
+            snakemake.params.options,
+        )

@@ -1,0 +1,173 @@
+"""Portrait and speech → video, frame by frame into the encoder."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wildtalker_core.media.files import load_arrays, load_json, save_json
+from wildtalker_core.media.video import VideoWriter
+from wildtalker_core.nerf import playback
+from wildtalker_core.nerf.portrait import Portrait
+from wildtalker_core.progress import progress
+from wildtalker_core.scene.scene import Scene, load_scene
+from wildtalker_core.training.build import choose_device, restore_portrait
+from workflow_scripts.frame_sound import sound_of_frames
+from workflow_scripts.job import job
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What is shown: one row per picture.
+
+    Attributes:
+        pose_frames: [k] frame of the clip whose head pose (and, in mode head, picture) is taken.
+        audio_frames: [k] frame of the driving audio features.
+        expression: [k, 7].
+    """
+
+    pose_frames: np.ndarray
+    audio_frames: np.ndarray
+    expression: np.ndarray
+
+
+def own_performance(scene: Scene) -> Performance:
+    """The test split as it was."""
+    frames = scene.test_frames
+    return Performance(frames, frames, scene.expression[frames])
+
+
+def driven_performance(scene: Scene, n_frames: int, fps: float, seed: int) -> Performance:
+    """Other speech: known poses back and forth, and new blinks like the clip's own."""
+    known = playback.longest_run(scene.train_frames[scene.is_face_visible[scene.train_frames]])
+    pose_frames = known[playback.back_and_forth(len(known), n_frames)]
+    expression = scene.expression[pose_frames].copy()
+    expression[:, playback.BLINK_CHANNELS] = playback.new_blinks(
+        scene.expression[scene.train_frames], n_frames, fps, seed
+    )
+    return Performance(pose_frames, np.arange(n_frames), expression)
+
+
+def render(
+    portrait: Portrait,
+    scene: Scene,
+    performance: Performance,
+    lip_features: torch.Tensor,
+    mode: str,
+    chunk_rays: int,
+) -> Iterator[np.ndarray]:
+    """Pictures [height, width, 3] uint8, one at a time.
+
+    Args:
+        lip_features: [k, n_lip], one per picture.
+        mode: ``portrait`` or ``head`` (before the hand-free reference).
+    """
+    device = lip_features.device
+    poses = torch.as_tensor(scene.T_camera_head, dtype=torch.float32, device=device)
+    expression = torch.as_tensor(performance.expression, dtype=torch.float32, device=device)
+    for i, frame in enumerate(performance.pose_frames):
+        behind = None
+        if mode == "head":
+            reference = scene.hand_free_frames[int(frame)]
+            behind = torch.as_tensor(reference, device=device).float() / 255
+        picture, _ = portrait.render_frame(
+            poses[int(frame)], lip_features[i], expression[i], behind, chunk_rays
+        )
+        yield (picture * 255).round().byte().cpu().numpy()
+
+
+@torch.no_grad()
+def lip_features_of(
+    portrait: Portrait,
+    audio_features: torch.Tensor,
+    is_silent: np.ndarray,
+    performance: Performance,
+    fps: float,
+    options: dict,
+) -> torch.Tensor:
+    """Lip features [k, n_lip] of the driving speech, on its device."""
+    frames = torch.as_tensor(performance.audio_frames, device=audio_features.device)
+    silence = None
+    if options["close_in_silence"] and portrait.shape.lip_feature == "mouth_shape":
+        ramp = playback.silence_ramp(is_silent, fps)[performance.audio_frames]
+        silence = torch.as_tensor(ramp, dtype=torch.float32, device=frames.device)
+    features = portrait.lip_features(audio_features, frames, silence)
+    if options["lip_smoothing"]:
+        smooth = playback.smooth_causally(features.cpu().numpy(), options["lip_smoothing"])
+        features = torch.as_tensor(smooth, device=frames.device)
+    return features
+
+
+def main(
+    scene_paths: dict[str, str],
+    manifest_path: str,
+    portrait_path: str,
+    driving_features_path: str,
+    speech_path: str,
+    is_self_driven: bool,
+    video_path: str,
+    facts_path: str,
+    options: dict,
+    train: dict,
+) -> None:
+    """Write the video with its sound, and the facts of its making.
+
+    Args:
+        scene_paths: arguments of ``load_scene``.
+        driving_features_path, speech_path: of the speech that drives: the method's own, or another.
+        is_self_driven: show the test split; else all of the driving speech.
+        options: the config section ``render``; train: ``train`` (encoder, device, seed).
+    """
+    scene, fps = load_scene(**scene_paths), load_json(manifest_path)["fps"]
+    device = choose_device(train["device"])
+    portrait, _ = restore_portrait(Path(portrait_path), train["encoder"], device)
+    driving = load_arrays(driving_features_path, "audio_features", "is_silent")
+    if is_self_driven:
+        performance = own_performance(scene)
+    else:
+        n_frames = len(driving["audio_features"])
+        performance = driven_performance(scene, n_frames, fps, train["seed"])
+    audio_features = torch.as_tensor(driving["audio_features"], device=device)
+    lip_features = lip_features_of(
+        portrait, audio_features, driving["is_silent"], performance, fps, options
+    )
+    started = time.monotonic()
+    pictures = render(
+        portrait, scene, performance, lip_features, options["mode"], options["chunk_rays"]
+    )
+    n_pictures = len(performance.pose_frames)
+    with (
+        sound_of_frames(speech_path, performance.audio_frames, fps) as sound_path,
+        VideoWriter(video_path, fps, sound_path, options["crf"]) as video,
+    ):
+        for picture in progress(pictures, "render", n_pictures):
+            video.append(picture)
+    facts = {
+        "kind": "nerf",
+        "mode": options["mode"],
+        "pose_frames": performance.pose_frames.tolist(),
+        "seconds_per_frame": (time.monotonic() - started) / n_pictures,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+    }
+    if is_self_driven:
+        facts["frames"] = performance.audio_frames.tolist()
+    save_json(facts_path, facts)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            {f"{name}_path": snakemake.input[name] for name in snakemake.params.scene_inputs},
+            snakemake.input.manifest,
+            snakemake.input.portrait,
+            snakemake.input.driving_features,
+            snakemake.input.speech,
+            snakemake.wildcards.setting == "self_driven",
+            snakemake.output.video,
+            snakemake.output.facts,
+            snakemake.params.options,
+            snakemake.params.train,
+        )

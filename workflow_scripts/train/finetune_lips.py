@@ -1,0 +1,66 @@
+"""Head → head with finetuned lips (Eq. 7)."""
+
+from pathlib import Path
+
+from wildtalker_core.errors import InputError
+from wildtalker_core.scene.scene import load_scene
+from wildtalker_core.training.build import choose_device
+from wildtalker_core.training.losses import PerceptualLoss, ms_ssim_loss
+from wildtalker_core.training.stages import lips_stage
+from workflow_scripts.job import job
+from workflow_scripts.training_outputs import finish, log_to
+
+
+def main(
+    scene_paths: dict[str, str],
+    head_path: str,
+    portrait_path: str,
+    figures_path: str,
+    options: dict,
+) -> None:
+    """Write ``lips.safetensors`` and ``lips.json``; arguments as in ``train_head``."""
+    folder = Path(portrait_path).parent  # checkpoints and tensorboard there survive a kill
+    checkpoints = folder / "checkpoints" / "lips"
+    perceptual, name = perceptual_loss(options)
+    with log_to(folder / "tensorboard" / "lips") as log:
+        trained = lips_stage(
+            load_scene(**scene_paths), Path(head_path), options, perceptual, checkpoints, log
+        )
+    facts = {"perceptual": name}
+    finish(trained, "lips", facts, Path(portrait_path), Path(figures_path), checkpoints)
+
+
+def perceptual_loss(options: dict) -> tuple[PerceptualLoss | None, str]:
+    """The loss that the config names, and its name for the tables.
+
+    Raises InputError: ``lpips`` without its weights.
+    """
+    if options["perceptual"] == "none":
+        return None, "none"
+    if options["perceptual"] == "ms_ssim":
+        return ms_ssim_loss, "ms_ssim"
+    if not options["lpips_backbone"]:
+        raise InputError(
+            "config train.perceptual",
+            "is lpips, but train.lpips_backbone names no file with its weights",
+            "give the file, or use ms_ssim or none",
+        )
+    from wildtalker_core.pretrained.lpips_model import LpipsModel
+
+    model = LpipsModel(options["lpips_backbone"], device=choose_device(options["device"]))
+
+    def lpips(estimate, reference):
+        return model(reference.permute(0, 3, 1, 2), estimate.permute(0, 3, 1, 2)).mean()
+
+    return lpips, model.backend
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            {f"{name}_path": snakemake.input[name] for name in snakemake.params.scene_inputs},
+            snakemake.input.head,
+            snakemake.output.portrait,
+            snakemake.output.figures,
+            snakemake.params.options,
+        )
