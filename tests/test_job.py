@@ -11,10 +11,12 @@ import pytest
 from tests.conftest import ROOT
 
 
-def run_script(tmp_path, body: str) -> tuple[int, str, str]:
+def run_script(tmp_path, body: str, before: str = "") -> tuple[int, str, str]:
     """Run ``body`` inside ``job``, in a process of its own; status, terminal, log."""
-    script = textwrap.dedent(
-        """
+    script = (
+        textwrap.dedent(before)
+        + textwrap.dedent(
+            """
         import errno, os, sys
         from types import SimpleNamespace
         from wildtalker_core.errors import InputError
@@ -23,7 +25,9 @@ def run_script(tmp_path, body: str) -> tuple[int, str, str]:
             log=[sys.argv[1]], threads=1, rule="a_rule", output=["out.npz"])
         with job(snakemake):
         """
-    ) + textwrap.indent(textwrap.dedent(body), "    ")
+        )
+        + textwrap.indent(textwrap.dedent(body), "    ")
+    )
     log = tmp_path / "logs" / "rule.log"
     done = subprocess.run(
         [sys.executable, "-c", script, str(log)], cwd=ROOT, capture_output=True, text=True
@@ -61,3 +65,31 @@ def test_a_bug_names_the_log_and_leaves_its_traceback_there(tmp_path, bug):
     assert terminal.count("\n") == 1
     assert "rule.log" in terminal
     assert "Traceback" in log
+
+
+def test_numba_compiles_after_its_threads_were_set(tmp_path):
+    """Numba reads its variable again at every compilation and refuses a changed one."""
+    status, terminal, log = run_script(
+        tmp_path,
+        """
+        print(double(2.0))
+        """,
+        before="""
+        import numba
+
+        @numba.njit(parallel=True)
+        def fill(n):
+            total = 0.0
+            for i in numba.prange(n):
+                total += i
+            return total
+
+        fill(10)
+
+        @numba.njit
+        def double(x):
+            return 2 * x
+        """,
+    )
+    assert (status, terminal) == (0, ""), log
+    assert log.strip().endswith("4.0")

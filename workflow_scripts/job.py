@@ -57,16 +57,20 @@ def job(snakemake: Any) -> Iterator[None]:
 
 
 def set_threads(n_threads: int) -> None:
-    """Let every thread pool that is imported later use ``n_threads`` threads."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    """Let every thread pool, imported already or later, use ``n_threads`` threads."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(n_threads)
-    for module, setter in (
-        ("torch", "set_num_threads"),
-        ("cv2", "setNumThreads"),
-        ("numba", "set_num_threads"),
-    ):
-        if module in sys.modules:
-            getattr(sys.modules[module], setter)(n_threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(n_threads)
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(n_threads)
+    if "numba" in sys.modules:
+        # Its variable would be read again at the next compilation and then refused, since the pool
+        # has its size from the import.
+        numba = sys.modules["numba"]
+        numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
+    else:
+        os.environ["NUMBA_NUM_THREADS"] = str(n_threads)
 
 
 def _end(terminal: Any, message: str) -> None:
