@@ -32,6 +32,10 @@ def test_three_lines_are_enough():
         ({**SMALLEST, "methods": {"mean_frame": {}}}, "choose another name"),
         ({**SMALLEST, "methods": {"x": {"kind": "external"}}}, "finished videos"),
         ({**SMALLEST, "methods": {"x": {"speech": {"denoisre": "mss"}}}}, "did you mean denoiser?"),
+        (
+            {**SMALLEST, "methods": {"x": {"speech": {"audio_features": "hf"}}}},
+            "methods.x.speech.audio_features: is shared by all methods",
+        ),
         ({**SMALLEST, "clips": {"../me": {"path": "x"}}}, "'../me' does not match"),
     ],
 )

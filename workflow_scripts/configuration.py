@@ -21,6 +21,8 @@ from wildtalker_core.errors import InputError
 STAGES = ("media", "speech", "face", "motion", "scene", "train", "render", "evaluate", "report")
 #: Sections that a method may overlay; the others are shared by all methods of a clip.
 METHOD_STAGES = ("speech", "train", "render")
+#: Of `speech` only these: the rest is not in the paths of the files, which methods share.
+METHOD_SPEECH = ("source", "denoiser")
 BASELINES = ("ground_truth", "mean_frame", "nearest_landmarks")
 
 Config = dict[str, Any]
@@ -82,6 +84,17 @@ def method_view(
         )  # fmt: skip
     overlay = completed["methods"][method]
     schema = load_schema(config_dir)
+    shared = [
+        key
+        for key in overlay.get("speech", {})
+        if key in schema["properties"]["speech"]["properties"] and key not in METHOD_SPEECH
+    ]
+    if shared:
+        raise InputError(
+            f"config methods.{method}.speech.{shared[0]}",
+            "is shared by all methods of a run",
+            f"a method chooses {' and '.join(METHOD_SPEECH)}; set it under speech: for all",
+        )
     for stage in METHOD_STAGES:
         if stage == "train":
             train = merge(config.get("train", {}), overlay.get("train", {}))

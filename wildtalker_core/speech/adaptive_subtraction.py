@@ -39,8 +39,9 @@ _REFERENCE_HOP_SECONDS = 0.008
 
 @dataclass(frozen=True)
 class Constants:
-    """What the papers leave free. Found by random search on real pairs of two speakers, each
-    choice checked on the other one (benchmarks/denoising.py, docs/denoising.md).
+    """What the papers leave free: halfway from the papers' own values to those that a random search
+    found on real pairs of two speakers. Halfway keeps most of the gain for a speaker on which
+    nothing was searched, and intelligibility (benchmarks/denoising.py, docs/denoising.md).
 
     presence_snr_db: ratio that speech has in a bin where it is present.
     noise_memory, presence_memory: of the noise tracker, per 8 ms.
@@ -58,23 +59,23 @@ class Constants:
     pause_seconds: length of a stretch.
     """
 
-    presence_snr_db: float = 16.6
-    noise_memory: float = 0.93
-    presence_memory: float = 0.975
+    presence_snr_db: float = 15.8
+    noise_memory: float = 0.865
+    presence_memory: float = 0.9375
     noise_bias: float = 1.0
-    level_memory: float = 0.15
-    envelope_memory: float = 0.59
-    fine_memory: float = 0.96
+    level_memory: float = 0.075
+    envelope_memory: float = 0.495
+    fine_memory: float = 0.94
     level_seconds: float = 0.0002
-    envelope_seconds: float = 0.002
-    ratio_floor_db: float = -16.7
-    ratio_bias: float = -0.09
-    gain_floor: float = 0.073
+    envelope_seconds: float = 0.001625
+    ratio_floor_db: float = -15.85
+    ratio_bias: float = -0.045
+    gain_floor: float = 0.1115
     high_hz: float = 4200.0
-    high_exponent: float = 1.6
-    pause_gain: float = 0.45
-    pause_db: float = -7.3
-    pause_slope_db: float = 2.1
+    high_exponent: float = 1.3
+    pause_gain: float = 0.575
+    pause_db: float = -8.15
+    pause_slope_db: float = 2.05
     pause_seconds: float = 0.06
 
 

@@ -99,7 +99,9 @@ def torso_stage(
     values = train["torso"]
     options = torso.TorsoOptions(
         pixels_per_step=values["rays_per_step"],
+        frames_per_step=values["frames_per_step"],
         static_weight=train["static_weight"],
+        reference=train["torso_reference"],
         alpha_entropy=values["opacity_entropy"],
         alpha_every=values["occupancy_every"],
     )

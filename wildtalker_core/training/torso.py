@@ -24,14 +24,18 @@ class TorsoOptions:
     """How the torso is trained; units and sources in config/schema/train.yaml.
 
     Attributes:
-        pixels_per_step: of one frame.
+        pixels_per_step: over all frames of a step.
+        frames_per_step: different frames in a step.
         static_weight: form of ``losses.static_weight``.
+        reference: ``hand_free`` frames, as the paper, or the ``frames`` as they were filmed.
         alpha_entropy: factor of the binary entropy of the torso's alpha.
         alpha_every: steps between updates of the alpha grid.
     """
 
     pixels_per_step: int
+    frames_per_step: int
     static_weight: str
+    reference: str
     alpha_entropy: float
     alpha_every: int
 
@@ -49,35 +53,38 @@ def train_torso(
 ) -> Outcome:
     """Train torso field and codes against the hand-free frames; the head is frozen."""
     scene = clip.scene
-    hand_free, masks = in_memory(scene.hand_free_frames), in_memory(scene.transient_mask)
+    stacks = {"hand_free": scene.hand_free_frames, "frames": scene.frames}
+    shown, masks = in_memory(stacks[options.reference]), in_memory(scene.transient_mask)
     parsing = in_memory(scene.parsing)
     codes = portrait.torso_codes
 
     def loss_of(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        pick = torch.randint(len(scene.train_frames), (1,), generator=generator).item()
-        frame = int(scene.train_frames[pick])
-        is_open, is_near_head = head_zones(parsing[frame][..., HEAD])
-        pixels = is_open.nonzero()
-        chosen = torch.randint(
-            len(pixels[0]), (options.pixels_per_step,), generator=generator
-        ).numpy()
-        y, x = pixels[0][chosen], pixels[1][chosen]
-        head_colours, head_opacities = _head_at(
-            portrait, clip, lip_features, frame, np.stack((x, y), -1), is_near_head[y, x]
+        picks = torch.randint(
+            len(scene.train_frames), (options.frames_per_step,), generator=generator
         )
-        index = torch.as_tensor(np.stack((x, y), -1), device=clip.device)
+        parts = []
+        for frame in scene.train_frames[picks.numpy()].tolist():
+            is_open, is_near_head = head_zones(parsing[frame][..., HEAD])
+            rows, columns = is_open.nonzero()
+            chosen = torch.randint(
+                len(rows), (options.pixels_per_step // len(picks),), generator=generator
+            ).numpy()
+            y, x = rows[chosen], columns[chosen]
+            pixels = np.stack((x, y), -1)
+            head = _head_at(portrait, clip, lip_features, frame, pixels, is_near_head[y, x])
+            targets = clip.unit(shown[frame][y, x]), clip.unit(masks[frame][y, x])
+            number = torch.full((len(y),), frame, device=clip.device)
+            parts.append((torch.as_tensor(pixels, device=clip.device), number, *head, *targets))
+        pixels, frames, head_colours, head_opacities, reference, transient = (
+            torch.cat(values) for values in zip(*parts, strict=True)
+        )
         rgbs, torso_alpha, _ = portrait.render_torso(
-            index, clip.T_camera_head[frame], codes[frame : frame + 1]
+            pixels, clip.T_camera_head[frames], codes[frames]
         )
-        behind = portrait.background[index[:, 1], index[:, 0]]
+        behind = portrait.background[pixels[:, 1], pixels[:, 0]]
         torso_over = torso_alpha[:, None] * rgbs + (1 - torso_alpha)[:, None] * behind
         estimate = head_colours + (1 - head_opacities)[:, None] * torso_over
-        photometric = torso_loss(
-            clip.unit(hand_free[frame][y, x]),
-            estimate,
-            clip.unit(masks[frame][y, x]),
-            options.static_weight,
-        )
+        photometric = torso_loss(reference, estimate, transient, options.static_weight)
         entropy = opacity_entropy(torso_alpha)
         return photometric + options.alpha_entropy * entropy, {
             "photometric": photometric,

@@ -20,7 +20,7 @@ def main(
     checkpoints = folder / "checkpoints" / "torso"
     with log_to(folder / "tensorboard" / "torso") as log:
         trained = torso_stage(load_scene(**scene_paths), Path(lips_path), options, checkpoints, log)
-    facts = {"static_weight": options["static_weight"]}
+    facts = {name: options[name] for name in ("static_weight", "torso_reference")}
     finish(trained, "torso", facts, Path(portrait_path), Path(figures_path), checkpoints)
 
 
