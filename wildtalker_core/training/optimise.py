@@ -119,6 +119,11 @@ def optimise(
         InputError: on a non-finite loss, naming step, parts and the last good checkpoint.
     """
     keep_freed_memory()
+    if grids[0].device.type == "cpu":
+        # Several threads would else sum the gradients of indexed tensors in any order, and a
+        # resumed run would end elsewhere than an undisturbed one.
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # a help for debugging only
     grouped = [
         {"params": grids, "lr": optimiser.lr_grids, "weight_decay": 0.0},
         {"params": nets, "lr": optimiser.lr_nets, "weight_decay": 0.0},
