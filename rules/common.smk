@@ -48,12 +48,17 @@ def check_paths():
         for name, method in CONFIG["methods"].items()
         if "path" in method
     ]
+    # Not left to the rule that copies them: it runs when everything else is done.
+    named += [
+        (f"methods.{name}.path", f"{method['path']}/{clip}/{setting}.mp4")
+        for name, method in CONFIG["methods"].items()
+        if "path" in method
+        for clip in CONFIG["clips"]
+        for setting in settings()
+    ]
     for key, path in named:
         if not Path(path).exists():
             raise InputError(path, f"does not exist (config {key})", "correct the path")
-
-
-or_workflow_error(check_paths)
 
 
 def results(pattern):
@@ -139,6 +144,9 @@ def gpu():
         device == "cuda"
         or (device == "auto" and shutil.which("nvidia-smi") is not None)
     )
+
+
+or_workflow_error(check_paths)
 
 
 def any_of(names):

@@ -97,13 +97,10 @@ rule render_baseline:
 
 rule copy_external:
     input:
-        # Not demanded here, so that its absence is told in one line by the script.
-        video=lambda wildcards: [
-            str(path)
-            for path in Path(CONFIG["methods"][wildcards.method]["path"]).glob(
-                f"{wildcards.clip}/{wildcards.setting}.mp4"
-            )
-        ],
+        video=lambda wildcards: (
+            f"{CONFIG['methods'][wildcards.method]['path']}/"
+            f"{wildcards.clip}/{wildcards.setting}.mp4"
+        ),
         scene=results("{clip}/scene/scene.npz"),
         manifest=results("{clip}/media/manifest.json"),
         driving_features=lambda wildcards: results(
@@ -144,9 +141,5 @@ rule copy_external:
     params:
         code=code_digest("media"),
         options=stage_options("render"),
-        external_path=lambda wildcards: (
-            f"{CONFIG['methods'][wildcards.method]['path']}/"
-            f"{wildcards.clip}/{wildcards.setting}.mp4"
-        ),
     script:
         "../workflow_scripts/render/copy_external.py"

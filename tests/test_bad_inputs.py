@@ -153,7 +153,9 @@ def test_external_folder_with_a_missing_video(tmp_path):
         "methods": {"theirs": {"kind": "external", "path": str(tmp_path / "videos")}},
     }
     status, terminal = snakemake(tmp_path, config, "me/render/theirs/self_driven.mp4")
-    assert_one_line(status, terminal, "videos/me/self_driven.mp4", "config methods.theirs")
+    assert_one_line(
+        status, terminal, "videos/me/self_driven.mp4", "config methods.theirs", "correct"
+    )
 
 
 @pytest.fixture

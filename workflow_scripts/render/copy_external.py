@@ -84,7 +84,7 @@ def main(
 if __name__ == "__main__":
     with job(snakemake):
         main(
-            snakemake.params.external_path,
+            snakemake.input.video,
             snakemake.input.scene,
             snakemake.input.manifest,
             snakemake.input.driving_features,
