@@ -48,7 +48,7 @@ def check_paths():
         for name, method in CONFIG["methods"].items()
         if "path" in method
     ]
-    # Not left to the rule that copies them: it runs when everything else is done.
+    # Not left to copy_external, which runs when everything else is done.
     named += [
         (f"methods.{name}.path", f"{method['path']}/{clip}/{setting}.mp4")
         for name, method in CONFIG["methods"].items()
@@ -126,6 +126,27 @@ def stage_options(stage):
 
 def clip_path(wildcards):
     return CONFIG["clips"][wildcards.clip]["path"]
+
+
+def method_speech(name):
+    """Input function: a file of the speech that the method is trained on, as it denoises it."""
+    return lambda wildcards: speech_file(wildcards, None, name)
+
+
+def driving_speech(name):
+    """Input function: a file of the speech that is spoken: the method's own, or the drive's."""
+    return lambda wildcards: speech_file(
+        wildcards,
+        None if wildcards.setting == "self_driven" else wildcards.setting,
+        name,
+    )
+
+
+def speech_file(wildcards, speech, name):
+    options = method_options(wildcards)["speech"]
+    return results(
+        f"{wildcards.clip}/speech/{speech or options['source']}.{options['denoiser']}/{name}"
+    )
 
 
 def truth_file(name):

@@ -1,9 +1,7 @@
 rule render_portrait:
     input:
         scene=results("{clip}/scene/scene.npz"),
-        audio_features=lambda wildcards: results(
-            "{clip}/speech/{speech[source]}.{speech[denoiser]}/audio_features.npz"
-        ).format(clip=wildcards.clip, **method_options(wildcards)),
+        audio_features=method_speech("audio_features.npz"),
         frames=results("{clip}/media/frames.zarr.zip"),
         hand_free=results("{clip}/motion/hand_free.zarr.zip"),
         parsing=results("{clip}/face/parsing.zarr.zip"),
@@ -11,28 +9,8 @@ rule render_portrait:
         manifest=results("{clip}/media/manifest.json"),
         portrait=results("{clip}/train/{method}/torso.safetensors"),
         # The method's own speech for self_driven, the other recording's for drive_{name}.
-        driving_features=lambda wildcards: results(
-            "{clip}/speech/{name}.{speech[denoiser]}/audio_features.npz"
-        ).format(
-            clip=wildcards.clip,
-            name=(
-                method_options(wildcards)["speech"]["source"]
-                if wildcards.setting == "self_driven"
-                else wildcards.setting
-            ),
-            **method_options(wildcards),
-        ),
-        speech=lambda wildcards: results(
-            "{clip}/speech/{name}.{speech[denoiser]}/speech.wav"
-        ).format(
-            clip=wildcards.clip,
-            name=(
-                method_options(wildcards)["speech"]["source"]
-                if wildcards.setting == "self_driven"
-                else wildcards.setting
-            ),
-            **method_options(wildcards),
-        ),
+        driving_features=driving_speech("audio_features.npz"),
+        speech=driving_speech("speech.wav"),
     output:
         video=report(
             results("{clip}/render/{method}/{setting}.mp4"),
@@ -103,28 +81,8 @@ rule copy_external:
         ),
         scene=results("{clip}/scene/scene.npz"),
         manifest=results("{clip}/media/manifest.json"),
-        driving_features=lambda wildcards: results(
-            "{clip}/speech/{name}.{speech[denoiser]}/audio_features.npz"
-        ).format(
-            clip=wildcards.clip,
-            name=(
-                method_options(wildcards)["speech"]["source"]
-                if wildcards.setting == "self_driven"
-                else wildcards.setting
-            ),
-            **method_options(wildcards),
-        ),
-        speech=lambda wildcards: results(
-            "{clip}/speech/{name}.{speech[denoiser]}/speech.wav"
-        ).format(
-            clip=wildcards.clip,
-            name=(
-                method_options(wildcards)["speech"]["source"]
-                if wildcards.setting == "self_driven"
-                else wildcards.setting
-            ),
-            **method_options(wildcards),
-        ),
+        driving_features=driving_speech("audio_features.npz"),
+        speech=driving_speech("speech.wav"),
     output:
         video=results("{clip}/render/{method}/{setting}.mp4"),
         facts=results("{clip}/render/{method}/{setting}.json"),

@@ -11,9 +11,7 @@ SCENE_INPUTS = [
 rule train_head:
     input:
         scene=results("{clip}/scene/scene.npz"),
-        audio_features=lambda wildcards: results(
-            "{clip}/speech/{speech[source]}.{speech[denoiser]}/audio_features.npz"
-        ).format(clip=wildcards.clip, **method_options(wildcards)),
+        audio_features=method_speech("audio_features.npz"),
         frames=results("{clip}/media/frames.zarr.zip"),
         hand_free=results("{clip}/motion/hand_free.zarr.zip"),
         parsing=results("{clip}/face/parsing.zarr.zip"),
@@ -43,9 +41,7 @@ rule finetune_lips:
     input:
         head=results("{clip}/train/{method}/head.safetensors"),
         scene=results("{clip}/scene/scene.npz"),
-        audio_features=lambda wildcards: results(
-            "{clip}/speech/{speech[source]}.{speech[denoiser]}/audio_features.npz"
-        ).format(clip=wildcards.clip, **method_options(wildcards)),
+        audio_features=method_speech("audio_features.npz"),
         frames=results("{clip}/media/frames.zarr.zip"),
         hand_free=results("{clip}/motion/hand_free.zarr.zip"),
         parsing=results("{clip}/face/parsing.zarr.zip"),
@@ -75,9 +71,7 @@ rule train_torso:
     input:
         lips=results("{clip}/train/{method}/lips.safetensors"),
         scene=results("{clip}/scene/scene.npz"),
-        audio_features=lambda wildcards: results(
-            "{clip}/speech/{speech[source]}.{speech[denoiser]}/audio_features.npz"
-        ).format(clip=wildcards.clip, **method_options(wildcards)),
+        audio_features=method_speech("audio_features.npz"),
         frames=results("{clip}/media/frames.zarr.zip"),
         hand_free=results("{clip}/motion/hand_free.zarr.zip"),
         parsing=results("{clip}/face/parsing.zarr.zip"),
