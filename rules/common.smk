@@ -143,6 +143,7 @@ def driving_speech(name):
 
 
 def speech_file(wildcards, speech, name):
+    """A file of `speech` (None: the method's source) as the method denoises it."""
     options = method_options(wildcards)["speech"]
     return results(
         f"{wildcards.clip}/speech/{speech or options['source']}.{options['denoiser']}/{name}"
