@@ -15,6 +15,7 @@ import soundfile
 import yaml
 
 from tests.conftest import ROOT
+from wildtalker_core.media.files import load_arrays, load_json
 
 EXAMPLE = ROOT / "examples" / "astronaut.mp4"
 SMALL = {"media": {"size_px": 96}, "train": {"preset": "smoke"}}
@@ -114,6 +115,21 @@ def test_bad_clip(tmp_path, make, words):
     assert_one_line(status, terminal, *words)
     left = [p for p in (tmp_path / "results").rglob("*.partial*")]
     assert not left, "nothing half-written may remain"
+
+
+def test_a_few_frames_without_a_face_are_interpolated_marked_and_listed(tmp_path):
+    covered = cut(tmp_path, "-vf", "drawbox=w=iw:h=ih:t=fill:enable='between(n,30,34)'")
+    config = {**SMALL, "clips": {"me": {"path": str(covered)}}}
+    status, terminal = snakemake(tmp_path, config, "me/face/landmarks.npz")
+    assert status == 0, terminal
+    manifest = load_json(tmp_path / "results/me/media/manifest.json")
+    face = load_arrays(tmp_path / "results/me/face/landmarks.npz")
+    assert manifest["faceless_frames"] == [30, 31, 32, 33, 34]
+    assert set(range(30, 35)) <= set(np.flatnonzero(face["is_interpolated"]))
+    assert not face["is_interpolated"][[0, 20, 45, 70]].any()
+    # Between their neighbours, not where a black frame might have put them.
+    step = np.linalg.norm(np.diff(face["landmarks"][28:38], axis=0), axis=-1).mean(-1)
+    assert step.max() < 2.0
 
 
 def test_wav_with_nan(tmp_path):
