@@ -1,13 +1,12 @@
 """Folders of clean and noisy speech → the scores of one denoiser on each file."""
 
-import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import decode_sound, probe_waveform, read_waveform
@@ -15,7 +14,7 @@ from wildtalker_core.media.files import atomic_path
 from wildtalker_core.metrics import speech_quality
 from wildtalker_core.metrics.speech_quality import NotScorable
 from wildtalker_core.speech.denoisers import check_external, make_denoiser
-from workflow_scripts.job import job, set_threads
+from workflow_scripts.job import job
 
 #: PESQ's wide band; recordings at another rate (VoiceBank-DEMAND's 48 kHz) are brought to it first.
 RATE_HZ = 16000
@@ -68,13 +67,8 @@ def main(
 
 def in_parallel(score: partial, names: list[str], n_processes: int) -> Iterator:
     """Results in the order of the names."""
-    if n_processes == 1:
-        yield from map(score, names)
-        return
-    # Forked, since Snakemake's script could not be imported again by a fresh process.
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(n_processes, context, set_threads, (1,)) as pool:
-        yield from pool.map(score, names)
+    # joblib's processes are fresh: forked ones hang where numba or torch have started threads.
+    return Parallel(n_processes, return_as="generator")(delayed(score)(name) for name in names)
 
 
 def score_file(
