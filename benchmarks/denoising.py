@@ -3,7 +3,10 @@
     python benchmarks/denoising.py [--data FOLDER] pairs      scores on real noisy pairs
     python benchmarks/denoising.py [--data FOLDER] mixes      known noises, speech from mid-word on
     python benchmarks/denoising.py [--data FOLDER] leading    alpha and the silent beginning of mss
+    python benchmarks/denoising.py [--data FOLDER] features   nearness to the clean voice's features
+    python benchmarks/denoising.py [--data FOLDER] definitions  PESQ by band and by reference
     python benchmarks/denoising.py speed                      times faster than real time, one core
+    python benchmarks/denoising.py memory                     an hour of sound from file to file
     python benchmarks/denoising.py [--data FOLDER] tune --speaker p232 --seconds 300
                                                               search on one speaker, test on others
 
@@ -14,10 +17,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -33,7 +38,11 @@ from pystoi import stoi  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from wildtalker_core.media.audio import decode_sound, read_waveform  # noqa: E402
+from wildtalker_core.media.audio import (  # noqa: E402
+    decode_sound,
+    read_waveform,
+    write_waveform_blocks,
+)
 from wildtalker_core.metrics.speech_quality import score_speech  # noqa: E402
 from wildtalker_core.speech import mixing  # noqa: E402
 from wildtalker_core.speech.adaptive_subtraction import (  # noqa: E402
@@ -41,7 +50,9 @@ from wildtalker_core.speech.adaptive_subtraction import (  # noqa: E402
     Constants,
     denoise_adaptive,
 )
+from wildtalker_core.speech.audio_features import log_mel  # noqa: E402
 from wildtalker_core.speech.denoisers import make_denoiser  # noqa: E402
+from wildtalker_core.speech.encoder_features import waveform_features  # noqa: E402
 
 RATE_HZ = 16000
 SNRS_DB = (17.5, 12.5, 7.5, 2.5)
@@ -61,7 +72,23 @@ Denoise = Callable[[np.ndarray], np.ndarray]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "speech")
-    parser.add_argument("what", choices=["pairs", "mixes", "leading", "speed", "tune"])
+    jobs = {
+        "pairs": lambda: print_pairs(read_pairs(arguments.data), arguments.data),
+        "mixes": lambda: print_mixes(arguments.data, arguments.every),
+        "leading": lambda: print_leading(read_pairs(arguments.data)),
+        "features": lambda: print_features(arguments.data),
+        "definitions": lambda: print_definitions(read_pairs(arguments.data)),
+        "speed": print_speed,
+        "memory": print_memory,
+        "tune": lambda: tune(
+            read_pairs(arguments.data),
+            arguments.speaker,
+            arguments.seconds,
+            arguments.seed,
+            arguments.margin,
+        ),
+    }
+    parser.add_argument("what", choices=jobs)
     parser.add_argument("--speaker", default="p232", help="tune: speaker to search on, or all")
     parser.add_argument("--seconds", type=float, default=300.0, help="tune: time to search")
     parser.add_argument("--seed", type=int, default=0, help="tune: of the search")
@@ -70,17 +97,7 @@ def main() -> None:
     )
     parser.add_argument("--every", type=int, default=4, help="mixes: use one utterance in so many")
     arguments = parser.parse_args()
-    if arguments.what == "speed":
-        print_speed()
-    elif arguments.what == "mixes":
-        print_mixes(arguments.data, arguments.every)
-    elif arguments.what == "leading":
-        print_leading(read_pairs(arguments.data))
-    elif arguments.what == "tune":
-        pairs = read_pairs(arguments.data)
-        tune(pairs, arguments.speaker, arguments.seconds, arguments.seed, arguments.margin)
-    else:
-        print_pairs(read_pairs(arguments.data), arguments.data)
+    jobs[arguments.what]()
 
 
 def options(**changes: object) -> dict:
@@ -139,7 +156,7 @@ def print_pairs(pairs: list[Pair], data: Path) -> None:
             f"{speaker} {table[[n.startswith(speaker) for n, *_ in pairs], 0].mean():.3f}"
             for speaker in speakers
         )
-        print(f"{name:26s} {means}   {by_speaker}", flush=True)
+        print(f"{name:26s} {means}   {by_speaker}   {composites(pairs, named(name))}", flush=True)
     finished = [p for p in pairs if (data / "pairs" / "cmgan" / f"{p[0]}.wav").is_file()]
     if finished:
         rows = [
@@ -163,7 +180,9 @@ def print_leading(pairs: list[Pair]) -> None:
         print(f"{alpha:5g}", *cells, flush=True)
 
 
-def mixes(data: Path, every: int) -> list[tuple[str, float, Pair]]:
+def mixes(
+    data: Path, every: int, snrs_db: Sequence[float] = SNRS_DB
+) -> list[tuple[str, float, Pair]]:
     """(noise, snr_db, pair): clean speech cut in mid-word, under each noise at each ratio."""
     rng = np.random.default_rng(0)
     noises = {path.stem: decode_sound(path, RATE_HZ) for path in sorted((data / "noise").glob("*"))}
@@ -177,7 +196,7 @@ def mixes(data: Path, every: int) -> list[tuple[str, float, Pair]]:
             piece = mixing.fit_length(noise[at:], clean.size, RATE_HZ)
             if np.mean(piece**2) < 1e-8:  # a pause of the noise
                 piece = mixing.fit_length(noise, clean.size, RATE_HZ)
-            for snr_db in SNRS_DB:
+            for snr_db in snrs_db:
                 mixed = mixing.mix_at_snr(clean, piece, snr_db, RATE_HZ)
                 result.append((noise_name, snr_db, (name, clean, mixed)))
     return result
@@ -196,6 +215,75 @@ def print_mixes(data: Path, every: int) -> None:
     for column in columns:
         cells = [f"{np.mean(table[name, column]):.3f}" for name in ("none", "mss", "mss_adaptive")]
         print(f"{column!s:26s} noisy {cells[0]}  mss {cells[1]}  mss_adaptive {cells[2]}")
+
+
+def print_features(data: Path) -> None:
+    """Mean cosine of features with those of the clean voice, under each noise at 5 dB."""
+    from tests.speech.made_encoders import save_tiny_hf
+    from wildtalker_core.pretrained.audio_encoders import load_hf_encoder
+
+    made = [(clean, mixed) for _, snr_db, (_, clean, mixed) in mixes(data, every=4, snrs_db=(5.0,))]
+    with tempfile.TemporaryDirectory() as folder:
+        encode = load_hf_encoder(str(save_tiny_hf(Path(folder))), -1)
+    extractors = {
+        "logmel": lambda x, n: log_mel(x, RATE_HZ, n, 25.0).audio_features,
+        "hf (tiny, random weights)": lambda x, n: (
+            waveform_features(x, RATE_HZ, n, 25.0, encode).audio_features
+        ),
+    }
+    print(f"{len(made)} mixes at 5 dB; mean cosine with the clean voice's features")
+    for backend, extract in extractors.items():
+        cosines = defaultdict(list)
+        for clean, mixed in made:
+            n_frames = int(clean.size / RATE_HZ * 25)
+            reference = extract(clean, n_frames)
+            # What all frames of a random network have in common says nothing.
+            middle = 0.0 if backend == "logmel" else reference.mean((0, 2), keepdims=True)
+            a = reference - middle
+            for name in ("none", "mss", "mss_adaptive"):
+                b = extract(named(name)(mixed), n_frames) - middle
+                cosines[name].append(np.sum(a * b) / np.sqrt(np.sum(a**2) * np.sum(b**2)))
+        cells = (f"{name} {np.mean(values):.3f}" for name, values in cosines.items())
+        print(f"{backend:26s}", *cells)
+
+
+def print_definitions(pairs: list[Pair]) -> None:
+    """What the number would be under other definitions of PESQ."""
+    print("PESQ: wide band, narrow band, wide band with the noisy recording as the reference")
+    for name in ("none", "mss", "mss_adaptive"):
+        rows = []
+        for _, clean, noisy in pairs:
+            estimate = named(name)(noisy)
+            rows.append(
+                (
+                    pesq(RATE_HZ, clean, estimate, "wb"),
+                    pesq(RATE_HZ, clean, estimate, "nb"),
+                    pesq(RATE_HZ, noisy, estimate, "wb"),
+                )
+            )
+        print(f"{name:26s}", *(f"{value:.2f}" for value in np.mean(rows, axis=0)))
+
+
+def print_memory() -> None:
+    """Peak memory of the process that denoises an hour of sound, written and read in pieces."""
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        noisy, denoised = Path(folder) / "noisy.wav", Path(folder) / "denoised.wav"
+        blocks = (
+            0.1 * rng.standard_normal((60 * RATE_HZ, 1)).astype(np.float32) for _ in range(60)
+        )
+        write_waveform_blocks(noisy, blocks, RATE_HZ, 1, "PCM_16")
+        print("peak memory of denoising an hour, file to file")
+        for name in ("mss", "mss_adaptive"):
+            script = (
+                "import resource, sys\n"
+                "from workflow_scripts.speech.denoise_speech import main\n"
+                f"main({str(noisy)!r}, {str(denoised)!r}, {name!r}, {options()!r}, None)\n"
+                "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+            )
+            command = [sys.executable, "-c", script]
+            done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+            print(f"{name:26s} {int(done.stdout)} MB", flush=True)
 
 
 def print_speed() -> None:

@@ -85,3 +85,19 @@ def test_mel_filters_are_flat_for_white_noise_and_ordered():
 def test_other_rates_are_refused():
     with pytest.raises(ValueError, match="16000"):
         log_mel(np.zeros(8000, np.float32), 8000, 25, 25.0)
+
+
+def test_what_is_fainter_than_the_floor_does_not_count():
+    rng = np.random.default_rng(0)
+    voice = 0.1 * np.sin(2 * np.pi * 300 * np.arange(2 * RATE_HZ) / RATE_HZ)
+    hiss = 1e-4 * rng.standard_normal(voice.size)  # 57 dB below the voice
+    changes = {}
+    for floor_db in (-80.0, -20.0):
+        alone, with_hiss = (
+            log_mel(waveform.astype(np.float32), RATE_HZ, 50, 25.0, floor_db).audio_features
+            for waveform in (voice, voice + hiss)
+        )
+        assert alone.min() == -1.0
+        changes[floor_db] = np.abs(with_hiss - alone).max()
+    assert changes[-20.0] < 0.02
+    assert changes[-80.0] > 0.1

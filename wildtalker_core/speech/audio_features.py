@@ -23,10 +23,11 @@ _LOW_HZ, _HIGH_HZ = 55.0, 7600.0  # SyncTalk's encoder
 _TARGET_DBFS = -26.0
 
 # ASSUME: log-mel of speech at that level reaches about this range (decibels of mel power); what is
-# fainter is room and residue of denoising, which must not move the lips. On real speech with noise
-# at 5 dB this floor brings denoised features nearer to the clean ones than one 10 dB lower. The
-# range maps to -1 .. 1, so that the network's inputs are of unit range for every clip.
-_FLOOR_DB, _CEILING_DB = -40.0, 15.0
+# fainter is room and residue of denoising, which must not move the lips. A higher floor hears less
+# of a clean voice and more of a noisy one (benchmarks/noisy_hearing.py). The range maps to -1 .. 1,
+# so that the network's inputs are of unit range for every clip.
+FLOOR_DB = -40.0
+_CEILING_DB = 15.0
 
 # ASSUME: a frame is silent where its loudest 20 ms lie this far below the active speech level.
 _SILENT_BELOW_DB = 30.0
@@ -41,11 +42,18 @@ class AudioFeatures:
     is_silent: np.ndarray
 
 
-def log_mel(waveform: np.ndarray, sample_rate_hz: int, n_frames: int, fps: float) -> AudioFeatures:
+def log_mel(
+    waveform: np.ndarray,
+    sample_rate_hz: int,
+    n_frames: int,
+    fps: float,
+    floor_db: float = FLOOR_DB,
+) -> AudioFeatures:
     """Windows of ``N_STEPS`` log-mel spectra around the middle of each video frame.
 
     Args:
         waveform: [samples] at 16 kHz, starting with the first video frame.
+        floor_db: what is fainter counts as this, decibels of mel power of speech at -26 dBov.
 
     Returns:
         audio_features [n_frames, 80, 16]; what lies before the beginning or after the end of the
@@ -75,7 +83,7 @@ def log_mel(waveform: np.ndarray, sample_rate_hz: int, n_frames: int, fps: float
         frames = views[at[first : first + 256] - _SCALE.n_fft // 2] * window
         power = np.square(np.abs(np.fft.rfft(frames, axis=-1))).astype(np.float32)
         db = 10.0 * np.log10(np.maximum(power @ mel.T, 1e-12))
-        scaled = (np.clip(db, _FLOOR_DB, None) - _FLOOR_DB) / (_CEILING_DB - _FLOOR_DB)
+        scaled = (np.clip(db, floor_db, None) - floor_db) / (_CEILING_DB - floor_db)
         features[first : first + 256] = np.swapaxes(2.0 * scaled - 1.0, 1, 2)
     return AudioFeatures(features, silent)
 

@@ -55,7 +55,7 @@ def extract(
     timing = (sample_rate_hz, n_frames, fps)
     backend = options["audio_features"]
     if backend == "logmel":
-        return backend, log_mel(speech, *timing)
+        return backend, log_mel(speech, *timing, options["logmel_floor_db"])
     # Only now: these cost seconds to import.
     from wildtalker_core.pretrained.audio_encoders import load_deepspeech, load_hf_encoder
     from wildtalker_core.speech.encoder_features import deepspeech_features, waveform_features

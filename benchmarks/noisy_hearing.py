@@ -1,0 +1,130 @@
+"""How well a mouth that was learnt from clean speech is heard from noisy speech.
+
+    python benchmarks/noisy_hearing.py [--noise FILE ...]   on the example, whose truth is known
+    python benchmarks/noisy_hearing.py --clip FOLDER ...    results folders of clips
+
+The first prints the part of the mouth's motion (opening and rounding) that stays unexplained on
+the last third of the example, when hearing was learnt from the clean voice of the rest: by noise
+(babble, pink, or files), ratio of speech to noise, denoiser and floor of the log-mel features. The
+second prints what each floor costs on clean real speech: unexplained motion of the mouth,
+cross-validated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from wildtalker_core.media.audio import decode_sound, read_waveform  # noqa: E402
+from wildtalker_core.media.files import load_json  # noqa: E402
+from wildtalker_core.nerf.hearing import Hearing  # noqa: E402
+from wildtalker_core.scene.scene import load_scene  # noqa: E402
+from wildtalker_core.speech import mixing  # noqa: E402
+from wildtalker_core.speech.audio_features import log_mel  # noqa: E402
+from wildtalker_core.speech.denoisers import make_denoiser  # noqa: E402
+from wildtalker_core.training.mouth import learn_to_hear, measure_mouth  # noqa: E402
+from workflow_scripts.configuration import complete_config  # noqa: E402
+
+TRUTH = ROOT / "examples" / "truth"
+SNRS_DB = (15.0, 10.0, 5.0, 0.0)
+FLOORS_DB = (-40.0, -30.0, -20.0, -15.0)
+DENOISERS = ("none", "mss", "mss_adaptive")
+RATE_HZ, FPS = 16000, 25.0
+TRAIN, TEST = torch.arange(200), torch.arange(210, 300)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--noise", type=Path, nargs="*", default=[], metavar="FILE")
+    parser.add_argument("--clip", type=Path, nargs="*", default=[], metavar="FOLDER")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for folder in arguments.clip:
+        print_clip(folder)
+    if not arguments.clip:
+        print_example(arguments.noise)
+
+
+def print_example(noise_paths: list[Path]) -> None:
+    speech, _ = read_waveform(TRUTH / "clean_speech.flac")
+    with np.load(TRUTH / "truth.npz") as truth:
+        mouth = np.stack([truth["mouth_opening"], truth["mouth_rounding"]], 1)
+    mouth = torch.as_tensor(mouth / mouth[TRAIN].std(0))
+    rng = np.random.default_rng(0)
+    noises = {
+        path.stem: mixing.fit_length(decode_sound(path, RATE_HZ), speech.size, RATE_HZ)
+        for path in noise_paths
+    } or {
+        "babble": mixing.babble_noise(speech, speech.size, rng),
+        "pink": mixing.pink_noise(speech.size, rng),
+    }
+    options = complete_config({"clips": {"any": {"path": "any"}}}, ROOT / "config")["speech"]
+    for floor_db in FLOORS_DB:
+
+        def features(waveform: np.ndarray, floor_db: float = floor_db) -> torch.Tensor:
+            heard = log_mel(waveform, RATE_HZ, len(mouth), FPS, floor_db)
+            return torch.as_tensor(heard.audio_features)
+
+        clean = features(speech)
+        hearing = Hearing(*clean.shape[1:], mouth.shape[1], len(TRAIN))
+        hearing.standardise(clean[TRAIN])
+        hearing.fit(hearing.describe(clean, TRAIN), mouth[TRAIN], 1.0, 0.3)
+
+        def unexplained(heard: torch.Tensor, hearing: Hearing = hearing) -> float:
+            still = (mouth[TEST] - mouth[TRAIN].mean(0)).square().mean()
+            return ((hearing(heard, TEST) - mouth[TEST]).square().mean() / still).item()
+
+        print(f"floor {floor_db:g} dB: clean voice {unexplained(clean):.2f}", flush=True)
+        means = {}
+        for name, noise in noises.items():
+            for snr_db in SNRS_DB:
+                noisy = mixing.mix_at_snr(speech, noise, snr_db, RATE_HZ)
+                for denoiser in DENOISERS:
+                    denoised = make_denoiser(denoiser, options)(noisy, RATE_HZ)
+                    means.setdefault((name, snr_db), []).append(unexplained(features(denoised)))
+        rows = dict(means)
+        for snr_db in SNRS_DB:
+            of_snr = [values for (_, snr), values in means.items() if snr == snr_db]
+            rows["mean", snr_db] = np.mean(of_snr, axis=0)
+        for (name, snr_db), values in rows.items():
+            cells = (f"{d} {v:.2f}" for d, v in zip(DENOISERS, values, strict=True))
+            print(f"  {name:24s}{snr_db:5g} dB ", *cells)
+
+
+def print_clip(folder: Path) -> None:
+    denoised = folder / "speech" / "original.mss_adaptive"
+    scene = load_scene(
+        folder / "scene" / "scene.npz",
+        denoised / "audio_features.npz",
+        folder / "media" / "frames.zarr.zip",
+        folder / "motion" / "hand_free.zarr.zip",
+        folder / "face" / "parsing.zarr.zip",
+        folder / "motion" / "transient_mask.zarr.zip",
+    )
+    fps = load_json(folder / "media" / "manifest.json")["fps"]
+    speech, rate_hz = read_waveform(denoised / "speech.wav")
+    shapes, basis = measure_mouth(scene, 8)
+    seen = scene.train_frames[scene.is_face_visible[scene.train_frames]]
+    shapes, importance = (
+        torch.as_tensor(x, dtype=torch.float32) for x in (shapes, basis.variances)
+    )
+    print(f"{folder}: unexplained motion of the mouth, cross-validated on training frames")
+    for floor_db in FLOORS_DB:
+        heard = log_mel(speech, rate_hz, scene.n_frames, fps, floor_db)
+        features = torch.as_tensor(heard.audio_features)
+        hearing = Hearing(*features.shape[1:], shapes.shape[1], len(seen))
+        listener = SimpleNamespace(hearing=hearing)
+        figures = learn_to_hear(listener, features, shapes, importance, seen)
+        print(f"  floor {floor_db:g} dB: {figures['unexplained_variance']:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
