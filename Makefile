@@ -13,7 +13,7 @@ run: setup
 	$(SNAKEMAKE) --cores $(CORES) --configfile $(CONFIG)
 	@$(BIN)/python -m workflow_scripts.show_summary $(CONFIG)
 
-test: setup
+test: .venv/tests-installed
 	$(BIN)/python -m pytest
 
 report: run
@@ -34,6 +34,10 @@ setup: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock $(TORCH)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
+	@touch $@
+
+.venv/tests-installed: .venv/installed requirements-test.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-test.lock
 	@touch $@
 
 clean:

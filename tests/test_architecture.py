@@ -78,6 +78,8 @@ def test_only_media_opens_files(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
             function = node.func
+            if isinstance(function, ast.Attribute) and getattr(function.value, "id", "") == "tl":
+                continue  # triton.language.load reads a device's memory, no file
             name = getattr(function, "id", getattr(function, "attr", None))
             assert name not in OPENERS, f"{path.relative_to(ROOT)}:{node.lineno} calls {name}"
 

@@ -6,21 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from tests.nerf.grids import SHAPES, assert_agrees, random_tables
 from wildtalker_core.errors import InputError
-from wildtalker_core.nerf import hash_grid, hash_grid_numba
+from wildtalker_core.nerf import encoders, hash_grid, hash_grid_numba
 from wildtalker_core.nerf.encoders import look_up_of, resolve_encoder
 from wildtalker_core.nerf.hash_grid import HashGridShape, look_up, vertex_index
 from wildtalker_core.nerf.tri_plane import TriPlane
 
-SMALL = HashGridShape(2, 3, 2, 8, 4, 9)  # all levels dense
-HASHED = HashGridShape(2, 4, 2, 6, 4, 32)
-
-
-def random_tables(shape: HashGridShape, n_grids: int = 1, dtype=torch.float64) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(
-        n_grids, shape.n_entries, shape.n_features_per_level, generator=generator, dtype=dtype
-    )
+SMALL, HASHED = SHAPES["dense"], SHAPES["hashed"]
 
 
 def test_published_plane_has_the_published_number_of_parameters():
@@ -29,6 +22,23 @@ def test_published_plane_has_the_published_number_of_parameters():
     assert shape.n_entries * shape.n_features_per_level == 163_584
     assert shape.is_hashed == (False,) * 4 + (True,) * 8
     assert HashGridShape(n_levels=14).n_entries * 3 == 575_688
+
+
+def test_both_layouts_have_the_sizes_their_inventors_print():
+    # torch-ngp's default grid has 6,119,864 entries of two features. Instant-NGP's for a box of 1
+    # and of 4 have 12,196,240 and 13,074,912 parameters.
+    assert HashGridShape(3, 16, 2, 19, 16, 2048).n_entries == 6_119_864
+    assert HashGridShape(3, 16, 2, 19, 16, 2048, "tinycudann").n_entries * 2 == 12_196_240
+    assert HashGridShape(3, 16, 2, 19, 16, 8192, "tinycudann").n_entries * 2 == 13_074_912
+    with pytest.raises(ValueError, match="layout is one of"):
+        HashGridShape(layout="tiled")
+
+
+def test_last_vertices_of_the_tinycudann_layout_are_the_first_of_the_next_row():
+    shape = HashGridShape(2, 1, 1, 10, 8, 8, "tinycudann")
+    assert shape.sides == (8,) and shape.n_entries == 64
+    corners = torch.tensor([[7, 0], [8, 0], [0, 1], [8, 7], [0, 8], [8, 8]])
+    assert vertex_index(corners, shape, 0).tolist() == [7, 8, 8, 0, 0, 8]
 
 
 def test_features_are_exact_at_vertices_and_linear_between():
@@ -86,11 +96,15 @@ def test_hashed_level_equals_dense_one_where_no_vertices_collide():
     assert not torch.equal(look_up(high, tables[:, :16], hashed), look_up(high, tables, dense))
 
 
-@pytest.mark.parametrize("shape", [SMALL, HASHED, HashGridShape(3, 2, 1, 6, 3, 7)])
-def test_gradients_of_tables_and_positions(shape):
+@pytest.mark.parametrize("n_dims", [1, 2, 3, 4])
+@pytest.mark.parametrize("log2_hashmap_size", [3, 12])
+@pytest.mark.parametrize("layout", hash_grid.LAYOUTS)
+def test_gradients_of_tables_and_positions(n_dims, log2_hashmap_size, layout):
+    shape = HashGridShape(n_dims, 2, 1, log2_hashmap_size, 2, 10 // n_dims, layout)
+    assert shape.is_hashed[1] == (log2_hashmap_size == 3)
     generator = torch.Generator().manual_seed(2)
-    tables = random_tables(shape, 2).requires_grad_()
-    positions = torch.rand(2, 5, shape.n_dims, generator=generator, dtype=torch.float64)
+    tables = random_tables(shape).requires_grad_()
+    positions = torch.rand(1, 3, n_dims, generator=generator, dtype=torch.float64)
     assert torch.autograd.gradcheck(
         lambda p, t: look_up(p, t, shape), (positions.requires_grad_(), tables), eps=1e-7
     )
@@ -104,42 +118,38 @@ def test_outside_is_zero_and_without_gradient():
     assert (torch.autograd.grad(features.sum(), tables)[0] == 0).all()
 
 
-@pytest.mark.parametrize("shape", [HashGridShape(), HASHED, HashGridShape(2, 16, 2, 16, 16, 2048)])
-def test_numba_agrees_with_the_definition(shape):
-    generator = torch.Generator().manual_seed(3)
-    n = 400
-    positions = torch.rand(3, n, 2, generator=generator) * 1.2 - 0.1
-    # Cells' borders, corners of the box, and places outside.
-    finest = shape.scales[-1]
-    positions[:, :4] = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.5]])
-    positions[:, 4:8] = (torch.arange(4)[:, None].float() + 0.5) / finest
-    tables = random_tables(shape, 3, torch.float32).requires_grad_()
-    weights = torch.randn(n, 3 * shape.n_features, generator=generator)
-    results = []
-    for implementation in (hash_grid.look_up, hash_grid_numba.look_up):
-        features = implementation(positions.requires_grad_(), tables, shape)
-        gradients = torch.autograd.grad((features * weights).sum(), (positions, tables))
-        results.append((features, *gradients))
-    (features, d_positions, d_tables), (features_n, d_positions_n, d_tables_n) = results
-    torch.testing.assert_close(features_n, features, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(d_tables_n, d_tables, atol=1e-5, rtol=1e-5)
-    # Gradients of positions scale with the resolution; compared relative to it.
-    torch.testing.assert_close(d_positions_n / finest, d_positions / finest, atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("n", [40, 1100])  # less and more than a block, neither a multiple
+def test_numba_agrees_with_the_definition(shape, n):
+    assert_agrees(hash_grid_numba.look_up, shape, 3, n)
+
+
+def test_numba_computes_only_the_gradient_that_is_asked_for():
+    positions, tables = torch.rand(1, 9, 2), random_tables(SMALL, dtype=torch.float32)
+    for asked, other in ((positions, tables), (tables, positions)):
+        positions.grad = tables.grad = None
+        other.requires_grad_(False)
+        asked.requires_grad_()
+        features = hash_grid_numba.look_up(positions, tables, SMALL)
+        features.sum().backward()
+        assert asked.grad is not None and other.grad is None
 
 
 def test_numba_does_not_depend_on_its_threads():
     shape, n_before = HASHED, torch.get_num_threads()
-    positions = torch.rand(3, 5000, 2)
+    positions = torch.rand(3, 5000, 2).requires_grad_()
     tables = random_tables(shape, 3, torch.float32).requires_grad_()
-    gradients = []
+    results = []
     try:
         for n_threads in (1, 2):
             torch.set_num_threads(n_threads)
             features = hash_grid_numba.look_up(positions, tables, shape)
-            gradients.append(torch.autograd.grad(features.square().sum(), tables)[0])
+            gradients = torch.autograd.grad(features.square().sum(), (positions, tables))
+            results.append((features, *gradients))
     finally:
         torch.set_num_threads(n_before)
-    assert torch.equal(*gradients)
+    for one, two in zip(*results, strict=True):
+        assert torch.equal(one, two)
 
 
 @pytest.mark.parametrize("encoder", ["torch", "numba"])
@@ -160,12 +170,20 @@ def test_outside_along_the_ignored_coordinate_is_outside():
     assert (planes(torch.tensor([[0.5, 0.5, 1.2]])) == 0).all()
 
 
-def test_encoder_is_named_and_never_swapped():
-    cpu = torch.device("cpu")
+def test_encoder_is_named_and_never_swapped(monkeypatch):
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert resolve_encoder("auto", cpu) == "numba"
     assert resolve_encoder("torch", cpu) == "torch"
     assert look_up_of("numba") is hash_grid_numba.look_up
     with pytest.raises(InputError, match="use one of"):
         resolve_encoder("cuda", cpu)
-    with pytest.raises(InputError, match="numba cannot work on cuda"):
-        resolve_encoder("numba", torch.device("cuda"))
+    for name, device in (("numba", cuda), ("triton", cpu), ("tinycudann", cpu)):
+        with pytest.raises(InputError, match=f"{name} cannot work on {device}"):
+            resolve_encoder(name, device)
+    for is_installed, meant in ((True, "triton"), (False, "torch")):
+        monkeypatch.setattr(encoders, "_is_installed", lambda name, answer=is_installed: answer)
+        assert resolve_encoder("auto", cuda) == meant
+    with pytest.raises(InputError, match="triton is not installed"):
+        resolve_encoder("triton", cuda)
+    with pytest.raises(ValueError, match="not a resolved encoder"):
+        look_up_of("auto")

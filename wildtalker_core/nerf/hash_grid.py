@@ -5,8 +5,8 @@ looked up in every level and its features are interpolated multilinearly. Coarse
 each vertex owns an entry. Fine levels would not fit, so their vertices share entries by a spatial
 hash, and training sorts out who wins.
 
-``hash_grid_numba`` and ``hash_grid_triton`` compute the same; this file is what they must agree
-with.
+``hash_grid_numba``, ``hash_grid_triton`` and ``hash_grid_tinycudann`` compute the same; this file
+is what they must agree with.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 # The hash of Mueller et al. 2022, Eq. 4; the first factor is 1 so that neighbours in x stay
-# neighbours in memory.
-HASH_PRIMES = (1, 2654435761, 805459861)
+# neighbours in memory. The paper stops at three dimensions; the fourth factor is that of its code.
+HASH_PRIMES = (1, 2654435761, 805459861, 3674653429)
+
+LAYOUTS = ("torch_ngp", "tinycudann")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class HashGridShape:
         n_features_per_level: numbers per entry.
         log2_hashmap_size: a level has at most ``2 ** log2_hashmap_size`` entries.
         base_resolution, finest_resolution: cells per axis of the first and the last level.
+        layout: how many vertices a level counts. ``torch_ngp`` (ER-NeRF and SyncTalk use it) owns
+            one more along each axis than tiny-cuda-nn's ``tinycudann``, whose dense levels let the
+            last vertices of a row share entries with the first of the next. Tables of one layout
+            mean nothing in the other.
     """
 
     n_dims: int = 2
@@ -42,6 +49,11 @@ class HashGridShape:
     log2_hashmap_size: int = 14
     base_resolution: int = 64
     finest_resolution: int = 512
+    layout: str = "torch_ngp"
+
+    def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise ValueError(f"layout is one of {', '.join(LAYOUTS)}, not {self.layout!r}")
 
     @property
     def n_features(self) -> int:
@@ -49,23 +61,35 @@ class HashGridShape:
         return self.n_levels * self.n_features_per_level
 
     @cached_property
+    def per_level_scale(self) -> float:
+        """Ratio of the resolutions of neighbouring levels."""
+        if self.n_levels == 1:
+            return 1.0
+        return (self.finest_resolution / self.base_resolution) ** (1 / (self.n_levels - 1))
+
+    @cached_property
     def resolutions(self) -> tuple[float, ...]:
         """Cells per axis of each level, a geometric series, not rounded."""
-        if self.n_levels == 1:
-            return (float(self.base_resolution),)
-        growth = math.log(self.finest_resolution / self.base_resolution) / (self.n_levels - 1)
         return tuple(
-            self.base_resolution * math.exp(growth * level) for level in range(self.n_levels)
+            self.base_resolution * self.per_level_scale**level for level in range(self.n_levels)
         )
 
     @cached_property
     def scales(self) -> tuple[float, ...]:
         """Position x in [0, 1] lies at ``x * scale + 0.5`` between the vertices of a level."""
+        if self.layout == "tinycudann":
+            # Its sizes hang on float32 rounding.
+            factor = np.log2(np.float32(self.per_level_scale))
+            levels = np.arange(self.n_levels, dtype=np.float32)
+            scales = np.exp2(levels * factor) * np.float32(self.base_resolution) - np.float32(1)
+            return tuple(scales.tolist())
         return tuple(resolution - 1 for resolution in self.resolutions)
 
     @cached_property
     def sides(self) -> tuple[int, ...]:
         """Vertices per axis of each level."""
+        if self.layout == "tinycudann":
+            return tuple(math.ceil(scale) + 1 for scale in self.scales)
         # Rounded first: 512.0000001 must not become a side of 514.
         return tuple(math.ceil(round(resolution, 6)) + 1 for resolution in self.resolutions)
 
@@ -107,6 +131,8 @@ def vertex_index(vertices: Tensor, shape: HashGridShape, level: int) -> Tensor:
     else:
         strides = [shape.sides[level] ** axis for axis in range(shape.n_dims)]
         index = (vertices * vertices.new_tensor(strides)).sum(-1)
+        if shape.layout == "tinycudann":
+            index = index % shape.level_sizes[level]
     return shape.offsets[level] + index
 
 

@@ -86,7 +86,8 @@ class OccupancyGrid(nn.Module):
         size = torch.tensor(self.half_extents, device=flat.device) * (2 / self.resolution)
         current = torch.zeros_like(flat)
         for chunk in cells.split(_CHUNK):
-            noise = torch.rand(len(chunk), 3, generator=generator, device=flat.device) - 0.5
+            # The generator of a run is on the CPU, wherever the grid is.
+            noise = torch.rand(len(chunk), 3, generator=generator).to(flat.device) - 0.5
             current[chunk] = density_of(self.cell_centres(chunk) + noise * size)
         dilated = F.max_pool3d(current.view(1, 1, *self.density.shape), 3, 1, 1).flatten()
         updated = torch.maximum(flat * _DECAY, dilated)
@@ -140,9 +141,10 @@ class AlphaGrid(nn.Module):
             alpha_of: torso points [k, 2] in [-1, 1] -> alpha [k], under a random training pose.
         """
         r, device = self.resolution, self.alpha.device
-        y, x = torch.meshgrid(torch.arange(r), torch.arange(r), indexing="ij")
-        cells = torch.stack((x, y), -1).reshape(-1, 2).to(device)
-        noise = torch.rand(r * r, 2, generator=generator, device=device)
+        along = torch.arange(r, device=device)
+        y, x = torch.meshgrid(along, along, indexing="ij")
+        cells = torch.stack((x, y), -1).reshape(-1, 2)
+        noise = torch.rand(r * r, 2, generator=generator).to(device)
         current = alpha_of((cells + noise) * (2 / r) - 1).view(1, 1, r, r)
         dilated = F.max_pool2d(current, 5, 1, 2)[0, 0]
         self.alpha.copy_(torch.maximum(self.alpha * _DECAY, dilated))
