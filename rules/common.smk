@@ -15,7 +15,7 @@ os.environ.update(
 sys.path.insert(0, workflow.basedir)
 
 from wildtalker_core.errors import InputError
-from workflow_scripts import configuration
+from workflow_scripts import configuration, shared_heads, weight_inputs
 
 ROOT = Path(workflow.basedir)
 USER_CONFIG = dict(config)
@@ -31,6 +31,14 @@ def or_workflow_error(function, *args):
 
 CONFIG = or_workflow_error(configuration.complete_config, USER_CONFIG, ROOT / "config")
 
+# The clips of the robustness benchmark have a config of their own, and are in no other table.
+ROBUSTNESS = CONFIG["robustness"]
+SPOILED_USER_CONFIG = configuration.robustness_config(USER_CONFIG)
+SPOILED_CONFIG = or_workflow_error(
+    configuration.complete_config, SPOILED_USER_CONFIG, ROOT / "config"
+)
+CLEAN_CLIP = "spoiled_0"
+
 
 def check_paths():
     """Files that the config names must exist before anything starts."""
@@ -42,7 +50,9 @@ def check_paths():
         for name, clip in CONFIG["clips"].items()
         if "truth" in clip
     ]
-    named += [(f"drive.{name}", path) for name, path in CONFIG["drive"].items()]
+    named += [
+        (f"drive.{name}", drive["path"]) for name, drive in CONFIG["drive"].items()
+    ]
     named += [
         (f"methods.{name}.path", method["path"])
         for name, method in CONFIG["methods"].items()
@@ -55,6 +65,21 @@ def check_paths():
         if "path" in method
         for clip in CONFIG["clips"]
         for setting in settings()
+        if name in shown_methods(clip, setting)
+    ]
+    named += [
+        (f"robustness.{key}", ROBUSTNESS[key])
+        for key in ("path", "sound", "noise_path")
+        if ROBUSTNESS["path"] and ROBUSTNESS[key]
+    ]
+    named += [
+        (
+            f"methods.{name}.path",
+            f"{CONFIG['methods'][name]['path']}/{clip}/self_driven.mp4",
+        )
+        for clip in robustness_clips()
+        for name in robustness_methods()
+        if name in external_methods()
     ]
     for key, path in named:
         if not Path(path).exists():
@@ -80,6 +105,29 @@ def code_digest(*packages):
 
 def clips():
     return list(CONFIG["clips"])
+
+
+def robustness_clips():
+    """Clips of the robustness benchmark and their strengths, percent."""
+    strengths = sorted(ROBUSTNESS["strengths"]) if ROBUSTNESS["path"] else []
+    return {f"spoiled_{strength}": strength for strength in strengths}
+
+
+def strongest_clip():
+    """The clip of the largest strength, as a list of one; or none."""
+    return list(robustness_clips())[-1:]
+
+
+def robustness_methods():
+    """Methods that take part in the benchmark."""
+    named = ROBUSTNESS["methods"]
+    return nerf_methods() if named is None else named
+
+
+def is_spoiled(wildcards):
+    """Whether this is a clip of the robustness benchmark."""
+    clip = getattr(wildcards, "clip", None)
+    return clip == CLEAN_CLIP or clip in robustness_clips()
 
 
 def all_methods():
@@ -108,10 +156,54 @@ def settings():
     return ["self_driven", *(f"drive_{name}" for name in CONFIG["drive"])]
 
 
-def method_options(wildcards):
-    """All config sections as the method of ``wildcards`` sees them."""
+def shown_methods(clip, setting):
+    """Rows of a setting: nothing but trained and external methods speak what was never filmed."""
+    if clip in robustness_clips():
+        return ["ground_truth", *robustness_methods()]
+    if setting == "self_driven":
+        named = CONFIG["report"]["table1"]
+        return [*configuration.BASELINES, *(named or all_methods())]
+    return CONFIG["report"]["table2"] or all_methods()
+
+
+def truth_clip(wildcards):
+    """The clip whose ground truth is rendered: once for all strengths of the benchmark."""
+    return list(robustness_clips())[0] if is_spoiled(wildcards) else wildcards.clip
+
+
+def clip_config(wildcards):
+    """The completed config that the clip of ``wildcards`` is made with."""
+    return SPOILED_CONFIG if is_spoiled(wildcards) else CONFIG
+
+
+def ceiling_methods():
+    """Methods that are also scored on frames they were trained on: the first that is trained."""
+    return nerf_methods()[:1] if CONFIG["evaluate"]["has_ceiling"] else []
+
+
+def corrupted_settings():
+    """Settings whose driving speech has noise mixed in."""
+    return [
+        f"drive_{name}"
+        for name, drive in CONFIG["drive"].items()
+        if drive["corruption"]
+    ]
+
+
+def drive_corruption(wildcards):
+    """The noise that is mixed into a driving speech: an entry of speech.corruptions, or {}."""
+    name = CONFIG["drive"][wildcards.drive]["corruption"]
+    return CONFIG["speech"]["corruptions"][name] if name else {}
+
+
+def method_options(wildcards, method=None):
+    """All config sections as the method of ``wildcards``, or another, sees them."""
+    user_config = SPOILED_USER_CONFIG if is_spoiled(wildcards) else USER_CONFIG
     return configuration.method_view(
-        USER_CONFIG, CONFIG, wildcards.method, ROOT / "config"
+        user_config,
+        clip_config(wildcards),
+        method or wildcards.method,
+        ROOT / "config",
     )
 
 
@@ -120,12 +212,21 @@ def stage_options(stage):
     return lambda wildcards: (
         method_options(wildcards)[stage]
         if hasattr(wildcards, "method")
-        else CONFIG[stage]
+        else clip_config(wildcards)[stage]
     )
 
 
 def clip_path(wildcards):
+    if wildcards.clip == CLEAN_CLIP:
+        return ROBUSTNESS["path"]
     return CONFIG["clips"][wildcards.clip]["path"]
+
+
+def clip_sound(wildcards):
+    """The file that a clip's sound is in."""
+    if wildcards.clip == CLEAN_CLIP and ROBUSTNESS["sound"]:
+        return ROBUSTNESS["sound"]
+    return clip_path(wildcards)
 
 
 def method_speech(name):
@@ -137,7 +238,7 @@ def driving_speech(name):
     """Input function: a file of the speech that is spoken: the method's own, or the drive's."""
     return lambda wildcards: speech_file(
         wildcards,
-        None if wildcards.setting == "self_driven" else wildcards.setting,
+        wildcards.setting if wildcards.setting.startswith("drive_") else None,
         name,
     )
 
@@ -150,13 +251,57 @@ def speech_file(wildcards, speech, name):
     )
 
 
+def scene_inputs(wildcards):
+    """Input function: the files of a method's scene."""
+    folder = results(wildcards.clip)
+    return {
+        "scene": f"{folder}/scene/scene.npz",
+        "audio_features": speech_file(wildcards, None, "audio_features.npz"),
+        "frames": f"{folder}/media/frames.zarr.zip",
+        "hand_free": f"{folder}/motion/hand_free.zarr.zip",
+        "parsing": f"{folder}/face/parsing.zarr.zip",
+        "transient_mask": f"{folder}/motion/transient_mask.zarr.zip",
+    }
+
+
+def head_owner(wildcards):
+    """The method whose head and lips this one's torso is trained under: often its own."""
+    views = {name: method_options(wildcards, name) for name in nerf_methods()}
+    return shared_heads.head_owner(wildcards.method, views)
+
+
+def training_figures(wildcards):
+    """Input function: what the training of a method took, wherever its head was trained."""
+    if wildcards.method not in nerf_methods():
+        return []
+    folder = results(f"{wildcards.clip}/train")
+    owner = head_owner(wildcards)
+    return [
+        f"{folder}/{owner}/head.json",
+        f"{folder}/{owner}/lips.json",
+        f"{folder}/{wildcards.method}/torso.json",
+    ]
+
+
 def truth_file(name):
-    """Input function: a file of the clip's truth; nothing where the clip has none."""
-    return lambda wildcards: (
-        f"{CONFIG['clips'][wildcards.clip]['truth']}/{name}"
-        if "truth" in CONFIG["clips"][wildcards.clip]
-        else []
-    )
+    """Input function: a file of the clip's truth; nothing where the clip has none.
+
+    The truth of a spoiled clip is what the clean one showed and said.
+    """
+    clean = {
+        "hand_free.mp4": results(f"{CLEAN_CLIP}/media/frames.zarr.zip"),
+        "clean_speech.flac": results(f"{CLEAN_CLIP}/media/speech.wav"),
+    }
+
+    def file_of(wildcards):
+        if wildcards.clip == CLEAN_CLIP and name == "clean_speech.flac":
+            return []  # its own speech is clean
+        if is_spoiled(wildcards):
+            return clean[name]
+        clip = CONFIG["clips"][wildcards.clip]
+        return f"{clip['truth']}/{name}" if "truth" in clip else []
+
+    return file_of
 
 
 def gpu():
@@ -168,7 +313,47 @@ def gpu():
     )
 
 
+def weights_of(stage, *keys):
+    """Input function: the weights files that these entries of a stage name, as far as it uses them.
+
+    Those under weights/ are fetched if they are not there.
+    """
+    options = stage_options(stage)
+    return lambda wildcards: weight_inputs.weight_inputs(
+        stage, options(wildcards), *keys
+    )
+
+
+def sections_with_weights():
+    """(stage, section) of the whole config, and of each trained method."""
+    sections = [(stage, CONFIG[stage]) for stage in configuration.STAGES]
+    for method in nerf_methods():
+        view = configuration.method_view(USER_CONFIG, CONFIG, method, ROOT / "config")
+        sections.append(("train", view["train"]))
+    return sections
+
+
+def check_weights():
+    """Weights that the config names must exist, or be in the registry, before anything starts."""
+    for stage, options in sections_with_weights():
+        weight_inputs.check_present(stage, options)
+
+
+def all_weights():
+    """Every weights file that the config names and uses."""
+    return sorted(
+        {
+            path
+            for stage, options in sections_with_weights()
+            for known_stage, key in weight_inputs.IS_USED
+            if known_stage == stage
+            for path in weight_inputs.weight_inputs(stage, options, key)
+        }
+    )
+
+
 or_workflow_error(check_paths)
+or_workflow_error(check_weights)
 
 
 def any_of(names):
@@ -177,8 +362,8 @@ def any_of(names):
 
 
 wildcard_constraints:
-    clip=any_of(clips()),
+    clip=any_of([*clips(), CLEAN_CLIP, *robustness_clips()]),
     method=any_of(table_methods()),
-    setting=any_of(settings()),
+    setting=any_of([*settings(), "training_frames"]),
     speech="[A-Za-z0-9_-]+",
     denoiser="[a-z0-9_]+",

@@ -4,31 +4,22 @@ rule score_render:
         render=results("{clip}/render/{method}/{setting}.json"),
         manifest=results("{clip}/media/manifest.json"),
         scene=results("{clip}/scene/scene.npz"),
-        parsing=results("{clip}/face/parsing.zarr.zip"),
+        # A spoiled clip's torso is where the clean one's is.
+        parsing=lambda wildcards: results(
+            f"{CLEAN_CLIP if is_spoiled(wildcards) else wildcards.clip}/face/parsing.zarr.zip"
+        ),
         hand_free=results("{clip}/motion/hand_free.zarr.zip"),
         truth=truth_file("hand_free.mp4"),
         speech=lambda wildcards: (
-            results("{clip}/media/speech.wav")
-            if wildcards.setting == "self_driven"
-            else results("{clip}/speech/{setting}/speech.wav")
+            results("{clip}/speech/{setting}/clean_speech.wav")
+            if wildcards.setting.startswith("drive_")
+            else results("{clip}/media/speech.wav")
         ).format(**wildcards),
         clean_speech=truth_file("clean_speech.flac"),
-        training=lambda wildcards: (
-            expand(
-                results("{clip}/train/{method}/{part}.json"),
-                clip=wildcards.clip,
-                method=wildcards.method,
-                part=["head", "lips", "torso"],
-            )
-            if wildcards.method in nerf_methods()
-            else []
+        training=training_figures,
+        weights=weights_of(
+            "evaluate", "lpips_weights", "syncnet_weights", "blendshape_model"
         ),
-        # Named in the config; those under weights/ are fetched if they are not there.
-        weights=[
-            CONFIG["evaluate"][name]
-            for name in ("lpips_weights", "syncnet_weights", "blendshape_model")
-            if CONFIG["evaluate"][name]
-        ],
     output:
         frames=results("{clip}/evaluate/{method}/{setting}.tsv"),
         video=results("{clip}/evaluate/{method}/{setting}.json"),
@@ -104,15 +95,17 @@ rule score_speech_pairs:
         "../workflow_scripts/evaluate/score_speech_pairs.py"
 
 
-# On demand: `snakemake --cores 1 weights/syncnet_v2.model`; the registry lists what there is.
+# On demand: `snakemake --cores 1 weights/syncnet_v2.model`; the registry lists what there is. All
+# that a config names: `snakemake --cores 1 fetch_all --configfile ...`.
 rule fetch_weights:
     output:
-        # Kept apart from the results: removing those should not cost a download.
-        weights=protected("weights/{file}"),
+        # Kept apart from the results: removing those should not cost a download. `update`: nor
+        # should a changed script; a file that is there is only proven again.
+        weights=update("weights/{file}"),
     log:
         results("logs/fetch_weights.{file}.log"),
     wildcard_constraints:
-        file=r"[A-Za-z0-9_.-]+",
+        file=any_of(weight_inputs.REGISTRY),
     localrule: True
     conda:
         "../envs/wildtalker.yaml"

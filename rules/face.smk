@@ -96,6 +96,7 @@ rule measure_expression:
         frames=results("{clip}/media/frames.zarr.zip"),
         landmarks=results("{clip}/face/landmarks.npz"),
         head_track=results("{clip}/face/head_track.npz"),
+        weights=weights_of("face", "face_landmarker_path"),
     output:
         expression=results("{clip}/face/expression.npz"),
     log:

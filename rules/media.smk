@@ -8,6 +8,8 @@ rule extract_frames:
         results("{clip}/logs/extract_frames.log"),
     benchmark:
         results("{clip}/benchmarks/extract_frames.tsv")
+    wildcard_constraints:
+        clip=any_of([*clips(), CLEAN_CLIP]),
     conda:
         "../envs/wildtalker.yaml"
     threads: 1
@@ -23,13 +25,15 @@ rule extract_frames:
 
 rule extract_speech:
     input:
-        video=clip_path,
+        video=clip_sound,
         manifest=results("{clip}/media/manifest.json"),
     output:
         speech=results("{clip}/media/speech.wav"),
         facts=results("{clip}/media/speech.json"),
     log:
         results("{clip}/logs/extract_speech.log"),
+    wildcard_constraints:
+        clip=any_of([*clips(), CLEAN_CLIP]),
     conda:
         "../envs/wildtalker.yaml"
     threads: 1
@@ -40,3 +44,40 @@ rule extract_speech:
         code=code_digest("media"),
     script:
         "../workflow_scripts/media/extract_speech.py"
+
+
+# The robustness benchmark's clips: the clean one with hands and noise.
+rule spoil_clip:
+    input:
+        frames=results(f"{CLEAN_CLIP}/media/frames.zarr.zip"),
+        manifest=results(f"{CLEAN_CLIP}/media/manifest.json"),
+        speech=results(f"{CLEAN_CLIP}/media/speech.wav"),
+        noise=ROBUSTNESS["noise_path"] or [],
+    output:
+        frames=results("{clip}/media/frames.zarr.zip"),
+        manifest=results("{clip}/media/manifest.json"),
+        speech=results("{clip}/media/speech.wav"),
+        occluder=results("{clip}/media/occluder.zarr.zip"),
+        video=results("{clip}/media/spoiled.mp4"),
+    log:
+        results("{clip}/logs/spoil_clip.log"),
+    benchmark:
+        results("{clip}/benchmarks/spoil_clip.tsv")
+    wildcard_constraints:
+        clip=any_of([clip for clip in robustness_clips() if clip != CLEAN_CLIP]),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        # A hand of 512 pixels takes most of a second a frame.
+        runtime=240,
+    params:
+        code=code_digest("media", "motion", "speech"),
+        strength_percent=lambda wildcards: robustness_clips()[wildcards.clip],
+        options={
+            key: ROBUSTNESS[key]
+            for key in ("hand_share", "face_box", "snr_db", "noise", "seed")
+        },
+    script:
+        "../workflow_scripts/media/spoil_clip.py"

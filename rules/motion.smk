@@ -3,6 +3,7 @@ rule estimate_flow:
         frames=results("{clip}/media/frames.zarr.zip"),
         parsing=results("{clip}/face/parsing.zarr.zip"),
         landmarks=results("{clip}/face/landmarks.npz"),
+        weights=weights_of("motion", "flow_weights_path"),
     output:
         flow_magnitude=temp(results("{clip}/motion/flow_magnitude.zarr.zip")),
         rigid_motion=results("{clip}/motion/rigid_motion.npz"),
@@ -54,6 +55,7 @@ rule remove_hands:
         frames=results("{clip}/media/frames.zarr.zip"),
         parsing=results("{clip}/face/parsing.zarr.zip"),
         transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
+        weights=weights_of("motion", "lama_weights_path"),
     output:
         hand_free=results("{clip}/motion/hand_free.zarr.zip"),
     log:

@@ -1,11 +1,6 @@
 rule render_portrait:
     input:
-        scene=results("{clip}/scene/scene.npz"),
-        audio_features=method_speech("audio_features.npz"),
-        frames=results("{clip}/media/frames.zarr.zip"),
-        hand_free=results("{clip}/motion/hand_free.zarr.zip"),
-        parsing=results("{clip}/face/parsing.zarr.zip"),
-        transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
+        unpack(scene_inputs),
         manifest=results("{clip}/media/manifest.json"),
         portrait=results("{clip}/train/{method}/torso.safetensors"),
         # The method's own speech for self_driven, the other recording's for drive_{name}.
@@ -36,7 +31,6 @@ rule render_portrait:
         code=code_digest("media", "geometry", "scene", "nerf"),
         options=stage_options("render"),
         train=stage_options("train"),
-        scene_inputs=SCENE_INPUTS,
     script:
         "../workflow_scripts/render/render_portrait.py"
 
@@ -68,7 +62,6 @@ rule render_baseline:
     params:
         code=code_digest("media", "scene"),
         options=stage_options("render"),
-        scene_inputs=SCENE_INPUTS,
     script:
         "../workflow_scripts/render/render_baseline.py"
 

@@ -1,17 +1,15 @@
-# Rows of each setting: nothing but trained and external methods can speak what was never filmed.
-METHODS_OF = {
-    setting: table_methods() if setting == "self_driven" else all_methods()
-    for setting in settings()
-}
-
-
 rule tabulate:
     input:
         videos=[
             results(f"{clip}/evaluate/{method}/{setting}.json")
             for clip in clips()
             for setting in settings()
-            for method in METHODS_OF[setting]
+            for method in shown_methods(clip, setting)
+        ]
+        + [
+            results(f"{clip}/evaluate/{method}/training_frames.json")
+            for clip in clips()
+            for method in ceiling_methods()
         ],
         speech=[
             results(f"{clip}/evaluate/speech/{speech}.{denoiser}.json")
@@ -69,8 +67,11 @@ rule tabulate:
             for clip in clips()
             for method in all_methods()
             for setting in settings()
+            if method in shown_methods(clip, setting)
         ],
         report=results("report/report.html"),
+        more_tables=[results("report/robustness.md")] if robustness_clips() else [],
+        corrupted=corrupted_settings(),
     script:
         "../workflow_scripts/report/tabulate.py"
 
@@ -109,12 +110,12 @@ rule plot_comparison:
         videos=[
             results(f"{clip}/render/{method}/self_driven.mp4")
             for clip in clips()
-            for method in table_methods()
+            for method in shown_methods(clip, "self_driven")
         ],
         renders=[
             results(f"{clip}/render/{method}/self_driven.json")
             for clip in clips()
-            for method in table_methods()
+            for method in shown_methods(clip, "self_driven")
         ],
         manifests=expand(results("{clip}/media/manifest.json"), clip=clips()),
         scenes=expand(results("{clip}/scene/scene.npz"), clip=clips()),
@@ -144,19 +145,20 @@ rule plot_comparison:
         code=code_digest("media", "face"),
         options=stage_options("report"),
         clips=clips(),
-        methods=table_methods(),
+        methods=shown_methods(clips()[0], "self_driven"),
     script:
         "../workflow_scripts/report/plot_comparison.py"
 
 
 rule compare_videos:
     input:
-        videos=lambda wildcards: expand(
-            results("{clip}/render/{method}/{setting}.mp4"),
-            clip=wildcards.clip,
-            setting=wildcards.setting,
-            method=METHODS_OF[wildcards.setting],
-        ),
+        videos=lambda wildcards: [
+            results(f"{clip}/render/{method}/{wildcards.setting}.mp4")
+            for method in shown_methods(wildcards.clip, wildcards.setting)
+            for clip in [
+                truth_clip(wildcards) if method == "ground_truth" else wildcards.clip
+            ]
+        ],
     output:
         video=report(
             results("report/{clip}.{setting}.mp4"),
@@ -174,7 +176,7 @@ rule compare_videos:
     params:
         code=code_digest("media"),
         options=stage_options("report"),
-        methods=lambda wildcards: METHODS_OF[wildcards.setting],
+        methods=lambda wildcards: shown_methods(wildcards.clip, wildcards.setting),
     script:
         "../workflow_scripts/report/compare_videos.py"
 
@@ -234,13 +236,43 @@ rule plot_training:
         "../workflow_scripts/report/plot_training.py"
 
 
-rule plot_robustness:
+rule tabulate_robustness:
     input:
+        # The ground truth is the same at every strength.
         videos=[
             results(f"{clip}/evaluate/{method}/self_driven.json")
-            for clip in CONFIG["report"]["robustness"]
-            for method in METHODS_OF["self_driven"]
+            for i, clip in enumerate(robustness_clips())
+            for method in [
+                *(["ground_truth"] if i == 0 else []),
+                *robustness_methods(),
+            ]
         ],
+    output:
+        tsv=report(
+            results("report/robustness.tsv"),
+            caption="../docs/captions/robustness.rst",
+            category="Tables",
+        ),
+        md=results("report/robustness.md"),
+        tex=results("report/robustness.tex"),
+    log:
+        results("logs/tabulate_robustness.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        code=code_digest("media", "metrics"),
+        strengths=robustness_clips(),
+    script:
+        "../workflow_scripts/report/tabulate_robustness.py"
+
+
+rule plot_robustness:
+    input:
+        videos=rules.tabulate_robustness.input.videos,
     output:
         figure=report(
             results("report/robustness.png"),
@@ -257,7 +289,7 @@ rule plot_robustness:
         runtime=5,
     params:
         code=code_digest("media", "metrics"),
-        options=stage_options("report"),
+        strengths=robustness_clips(),
     script:
         "../workflow_scripts/report/plot_robustness.py"
 
@@ -277,14 +309,40 @@ rule write_report:
         ),
         speech=expand(rules.plot_speech.output.figure, clip=clips()),
         training=expand(rules.plot_training.output.figure, clip=clips()),
-        robustness=(
-            rules.plot_robustness.output.figure
-            if CONFIG["report"]["robustness"]
-            else []
+        robustness=(rules.plot_robustness.output.figure if robustness_clips() else []),
+        robustness_tables=(
+            rules.tabulate_robustness.output.md if robustness_clips() else []
+        ),
+        robustness_scores=(
+            rules.tabulate_robustness.input.videos if robustness_clips() else []
+        ),
+        spoiled=expand(
+            rules.compare_videos.output.video,
+            clip=strongest_clip(),
+            setting="self_driven",
+        ),
+        spoiled_overlay=expand(
+            results("{clip}/motion/overlay.png"), clip=strongest_clip()
         ),
         overlays=expand(results("{clip}/motion/overlay.png"), clip=clips()),
+        portraits=[
+            results(f"{clip}/render/{method}/{setting}.mp4")
+            for clip in clips()
+            for setting in settings()
+            for method in all_methods()[:1]
+            if method in shown_methods(clip, setting)
+        ],
+        weights=all_weights(),
         template=str(ROOT / "workflow_scripts" / "report" / "report.html.j2"),
-        tables=str(ROOT / "workflow_scripts" / "report" / "tabulate.py"),
+        # Its tables are built by these.
+        tables=[
+            str(ROOT / "workflow_scripts" / name)
+            for name in (
+                "score_tables.py",
+                "report/tabulate.py",
+                "report/tabulate_robustness.py",
+            )
+        ],
     output:
         report=results("report/report.html"),
     log:
@@ -299,10 +357,9 @@ rule write_report:
         code=code_digest("media", "metrics"),
         options=stage_options("report"),
         clips=clips(),
+        timed_clips=[*clips(), *robustness_clips()],
+        strengths=robustness_clips(),
+        corrupted=corrupted_settings(),
         first_method=all_methods()[0],
-        weights={
-            name: CONFIG["evaluate"][name]
-            for name in ("lpips_weights", "syncnet_weights", "blendshape_model")
-        },
     script:
         "../workflow_scripts/report/write_report.py"

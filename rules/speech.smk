@@ -32,9 +32,11 @@ rule corrupt_speech:
 
 rule prepare_drive:
     input:
-        sound=lambda wildcards: CONFIG["drive"][wildcards.drive],
+        sound=lambda wildcards: CONFIG["drive"][wildcards.drive]["path"],
+        noise=lambda wildcards: drive_corruption(wildcards).get("noise_path", []),
     output:
         speech=results("{clip}/speech/drive_{drive}/speech.wav"),
+        clean=results("{clip}/speech/drive_{drive}/clean_speech.wav"),
     log:
         results("{clip}/logs/prepare_drive.{drive}.log"),
     conda:
@@ -44,8 +46,9 @@ rule prepare_drive:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code_digest("media"),
+        code=code_digest("media", "speech"),
         sample_rate_hz=CONFIG["media"]["sample_rate_hz"],
+        corruption=drive_corruption,
     script:
         "../workflow_scripts/speech/prepare_drive.py"
 
@@ -81,6 +84,7 @@ rule extract_audio_features:
     input:
         speech=results("{clip}/speech/{speech}.{denoiser}/speech.wav"),
         manifest=results("{clip}/media/manifest.json"),
+        weights=weights_of("speech", "hf_model", "deepspeech_model"),
     output:
         features=results("{clip}/speech/{speech}.{denoiser}/audio_features.npz"),
     log:

@@ -1,21 +1,6 @@
-SCENE_INPUTS = [
-    "scene",
-    "audio_features",
-    "frames",
-    "hand_free",
-    "parsing",
-    "transient_mask",
-]
-
-
 rule train_head:
     input:
-        scene=results("{clip}/scene/scene.npz"),
-        audio_features=method_speech("audio_features.npz"),
-        frames=results("{clip}/media/frames.zarr.zip"),
-        hand_free=results("{clip}/motion/hand_free.zarr.zip"),
-        parsing=results("{clip}/face/parsing.zarr.zip"),
-        transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
+        unpack(scene_inputs),
     output:
         portrait=results("{clip}/train/{method}/head.safetensors"),
         figures=results("{clip}/train/{method}/head.json"),
@@ -32,20 +17,16 @@ rule train_head:
         gpu=gpu(),
     params:
         options=stage_options("train"),
-        scene_inputs=SCENE_INPUTS,
     script:
         "../workflow_scripts/train/train_head.py"
 
 
 rule finetune_lips:
     input:
+        unpack(scene_inputs),
         head=results("{clip}/train/{method}/head.safetensors"),
-        scene=results("{clip}/scene/scene.npz"),
-        audio_features=method_speech("audio_features.npz"),
-        frames=results("{clip}/media/frames.zarr.zip"),
-        hand_free=results("{clip}/motion/hand_free.zarr.zip"),
-        parsing=results("{clip}/face/parsing.zarr.zip"),
-        transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
+        # Fetched anew it is the same file, which should not cost hours.
+        weights=ancient(weights_of("train", "lpips_backbone")),
     output:
         portrait=results("{clip}/train/{method}/lips.safetensors"),
         figures=results("{clip}/train/{method}/lips.json"),
@@ -62,20 +43,16 @@ rule finetune_lips:
         gpu=gpu(),
     params:
         options=stage_options("train"),
-        scene_inputs=SCENE_INPUTS,
     script:
         "../workflow_scripts/train/finetune_lips.py"
 
 
 rule train_torso:
     input:
-        lips=results("{clip}/train/{method}/lips.safetensors"),
-        scene=results("{clip}/scene/scene.npz"),
-        audio_features=method_speech("audio_features.npz"),
-        frames=results("{clip}/media/frames.zarr.zip"),
-        hand_free=results("{clip}/motion/hand_free.zarr.zip"),
-        parsing=results("{clip}/face/parsing.zarr.zip"),
-        transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
+        unpack(scene_inputs),
+        lips=lambda wildcards: results(
+            f"{wildcards.clip}/train/{head_owner(wildcards)}/lips.safetensors"
+        ),
     output:
         portrait=results("{clip}/train/{method}/torso.safetensors"),
         figures=results("{clip}/train/{method}/torso.json"),
@@ -92,6 +69,6 @@ rule train_torso:
         gpu=gpu(),
     params:
         options=stage_options("train"),
-        scene_inputs=SCENE_INPUTS,
+        head_of=head_owner,
     script:
         "../workflow_scripts/train/train_torso.py"

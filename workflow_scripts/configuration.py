@@ -23,6 +23,8 @@ STAGES = ("media", "speech", "face", "motion", "scene", "train", "render", "eval
 METHOD_STAGES = ("speech", "train", "render")
 #: Of `speech` only these: the rest is not in the paths of the files, which methods share.
 METHOD_SPEECH = ("source", "denoiser")
+#: Sections that `robustness` may overlay for its own clips.
+ROBUSTNESS_STAGES = ("media", "speech", "face", "motion", "scene", "train")
 BASELINES = ("ground_truth", "mean_frame", "nearest_landmarks")
 
 Config = dict[str, Any]
@@ -48,6 +50,24 @@ def complete_config(config: Mapping[str, Any], config_dir: Path) -> Config:
     _check(config, schema, "config")
     completed = _with_defaults(deepcopy(dict(config)), schema)
     completed["train"] = _train_section(config.get("train", {}), schema, config_dir)
+    for name, drive in completed["drive"].items():
+        if isinstance(drive, str):
+            drive = completed["drive"][name] = {"path": drive, "corruption": None}
+        corruptions = completed["speech"]["corruptions"]
+        if drive["corruption"] is not None and drive["corruption"] not in corruptions:
+            raise InputError(
+                f"config drive.{name}.corruption: {drive['corruption']}",
+                "is not under speech.corruptions",
+                _known(drive["corruption"], corruptions) if corruptions else "add it there",
+            )
+    for table in ("table1", "table2"):
+        for name in completed["report"][table] or []:
+            if name not in completed["methods"]:
+                raise InputError(
+                    f"config report.{table}: {name}",
+                    "is not a method of this config",
+                    _known(name, completed["methods"]),
+                )
     for name, overlay in completed["methods"].items():
         if name in BASELINES:
             raise InputError(
@@ -62,7 +82,36 @@ def complete_config(config: Mapping[str, Any], config_dir: Path) -> Config:
                 "give the folder of its finished videos as path",
             )
         method_view(config, completed, name, config_dir)
+    if completed["robustness"]["path"] is not None:
+        _check_robustness(config, completed, config_dir)
     return completed
+
+
+def robustness_config(config: Mapping[str, Any]) -> Config:
+    """The config that the clips of `robustness` are made with, as if the user had written it.
+
+    >>> robustness_config({"media": {"fps": 25}, "robustness": {"media": {"size_px": 128}}})
+    {'media': {'fps': 25, 'size_px': 128}}
+    """
+    overlay = config.get("robustness") or {}
+    rest = {name: section for name, section in config.items() if name != "robustness"}
+    return merge(rest, {stage: overlay[stage] for stage in ROBUSTNESS_STAGES if stage in overlay})
+
+
+def _check_robustness(config: Mapping[str, Any], completed: Config, config_dir: Path) -> None:
+    for name in completed["robustness"]["methods"] or []:
+        if name not in completed["methods"]:
+            raise InputError(
+                f"config robustness.methods: {name}",
+                "is not a method of this config",
+                _known(name, completed["methods"]),
+            )
+    try:
+        complete_config(robustness_config(config), config_dir)
+    except InputError as error:
+        raise InputError(
+            "config robustness", f"does not go with the rest ({error})", "see config/schema/"
+        ) from error
 
 
 def method_view(

@@ -1,28 +1,40 @@
 """What the three training scripts write alike."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from wildtalker_core.media.files import save_json
 from wildtalker_core.training.checkpoints import save_portrait
-from wildtalker_core.training.stages import Trained
+from wildtalker_core.training.stages import Log, Show, Trained
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who watches a run: arguments of the stages' functions."""
+
+    log: Log
+    show: Show
 
 
 @contextmanager
-def log_to(folder: Path) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """A function that writes a step's losses to TensorBoard and to the job's log."""
+def watch(folder: Path) -> Iterator[Watch]:
+    """Losses to TensorBoard and to the job's log, previews to TensorBoard."""
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(folder)) as writer:
 
-        def log(step: int, losses: dict[str, float]) -> None:
+        def log(step, losses):
             for name, value in losses.items():
                 writer.add_scalar(name, value, step)
             print(f"step {step}: " + ", ".join(f"{k} {v:.5f}" for k, v in losses.items()))
 
-        yield log
+        def show(step, picture):
+            writer.add_image("preview", picture, step, dataformats="HWC")
+
+        yield Watch(log, show)
 
 
 def finish(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import torch
 
 from wildtalker_core.nerf.face_sync import ATTENTION_FRAMES, AudioAttention, AudioEncoder
 from wildtalker_core.nerf.hearing import Hearing, fit_kernel
+from wildtalker_core.training.mouth import learn_to_hear
 
 
 def windows_of(loudness: torch.Tensor, noise: float, seed: int) -> torch.Tensor:
@@ -31,6 +35,21 @@ def test_hears_what_sound_tells_and_not_what_it_does_not():
     correlation = [torch.corrcoef(torch.stack((heard[:, k], truth[:, k])))[0, 1] for k in (0, 1)]
     assert correlation[0] > 0.9
     assert abs(correlation[1]) < 0.35
+
+
+def test_finds_by_how_much_the_sound_is_late():
+    generator = torch.Generator().manual_seed(4)
+    steps = torch.randn(1, 1, 420, generator=generator)
+    loudness = torch.nn.functional.avg_pool1d(steps, 9, 1, 4)[0, 0] * 3
+    shapes = loudness.tanh()[:, None]
+    for delay in (-1, 0, 3):
+        late = torch.roll(loudness, delay)  # sound i is that of picture i - delay
+        hearing = Hearing(12, 16, 1, 390)
+        figures = learn_to_hear(
+            SimpleNamespace(hearing=hearing), windows_of(late, 0.3, 5), shapes, torch.ones(1),
+            np.arange(10, 400),
+        )  # fmt: skip
+        assert figures["delay_frames"] == delay == hearing.delay.item()
 
 
 def test_unknown_sound_gives_the_mean_shape():

@@ -45,15 +45,17 @@ def test_clip_without_blinks_keeps_its_eyes_open():
     np.testing.assert_array_equal(made, 0.2)
 
 
-def test_silence_ramp_reaches_rest_and_spares_speech():
-    is_silent = np.ones(100, bool)
-    is_silent[40:60] = False
-    is_silent[50] = True  # a short stop between words
+def test_mouth_rests_in_long_silence_and_not_between_words():
+    is_silent = np.ones(200, bool)
+    is_silent[60:160] = False
+    is_silent[80:92] = True  # half a second between two sentences
+    is_silent[100] = True  # a stop
     ramp = playback.silence_ramp(is_silent, 25)
-    assert (ramp[~is_silent] == 0).all()
-    assert (ramp[:34] == 1).all() and (ramp[66:] == 1).all()
-    assert ramp[50] < 0.2
-    assert np.abs(np.diff(ramp)).max() < 0.2
+    assert (ramp[~is_silent] == 0).all() and ramp[80:101].max() == 0
+    assert (ramp[:45] == 1).all() and (ramp[175:] == 1).all()
+    assert (ramp[55:60] == 0).all() and (ramp[160:165] == 0).all()  # at the edges still open
+    assert np.abs(np.diff(ramp)).max() < 0.25
+    np.testing.assert_array_equal(playback.silence_ramp(np.zeros(9, bool), 25), 0)
 
 
 def test_causal_smoothing_follows_a_step():

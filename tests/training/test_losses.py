@@ -9,9 +9,12 @@ from wildtalker_core.training.losses import (
     head_loss,
     ms_ssim_loss,
     opacity_entropy,
+    ray_errors,
     reconstruction_loss,
     static_weight,
     torso_loss,
+    uncertainty_loss,
+    uncertainty_weights,
 )
 
 
@@ -92,3 +95,35 @@ def test_ms_ssim_prefers_the_sharp_over_the_blurred():
 def test_opacity_entropy_is_least_for_hit_or_miss():
     assert opacity_entropy(torch.tensor([0.0, 1.0])) < 1e-3
     torch.testing.assert_close(opacity_entropy(torch.tensor([0.5])), torch.tensor(2.0).log())
+
+
+def test_forms_of_the_photometric_error():
+    reference, estimate = torch.zeros(1, 3), torch.tensor([[0.1, 0.2, -0.3]])
+    torch.testing.assert_close(ray_errors(reference, estimate), torch.tensor([0.14 / 3]))
+    torch.testing.assert_close(ray_errors(reference, estimate, "absolute"), torch.tensor([0.2]))
+    with pytest.raises(ValueError, match="squared, absolute, not 'cubed'"):
+        ray_errors(reference, estimate, "cubed")
+
+
+def test_uncertain_rays_count_for_more_the_later_it_is():
+    uncertainty = torch.tensor([0.0, 0.0, 0.0, 5.0], requires_grad=True)
+    torch.testing.assert_close(uncertainty_weights(uncertainty, 0.0), torch.ones(4))
+    late = uncertainty_weights(uncertainty, 1.0)
+    share = 4 * uncertainty.detach().softmax(0)
+    torch.testing.assert_close(late, 0.2 + 0.8 * share)
+    assert late[3] > 3 > 0.25 > late[0] and not late.requires_grad
+    alone = torch.zeros(100).index_fill(0, torch.tensor([7]), 50.0)
+    torch.testing.assert_close(uncertainty_weights(alone, 1.0).max(), torch.tensor(8.2))
+
+
+def test_uncertainty_settles_where_the_likelihood_is_greatest():
+    """d/d beta of e / (2 beta^2) + (ln beta)^2 / 2 is 0 where beta^2 ln beta = e."""
+    is_face = torch.tensor([True, True, False])
+    beta = torch.tensor([1.5, 3.0])
+    errors = torch.cat((beta.square() * beta.log(), torch.tensor([9.0])))
+    uncertainty = torch.cat((beta - 1, torch.tensor([0.7]))).requires_grad_()
+    errors.requires_grad_()
+    uncertainty_loss(errors, uncertainty, is_face).backward()
+    torch.testing.assert_close(uncertainty.grad, torch.tensor([0.0, 0.0, 1e-3 / 3]), atol=1e-6,
+                               rtol=0)  # fmt: skip
+    assert errors.grad is None

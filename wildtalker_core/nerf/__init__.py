@@ -1,10 +1,12 @@
 """The portrait as a field: knows geometry and tensors, no paths and no config files.
 
 hash_grid, tri_plane, encodings    position -> features
+position_encoding, conditioning    the field's parts by name: one preset is one choice of them
 hearing                            speech -> mouth shape (kernel regression, ours)
 face_sync                          speech and expression -> what they change, and where
 head_field, torso_field            features -> density, colour, alpha
-occupancy, volume_rendering        rays -> samples -> pixels (Eq. 3)
+occupancy, sampling                rays -> samples
+volume_rendering                   samples -> pixels (Eq. 3)
 playback                           poses and blinks while other speech drives
 portrait                           head over torso over background
 """

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wildtalker_core.nerf.layers import MLP
+from wildtalker_core.nerf.playback import BLINK_CHANNELS
 
 #: Frames that the audio attention sees: [i - 4, i + 4).
 ATTENTION_FRAMES = 8
@@ -100,12 +101,36 @@ class AudioEncoder(nn.Module):
 class RegionAttention(nn.Module):
     """How strongly each channel of a condition acts at a position: features -> [n, channels].
 
-    It multiplies the condition channel by channel; there is no squashing, as in SyncTalk's code.
+    It multiplies the condition channel by channel; there is no squashing, as in SyncTalk's code,
+    unless ``is_gate`` (a sigmoid, ER-NeRF's eye attention).
     """
 
-    def __init__(self, n_features: int, n_channels: int, n_hidden: int = 64) -> None:
+    def __init__(
+        self, n_features: int, n_channels: int, n_hidden: int = 64, is_gate: bool = False
+    ) -> None:
         super().__init__()
+        self.is_gate = is_gate
         self.mlp = MLP(n_features, n_hidden, n_channels, n_layers=2)
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.mlp(features)
+        weights = self.mlp(features)
+        return weights.sigmoid() if self.is_gate else weights
+
+
+#: What the field may be told of the upper face, and how many numbers that is of seven.
+EXPRESSIONS = {"upper_face": 7, "blink": 1, "none": 0}
+
+
+def told_expression(expression: Tensor, name: str) -> Tensor:
+    """The part [n, EXPRESSIONS[name]] of expressions [n, 7] that the field is told.
+
+    ASSUME ``blink`` is the mean of both blink channels: RAD-NeRF measures the area of the eyes and
+    ER-NeRF OpenFace's AU45, one number each for how far the lids are closed.
+    """
+    if name == "upper_face":
+        return expression
+    if name == "blink":
+        return expression[:, list(BLINK_CHANNELS)].mean(-1, keepdim=True)
+    if name == "none":
+        return expression[:, :0]
+    raise ValueError(f"expression is one of {', '.join(EXPRESSIONS)}, not {name!r}")

@@ -3,7 +3,7 @@
 A minute of one person's speech is too little for a network that starts from nothing, and enough for
 a smooth interpolation between sounds that were seen: the shape at a frame is a weighted mean of the
 training frames' shapes, with the weights of a Gaussian process. On real clips of 20 and 60 seconds
-it hears more than a linear regression (docs/benchmarks.md).
+it hears more than a linear regression (docs/portrait.md).
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: Principal components kept of a spectrum, frames that a description looks at on either side, and
-#: parts that each frame's window is cut into, of which the middle half is used (the rest is seen in
-#: the neighbours' windows).
-N_COMPONENTS, CONTEXT_FRAMES, N_PARTS = 32, 3, 8
+#: Principal components kept of a spectrum, and parts that each frame's window is cut into, of which
+#: the middle half is used (the rest is seen in the neighbours' windows).
+N_COMPONENTS, N_PARTS = 32, 8
+#: Frames that a description looks at on either side, and the spread of their weight: what is said
+#: now counts most (measured, docs/portrait.md).
+CONTEXT_FRAMES, SPREAD_FRAMES = 5, 2.0
 
 
 def fit_kernel(kernel: Tensor, wanted: Tensor, noise: float) -> tuple[Tensor, Tensor]:
@@ -47,6 +49,7 @@ class Hearing(nn.Module):
         self.register_buffer("coefficients", torch.zeros(n_frames, n_shapes))
         self.register_buffer("mean_shape", torch.zeros(n_shapes))
         self.register_buffer("sharpness", torch.ones(()))
+        self.register_buffer("delay", torch.zeros((), dtype=torch.int64))
 
     def standardise(self, audio_features: Tensor) -> None:
         """Take the statistics of training windows [frames, features, window] as the unit."""
@@ -67,28 +70,39 @@ class Hearing(nn.Module):
         parts = F.avg_pool1d(scaled, windows.shape[-1] // N_PARTS).transpose(1, 2)
         return parts[:, N_PARTS // 4 : -(N_PARTS // 4)]
 
-    def describe(self, audio_features: Tensor, frames: Tensor) -> Tensor:
+    def describe(self, audio_features: Tensor, frames: Tensor, delay: int | None = None) -> Tensor:
         """[n, features, window] of a clip, frames [k] -> descriptions [k, d].
+
+        Args:
+            delay: frames by which the sound comes after the picture that it belongs to. Lips move
+                before they are heard, and clips are rarely in sync to the frame. None for the
+                delay that was fitted.
 
         Beyond the clip's ends its first and last windows are repeated.
         """
         spectra = self._parts(audio_features) @ self.components.T
         around = torch.arange(-CONTEXT_FRAMES, CONTEXT_FRAMES + 1, device=frames.device)
-        index = (frames[:, None] + around).clamp(0, len(audio_features) - 1)
-        return spectra[index].flatten(1)
+        nearness = (-0.5 * (around / SPREAD_FRAMES).square()).exp()
+        nearness = nearness / nearness.square().mean().sqrt()  # the mean square stays 1
+        shift = self.delay if delay is None else delay
+        index = (frames[:, None] + around + shift).clamp(0, len(audio_features) - 1)
+        return (spectra[index] * nearness[:, None, None]).flatten(1)
 
     @staticmethod
     def kernel(a: Tensor, b: Tensor, sharpness: float | Tensor) -> Tensor:
         """Similarity of descriptions [n, d] and [m, d], [n, m]: 1 for equal ones, falling to 0."""
         return (-sharpness * torch.cdist(a, b).square() / a.shape[-1]).exp()
 
-    def fit(self, known: Tensor, wanted: Tensor, sharpness: float, noise: float) -> None:
-        """Remember descriptions [n_frames, d] and shapes [n_frames, n_shapes] seen with them."""
+    def fit(
+        self, known: Tensor, wanted: Tensor, sharpness: float, noise: float, delay: int = 0
+    ) -> None:
+        """Remember descriptions [n_frames, d] (of ``delay``) and shapes [n_frames, n_shapes]."""
         mean, coefficients = fit_kernel(self.kernel(known, known, sharpness), wanted, noise)
         self.known.copy_(known)
         self.coefficients.copy_(coefficients)
         self.mean_shape.copy_(mean)
         self.sharpness.fill_(sharpness)
+        self.delay.fill_(delay)
 
     def forward(self, audio_features: Tensor, frames: Tensor) -> Tensor:
         """Shapes [k, n_shapes] of frames [k] of a clip with features [n, features, window]."""

@@ -9,6 +9,7 @@ BLINK_CHANNELS = (5, 6)
 _REACH_SECONDS = 0.28  # half a blink's length; a blink takes 0.1 to 0.4 s
 _LEAST_BLINK = 0.15  # of the channel's unit; a smaller rise is noise
 _SHORTEST_INTERVAL_SECONDS = 0.8
+_HOLD_SECONDS, _CLOSING_SECONDS = 0.3, 0.25
 
 
 def back_and_forth(n_poses: int, n_frames: int) -> np.ndarray:
@@ -85,25 +86,26 @@ def new_blinks(expression: np.ndarray, n_frames: int, fps: float, seed: int) -> 
         values[first:last] = np.maximum(values[first:last], open_level + part)
 
 
-def silence_ramp(is_silent: np.ndarray, fps: float, seconds: float = 0.2) -> np.ndarray:
-    """How far the mouth has gone to its rest [n] in [0, 1]: it closes and opens within ``seconds``.
+def silence_ramp(is_silent: np.ndarray, fps: float) -> np.ndarray:
+    """How far the mouth has gone to its rest [n] in [0, 1], by how long nobody has spoken.
 
-    Pauses shorter than that hardly move it. The ramp lies inside the silence, so that no spoken
-    frame is touched.
+    In the pauses between words people keep their lips as they were: a mouth that closes in each of
+    them is further from the filmed one (docs/portrait.md). So it closes softly after
+    ``_HOLD_SECONDS`` of silence, in ``_CLOSING_SECONDS``, and opens as long before the next word.
     """
-    n_ramp = max(1, round(seconds * fps))
-    # Distance of each silent frame to the nearest spoken one, from both sides.
-    since = np.zeros(len(is_silent))
-    until = np.zeros(len(is_silent))
-    count = float(n_ramp)
-    for i, silent in enumerate(is_silent):
-        count = count + 1 if silent else 0
-        since[i] = count
-    count = float(n_ramp)
-    for i in range(len(is_silent) - 1, -1, -1):
-        count = count + 1 if is_silent[i] else 0
-        until[i] = count
-    return np.clip(np.minimum(since, until) / (n_ramp + 1), 0, 1) * is_silent
+    hold, closing = _HOLD_SECONDS * fps, max(1.0, _CLOSING_SECONDS * fps)
+
+    def frames_of_silence(flags: np.ndarray) -> np.ndarray:
+        # What was before the recording counts as silence.
+        count, counts = hold + closing, np.zeros(len(flags))
+        for i, silent in enumerate(flags):
+            count = count + 1 if silent else 0.0
+            counts[i] = count
+        return counts
+
+    since, until = frames_of_silence(is_silent), frames_of_silence(is_silent[::-1])[::-1]
+    ramp = np.clip((np.minimum(since, until) - hold) / closing, 0, 1)
+    return ramp**2 * (3 - 2 * ramp)
 
 
 def smooth_causally(values: np.ndarray, memory: float) -> np.ndarray:

@@ -10,14 +10,19 @@ from torch import Tensor, nn
 from wildtalker_core.geometry.cameras import pixel_grid, project
 from wildtalker_core.geometry.rays import pixel_rays
 from wildtalker_core.geometry.rotations import transform_points
+from wildtalker_core.nerf.cpu_products import rounded_up
 from wildtalker_core.nerf.face_sync import AudioEncoder
 from wildtalker_core.nerf.hash_grid import HashGridShape
-from wildtalker_core.nerf.head_field import Condition, HeadField, HeadShape
+from wildtalker_core.nerf.head_field import TRACES, Condition, HeadField, HeadShape
 from wildtalker_core.nerf.hearing import Hearing
 from wildtalker_core.nerf.occupancy import AlphaGrid, OccupancyGrid
+from wildtalker_core.nerf.position_encoding import set_encoder
+from wildtalker_core.nerf.sampling import hierarchical_samples
 from wildtalker_core.nerf.torso_field import TorsoField, TorsoShape
+from wildtalker_core.nerf.tri_plane import HashGrids
 from wildtalker_core.nerf.volume_rendering import (
     Composite,
+    Samples,
     composite,
     sample_occupied,
 )
@@ -42,8 +47,11 @@ class PortraitShape:
             (f_l is a linear map of the mouth's shape, which is learnt to be heard beforehand).
         n_mouth_shapes: components of the mouth's shape, for ``mouth_shape``.
         n_heard: training frames that the hearing remembers, for ``mouth_shape``.
-        n_steps_across: marching steps along the box's depth.
-        n_samples: most occupied samples a ray.
+        sampling: ``occupied`` (constant steps through occupied cells) or ``hierarchical`` (even
+            intervals, then finer ones where there is something; AD-NeRF).
+        n_steps_across: marching steps along the box's depth, for ``occupied``.
+        n_samples: most occupied samples a ray, or even intervals for ``hierarchical``.
+        n_fine_samples: intervals added to them, for ``hierarchical``.
         occupancy_resolution, alpha_resolution: cells per axis.
     """
 
@@ -56,8 +64,10 @@ class PortraitShape:
     lip_feature: str
     n_mouth_shapes: int
     n_heard: int
+    sampling: str
     n_steps_across: int
     n_samples: int
+    n_fine_samples: int
     occupancy_resolution: int
     alpha_resolution: int
     head: HeadShape
@@ -83,6 +93,24 @@ class PortraitShape:
         head["grid"], torso["grid"] = HashGridShape(**head["grid"]), HashGridShape(**torso["grid"])
         head["half_extents"] = tuple(head["half_extents"])
         return cls(**{**values, "head": HeadShape(**head), "torso": TorsoShape(**torso)})
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What training wants to know of rays besides what they see.
+
+    Attributes:
+        lip_attention, expression_attention, uncertainty: [rays] seen along them, that is, each
+            sample's times its (detached) share of the pixel.
+        positions: [samples, 3] of all samples.
+        frame_index: [samples] row of each sample's condition; None if there is one for all.
+    """
+
+    lip_attention: Tensor
+    expression_attention: Tensor
+    uncertainty: Tensor
+    positions: Tensor
+    frame_index: Tensor | None
 
 
 class Portrait(nn.Module):
@@ -115,18 +143,28 @@ class Portrait(nn.Module):
 
     def set_encoder(self, encoder: str) -> None:
         """Let another (resolved) encoder compute the hash grids."""
-        self.head.planes.encoder = self.torso.grid.encoder = encoder
+        set_encoder(self, encoder)
+
+    @property
+    def encoder(self) -> str:
+        """What computes the hash grids."""
+        return next(part.encoder for part in self.modules() if isinstance(part, HashGrids))
 
     # Conditions -----------------------------------------------------------------------------
 
     def lip_features(
-        self, audio_features: Tensor, frames: Tensor, silence: Tensor | None = None
+        self,
+        audio_features: Tensor,
+        frames: Tensor,
+        silence: Tensor | None = None,
+        gain: float = 1.0,
     ) -> Tensor:
         """f_l of frames [k] of a clip.
 
         Args:
             audio_features: [n, features, window] of the whole clip.
             silence: [k] in [0, 1]: how far the mouth is drawn to its rest (``mouth_shape`` only).
+            gain: factor of what is heard beyond the mean mouth (``mouth_shape`` only).
 
         Returns:
             [k, n_lip].
@@ -134,6 +172,7 @@ class Portrait(nn.Module):
         if self.shape.lip_feature == "audio":
             return self.audio(audio_features, frames)
         shapes = self.hearing(audio_features, frames)
+        shapes = self.hearing.mean_shape + gain * (shapes - self.hearing.mean_shape)
         if silence is not None:
             shapes = torch.lerp(shapes, self.mouth_rest.expand_as(shapes), silence[:, None])
         return self.mouth_to_lip(shapes)
@@ -150,6 +189,33 @@ class Portrait(nn.Module):
 
     # Head -----------------------------------------------------------------------------------
 
+    def sample(
+        self,
+        rays_o: Tensor,
+        rays_d: Tensor,
+        condition: Condition,
+        frame_index: Tensor | None = None,
+        jitter: Tensor | None = None,
+    ) -> Samples:
+        """Where the head is looked at along rays; arguments as in :meth:`render_head`."""
+        shape = self.shape
+        if shape.sampling == "occupied":
+            return sample_occupied(
+                rays_o, rays_d, self.occupancy.is_occupied, self.head.half_extents,
+                shape.step, shape.n_samples, jitter,
+            )  # fmt: skip
+        if shape.sampling == "hierarchical":
+
+            def sigmas_of(positions: Tensor, ray: Tensor) -> Tensor:
+                row = None if frame_index is None else frame_index[ray]
+                return self.head.density(positions, condition.of(row))[0]
+
+            return hierarchical_samples(
+                rays_o, rays_d, self.head.half_extents, shape.n_samples, shape.n_fine_samples,
+                sigmas_of, jitter,
+            )  # fmt: skip
+        raise ValueError(f"sampling is occupied or hierarchical, not {shape.sampling!r}")
+
     def render_head(
         self,
         rays_o: Tensor,
@@ -157,7 +223,7 @@ class Portrait(nn.Module):
         condition: Condition,
         frame_index: Tensor | None = None,
         jitter: Tensor | None = None,
-    ) -> tuple[Composite, Tensor]:
+    ) -> tuple[Composite, Traces]:
         """Differentiable render of rays, as in training.
 
         Args:
@@ -165,32 +231,29 @@ class Portrait(nn.Module):
             condition: one row, or one row per frame with ``frame_index``.
             frame_index: [rays] row of ``condition`` for each ray.
             jitter: [rays] in [0, 1).
-
-        Returns:
-            what the rays see, and the lip attention [rays] seen along them (weights detached).
         """
-        shape = self.shape
-        samples = sample_occupied(
-            rays_o, rays_d, self.occupancy.is_occupied, self.head.half_extents,
-            shape.step, shape.n_samples, jitter,
-        )  # fmt: skip
+        samples = self.sample(rays_o, rays_d, condition, frame_index, jitter)
         ray, slot = samples.is_sample.nonzero(as_tuple=True)
+        n = len(ray)
+        many_ray, many_slot = rounded_up(ray), rounded_up(slot)
+        t = (samples.t_starts[many_ray, many_slot] + samples.t_ends[many_ray, many_slot]) / 2
+        positions = rays_o[many_ray] + rays_d[many_ray] * t[:, None]
+        row = None if frame_index is None else frame_index[many_ray]
         sigmas = torch.zeros_like(samples.t_starts)
         rgbs = rays_o.new_zeros(*sigmas.shape, 3)
-        strength = torch.zeros_like(sigmas)
-        if len(ray):
-            t = (samples.t_starts[ray, slot] + samples.t_ends[ray, slot]) / 2
-            positions = rays_o[ray] + rays_d[ray] * t[:, None]
-            row = None if frame_index is None else frame_index[ray]
-            values = self.head(positions, rays_d[ray], condition.of(row))
-            sigmas = sigmas.index_put((ray, slot), values[0])
-            rgbs = rgbs.index_put((ray, slot), values[1])
-            strength = strength.index_put((ray, slot), values[2])
+        traces = rays_o.new_zeros(*sigmas.shape, len(TRACES))
+        if n:
+            values = self.head(positions, rays_d[many_ray], condition.of(row))
+            sigmas = sigmas.index_put((ray, slot), values[0][:n])
+            rgbs = rgbs.index_put((ray, slot), values[1][:n])
+            traces = traces.index_put((ray, slot), values[2][:n])
+        positions, row = positions[:n], None if row is None else row[:n]
         seen = composite(sigmas, rgbs, samples.t_starts, samples.t_ends)
         weights = seen.weights.detach()
         if self.training and len(ray):
             self.occupancy.see(positions, weights[ray, slot])
-        return seen, (weights * strength).sum(-1)
+        along = (weights[..., None] * traces).sum(-2)
+        return seen, Traces(*along.unbind(-1), positions.detach(), row)
 
     @torch.no_grad()
     def see_head(
@@ -201,25 +264,23 @@ class Portrait(nn.Module):
         The same picture as :meth:`render_head` without jitter, but no sample behind an opaque
         surface is evaluated.
         """
-        shape = self.shape
-        samples = sample_occupied(
-            rays_o, rays_d, self.occupancy.is_occupied, self.head.half_extents,
-            shape.step, shape.n_samples,
-        )  # fmt: skip
+        samples = self.sample(rays_o, rays_d, condition)
         trans = rays_o.new_ones(len(rays_o))
         colours = rays_o.new_zeros(len(rays_o), 3)
-        for first in range(0, shape.n_samples, _SAMPLES_AT_ONCE):
+        for first in range(0, samples.is_sample.shape[1], _SAMPLES_AT_ONCE):
             slots = slice(first, first + _SAMPLES_AT_ONCE)
             alive = (samples.is_sample[:, first] & (trans > _OPAQUE)).nonzero().squeeze(-1)
             if not len(alive):
                 break
             starts, ends = samples.t_starts[alive, slots], samples.t_ends[alive, slots]
             ray, slot = samples.is_sample[alive, slots].nonzero(as_tuple=True)
-            t = (starts[ray, slot] + ends[ray, slot]) / 2
-            origin, direction = rays_o[alive[ray]], rays_d[alive[ray]]
+            n = len(ray)
+            many_ray, many_slot = rounded_up(ray), rounded_up(slot)
+            t = (starts[many_ray, many_slot] + ends[many_ray, many_slot]) / 2
+            origin, direction = rays_o[alive[many_ray]], rays_d[alive[many_ray]]
             sigma, rgb, _ = self.head(origin + direction * t[:, None], direction, condition)
             sigmas, rgbs = torch.zeros_like(starts), starts.new_zeros(*starts.shape, 3)
-            sigmas[ray, slot], rgbs[ray, slot] = sigma, rgb
+            sigmas[ray, slot], rgbs[ray, slot] = sigma[:n], rgb[:n]
             seen = composite(sigmas, rgbs, starts, ends)
             colours[alive] += trans[alive, None] * seen.colours
             trans[alive] *= 1 - seen.opacities

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from wildtalker_core.geometry.rotations import transform_points
+from wildtalker_core.geometry.rotations import matrix_to_euler, transform_points
 from wildtalker_core.nerf.encodings import frequency_encoding
 from wildtalker_core.nerf.hash_grid import HashGridShape
 from wildtalker_core.nerf.layers import MLP
 from wildtalker_core.nerf.tri_plane import HashGrids
 
-_ANCHOR_OCTAVES, _PIXEL_OCTAVES = 3, 8
 # The canonical picture is a little larger than the image, so that points bent inwards from beyond
 # its edge are still on the grid (RAD-NeRF).
 _CANONICAL_SCALE = 0.8
+# Offsets that one step of the optimiser can make stay below a pixel.
+_MOTION_SCALE = 0.1
 # ASSUME anchors start at the throat and at both shoulders, in head units: there the torso hangs on
 # the head. They are learnt.
 _ANCHORS = ((0.0, 0.25, 0.05), (-0.35, 0.45, 0.15), (0.35, 0.45, 0.15))
@@ -24,11 +25,61 @@ _ANCHORS = ((0.0, 0.25, 0.05), (-0.35, 0.45, 0.15), (0.35, 0.45, 0.15))
 
 @dataclass(frozen=True)
 class TorsoShape:
-    """Sizes of the torso's networks; defaults are SyncTalk's."""
+    """Parts and sizes of the torso's networks; defaults are SyncTalk's.
+
+    Attributes:
+        pose: how the head's pose is told: ``anchors`` (ER-NeRF, SyncTalk) or ``euler`` (RAD-NeRF).
+        n_pose_octaves, n_pixel_octaves: of the frequency encodings of pose and pixel.
+        n_code: length of the frame code.
+        n_hidden, n_deform_hidden: widths of the colour and the deformation network.
+        follows_head: the picture as a whole first moves linearly with the pose (ours), and only
+            what is left is bent by the deformation network.
+    """
 
     grid: HashGridShape
+    pose: str = "anchors"
+    n_pose_octaves: int = 3
+    n_pixel_octaves: int = 8
     n_code: int = 8
     n_hidden: int = 32
+    n_deform_hidden: int = 32
+    follows_head: bool = False
+
+
+class PoseAnchors(nn.Module):
+    """The pose as where three learnt points of the head are seen (ER-NeRF).
+
+    ER-NeRF's points are homogeneous and a loss keeps their last coordinate at 1; ours have three
+    coordinates, so there is nothing to keep.
+    """
+
+    n_features = 2 * len(_ANCHORS)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.anchors = nn.Parameter(torch.tensor(_ANCHORS))
+
+    def forward(self, T_camera_head: Tensor, focal_ratio: float) -> Tensor:
+        """[..., 4, 4] -> [..., 6]: image positions, 1 at the image's edge."""
+        anchors = transform_points(
+            T_camera_head, self.anchors.expand(*T_camera_head.shape[:-2], -1, -1)
+        )
+        return (anchors[..., :2] / anchors[..., 2:].clamp_min(1e-3) * focal_ratio).flatten(-2)
+
+
+class PoseAngles(nn.Module):
+    """The pose as three Euler angles and a translation (RAD-NeRF)."""
+
+    n_features = 6
+
+    def forward(self, T_camera_head: Tensor, focal_ratio: float) -> Tensor:
+        """[..., 4, 4] -> [..., 6]: radians and head units; ``focal_ratio`` is not used."""
+        return torch.cat(
+            (matrix_to_euler(T_camera_head[..., :3, :3]), T_camera_head[..., :3, 3]), -1
+        )
+
+
+_POSES = {"anchors": PoseAnchors, "euler": PoseAngles}
 
 
 class TorsoField(nn.Module):
@@ -38,12 +89,20 @@ class TorsoField(nn.Module):
         super().__init__()
         self.shape = shape
         self.grid = HashGrids(shape.grid, encoder=encoder)
-        self.anchors = nn.Parameter(torch.tensor(_ANCHORS))
-        n_anchors = 2 * len(_ANCHORS) * (1 + 2 * _ANCHOR_OCTAVES)
-        n_pixel = 2 * (1 + 2 * _PIXEL_OCTAVES)
-        n = n_anchors + n_pixel + shape.n_code
-        self.deform_net = MLP(n, shape.n_hidden, 2, n_layers=3)
+        self.pose = _POSES[shape.pose]()
+        n = (
+            self.pose.n_features * (1 + 2 * shape.n_pose_octaves)
+            + 2 * (1 + 2 * shape.n_pixel_octaves)
+            + shape.n_code
+        )
+        self.deform_net = MLP(n, shape.n_deform_hidden, 2, n_layers=3)
         self.colour_net = MLP(n + self.grid.n_features, shape.n_hidden, 4, n_layers=3)
+        if shape.follows_head:
+            n_pose = self.pose.n_features
+            self.register_buffer("pose_mean", torch.zeros(n_pose))
+            self.register_buffer("pose_scale", torch.ones(n_pose))
+            self.motion = nn.Linear(n_pose, 6, bias=False)
+            nn.init.zeros_(self.motion.weight)
         # Starts undeformed: the picture must first exist before it can be bent.
         nn.init.uniform_(self.deform_net.layers[-1].weight, -1e-4, 1e-4)
 
@@ -60,21 +119,39 @@ class TorsoField(nn.Module):
         Returns:
             rgbs [n, 3], torso_alpha [n] and torso_offset [n, 2] (the deformation).
         """
-        anchors = transform_points(
-            T_camera_head, self.anchors.expand(*T_camera_head.shape[:-2], -1, -1)
-        )
-        projected = (anchors[..., :2] / anchors[..., 2:].clamp_min(1e-3) * focal_ratio).flatten(-2)
         n = len(torso_points)
+        pose = self.pose(T_camera_head, focal_ratio)
         condition = torch.cat(
             (
-                frequency_encoding(projected, _ANCHOR_OCTAVES).expand(n, -1),
-                frequency_encoding(torso_points, _PIXEL_OCTAVES),
+                frequency_encoding(pose, self.shape.n_pose_octaves).expand(n, -1),
+                frequency_encoding(torso_points, self.shape.n_pixel_octaves),
                 code.expand(n, -1),
             ),
             -1,
         )
         torso_offset = self.deform_net(condition)
+        if self.shape.follows_head:
+            torso_offset = torso_offset + self._follow(torso_points, pose)
         canonical = (torso_points * _CANONICAL_SCALE + torso_offset + 1) / 2
         features = self.grid(canonical.clamp(0, 1)[None])
         out = self.colour_net(torch.cat((features, condition), -1)).sigmoid()
         return out[:, 1:], out[:, 0], torso_offset
+
+    @torch.no_grad()
+    def learn_poses(self, T_camera_head: Tensor, focal_ratio: float) -> None:
+        """Take mean and spread of training poses [n, 4, 4] as the unit of the linear motion."""
+        if self.shape.follows_head:
+            poses = self.pose(T_camera_head, focal_ratio)
+            self.pose_mean.copy_(poses.mean(0))
+            self.pose_scale.copy_(poses.std(0).clamp_min(1e-4))
+
+    def _follow(self, torso_points: Tensor, pose: Tensor) -> Tensor:
+        """Offsets [n, 2] by which the whole torso follows a pose [6] or poses [n, 6].
+
+        On a real clip the head's pose tells the torso's shift to a quarter of a pixel by a linear
+        map (docs/portrait.md), while the deformation network alone takes long to find it and draws
+        doubled collars until then. A shift and a 2x2 matrix, each linear in the standardised pose.
+        """
+        affine = _MOTION_SCALE * self.motion((pose - self.pose_mean) / self.pose_scale)
+        shift, matrix = affine[..., :2], affine[..., 2:].unflatten(-1, (2, 2))
+        return shift + (matrix @ torso_points[..., None]).squeeze(-1)

@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 import torch
 
 from wildtalker_core.errors import InputError
-from wildtalker_core.nerf.encoders import resolve_encoder
+from wildtalker_core.nerf.cpu_products import use_exact_onednn
+from wildtalker_core.nerf.encoders import layout_of, resolve_encoder
 from wildtalker_core.nerf.hash_grid import HashGridShape
 from wildtalker_core.nerf.head_field import HeadShape
 from wildtalker_core.nerf.portrait import Portrait, PortraitShape
+from wildtalker_core.nerf.position_encoding import grid_tables
 from wildtalker_core.nerf.torso_field import TorsoShape
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.training.checkpoints import load_portrait
@@ -28,23 +30,31 @@ def options_of(kind: type[Options], values: Mapping[str, Any], **others: Any) ->
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda``. Raises InputError if there is no such device."""
+    """``auto``, ``cpu`` or ``cuda``, made ready. Raises InputError if there is no such device."""
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("train.device", "no CUDA device can be used", "use auto or cpu")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        use_exact_onednn()
     return torch.device(name)
 
 
-def portrait_shape(scene: Scene, model: Mapping[str, Any]) -> PortraitShape:
-    """Sizes of a portrait of ``scene`` with the config section ``train.model``."""
+def portrait_shape(
+    scene: Scene, model: Mapping[str, Any], layout: str = "torch_ngp"
+) -> PortraitShape:
+    """Sizes of a portrait of ``scene`` with the config section ``train.model``.
+
+    Args:
+        layout: of the hash tables (:class:`HashGridShape`).
+    """
     head_grid = HashGridShape(
-        n_dims=2,
         n_levels=model["grid_levels"],
         n_features_per_level=model["grid_features_per_level"],
         log2_hashmap_size=model["grid_log2_hashmap_size"],
         base_resolution=model["grid_base_resolution"],
         finest_resolution=model["grid_finest_resolution"],
+        layout=layout,
     )
     torso_grid = HashGridShape(
         n_dims=2,
@@ -53,6 +63,7 @@ def portrait_shape(scene: Scene, model: Mapping[str, Any]) -> PortraitShape:
         log2_hashmap_size=model["torso_log2_hashmap_size"],
         base_resolution=16,
         finest_resolution=model["torso_finest_resolution"],
+        layout=layout,
     )
     return PortraitShape(
         height=scene.height,
@@ -64,20 +75,24 @@ def portrait_shape(scene: Scene, model: Mapping[str, Any]) -> PortraitShape:
         lip_feature=model["lip_feature"],
         n_mouth_shapes=model["n_mouth_shapes"],
         n_heard=int(scene.is_face_visible[scene.train_frames].sum()),
+        sampling=model["sampling"],
         n_steps_across=model["n_steps_across"],
         n_samples=model["n_samples"],
+        n_fine_samples=model["n_fine_samples"],
         occupancy_resolution=model["occupancy_resolution"],
         alpha_resolution=model["alpha_resolution"],
-        head=HeadShape(
-            grid=head_grid,
-            half_extents=tuple(model["half_extents"]),
-            n_lip=model["n_lip"],
-            n_expression=scene.expression.shape[1],
-            n_code=model["n_code"],
-            n_hidden=model["n_hidden"],
-            n_attention=model["n_attention"],
+        head=options_of(
+            HeadShape, model, grid=head_grid, half_extents=tuple(model["half_extents"])
         ),
-        torso=TorsoShape(grid=torso_grid, n_hidden=model["torso_hidden"]),
+        torso=TorsoShape(
+            grid=torso_grid,
+            pose=model["torso_pose"],
+            n_pose_octaves=model["torso_pose_octaves"],
+            n_pixel_octaves=model["torso_pixel_octaves"],
+            n_hidden=model["torso_hidden"],
+            n_deform_hidden=model["torso_deform_hidden"],
+            follows_head=model["torso_follows_head"],
+        ),
     )
 
 
@@ -86,9 +101,10 @@ def new_portrait(
 ) -> Portrait:
     """An untrained portrait of ``scene`` on ``device``; the same for the same seed."""
     torch.manual_seed(seed)
-    portrait = Portrait(portrait_shape(scene, model), resolve_encoder(encoder, device))
+    encoder = resolve_encoder(encoder, device)
+    portrait = Portrait(portrait_shape(scene, model, layout_of(encoder)), encoder)
     with torch.no_grad():
-        for tables in (portrait.head.planes.tables, portrait.torso.grid.tables):
+        for tables in grid_tables(portrait):
             tables.uniform_(-model["grid_init"], model["grid_init"])
         portrait.background.copy_(torch.as_tensor(scene.background).float() / 255)
     return portrait.to(device)
@@ -99,7 +115,10 @@ def restore_portrait(
 ) -> tuple[Portrait, dict[str, Any]]:
     """The portrait of a file written by ``checkpoints.save_portrait``, and the file's facts."""
     tensors, facts = load_portrait(path)
-    shape = PortraitShape.from_dict(facts["shape"])
+    try:
+        shape = PortraitShape.from_dict(facts["shape"])
+    except TypeError as error:  # an entry that this version does not know, or one that it lacks
+        raise InputError(path, f"is of another version ({error})", "train it again") from None
     portrait = Portrait(shape, resolve_encoder(encoder, device))
     try:
         portrait.load_state_dict(tensors)

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from wildtalker_core.errors import InputError
 from wildtalker_core.geometry.cameras import project
 from wildtalker_core.geometry.rotations import transform_points
 from wildtalker_core.nerf.head_field import Condition
-from wildtalker_core.nerf.portrait import Portrait
+from wildtalker_core.nerf.portrait import Portrait, Traces
+from wildtalker_core.nerf.position_encoding import grid_tables
 from wildtalker_core.training.clip import HANDS, HEAD, Clip, in_memory
-from wildtalker_core.training.losses import opacity_entropy, reconstruction_loss
-from wildtalker_core.training.optimise import Optimiser, Outcome, optimise
+from wildtalker_core.training.losses import (
+    PerceptualLoss,
+    opacity_entropy,
+    ray_errors,
+    uncertainty_loss,
+    uncertainty_weights,
+)
+from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, is_due, optimise
 
 NOSE_TIP = 1
+# ER-NeRF's code, and so SyncTalk's: how often neighbours are compared, and how far they are, as a
+# part of the box's half sides.
+_SMOOTH_EVERY, _SMOOTH_REACH = 16, 1e-3
 
 
 @dataclass(frozen=True)
@@ -30,17 +40,38 @@ class HeadOptions:
         rays_per_step: over all frames of a step.
         frames_per_step: different frames in a step.
         lip_share: part of the rays that go through the lip box.
+        photometric: form of the error (:func:`losses.ray_errors`).
         opacity_entropy: factor of :func:`losses.opacity_entropy`.
-        attention_outside: factor of the lip attention seen above the nose tip.
-        occupancy_every: steps between updates of the occupancy grid.
+        attention_outside: factor of the lip attention seen outside the ``attention_region``, and of
+            the ``expression_attention`` that is unwanted.
+        attention_region: where speech may act: ``face`` (its box) or ``lower_face`` (that below the
+            nose tip).
+        expression_attention: what of it is unwanted: ``none``; ``product`` with the lips' in the
+            face; all of it in the ``lower_face``.
+        uncertainty: factor of :func:`losses.uncertainty_loss`; above 0, rays are weighted by
+            :func:`losses.uncertainty_weights`, too.
+        smoothness: factor of the difference of attentions and uncertainty between near positions.
+        expression_noise: half width of uniform noise on the expression while training.
+        lambda_patches: factor of the perceptual loss on random patches (lips stage, on the steps
+            that are not the lips').
+        face_patch_size: side of these patches, pixels.
+        occupancy_every: steps between updates of the occupancy grid; 0 for never.
         hide: skip hidden cells (:meth:`OccupancyGrid.update`).
     """
 
     rays_per_step: int
     frames_per_step: int
     lip_share: float
+    photometric: str
     opacity_entropy: float
     attention_outside: float
+    attention_region: str
+    expression_attention: str
+    uncertainty: float
+    smoothness: float
+    expression_noise: float
+    lambda_patches: float
+    face_patch_size: int
     occupancy_every: int
     hide: bool
 
@@ -139,10 +170,7 @@ def train_head(
     lip_features: LipFeatures,
     options: HeadOptions,
     optimiser: Optimiser,
-    config: dict,
-    folder: Path,
-    seed: int,
-    log: Callable[[int, dict[str, float]], None] | None = None,
+    run: Run,
 ) -> Outcome:
     """Train head field, frame codes and what makes lip features, on the training frames."""
     targets = HeadTargets(clip)
@@ -150,42 +178,68 @@ def train_head(
     portrait.occupancy.carve(possible_cells(portrait, targets, train_frames))
 
     def before_step(step: int, generator: torch.Generator) -> None:
-        if step % options.occupancy_every == 0 and step > 0:
+        if is_due(step, options.occupancy_every) and step > 0:
             update_occupancy(portrait, clip, lip_features, train_frames, options.hide, generator)
 
-    def loss_of(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss_of(step: int, generator: torch.Generator) -> Step:
         batch = sample_batch(targets, train_frames, options, generator)
         return head_step(
             portrait, clip, lip_features, targets, batch, options,
-            (step + 1) / optimiser.steps, generator,
+            (step + 1) / optimiser.steps, generator, is_due(step, _SMOOTH_EVERY),
         )  # fmt: skip
 
-    grids, nets = head_parameters(portrait)
-    return optimise(
-        portrait, grids, nets, loss_of, optimiser, config, folder, "head", seed, before_step, log
-    )
+    groups = head_parameters(portrait, optimiser)
+    return optimise(portrait, groups, loss_of, optimiser, run, "head", before_step)
 
 
-def head_parameters(portrait: Portrait) -> tuple[list, list]:
-    """Tables and network weights that the head's and the lips' stage train."""
-    grids = [portrait.head.planes.tables]
-    nets = [p for name, p in portrait.head.named_parameters() if name != "planes.tables"]
-    nets.append(portrait.head_codes)
+def head_parameters(portrait: Portrait, optimiser: Optimiser) -> list[Group]:
+    """What the head's and the lips' stage train: tables, networks and codes, audio attention."""
+    grids = grid_tables(portrait.head)
+    is_grid = {id(tables) for tables in grids}
+    nets = [p for p in portrait.head.parameters() if id(p) not in is_grid]
+    attention = []
+    if portrait.shape.head.n_code:
+        nets.append(portrait.head_codes)
     if portrait.shape.lip_feature == "audio":
-        nets += portrait.audio.parameters()
+        nets += portrait.audio.net.parameters()
+        attention += portrait.audio.attention.parameters()
     else:
         # The hearing has been fitted to landmarks and stays as it is.
         nets += portrait.mouth_to_lip.parameters()
-    return grids, nets
+    return [
+        Group(grids, optimiser.lr_grids),
+        Group(nets, optimiser.lr_nets),
+        Group(
+            attention, optimiser.lr_nets * optimiser.audio_attention_factor,
+            optimiser.audio_attention_decay,
+        ),
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pixels of one step. ``chosen`` [f] frames; ``row`` [k] index into them; ``pixels`` [k, 2]."""
+    """Pixels of one step.
+
+    Attributes:
+        chosen: [f] frames.
+        row: [k] index into them.
+        pixels: [k, 2].
+        patch_size: side of the square patches that the pixels are, one after the other, each in
+            reading order; 0 if they are scattered.
+    """
 
     chosen: np.ndarray
     row: np.ndarray
     pixels: np.ndarray
+    patch_size: int = 0
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For :class:`optimise.Step`: the frames, and each ray's pixel with its frame."""
+        return {
+            "frames": self.chosen,
+            "pixels": self.pixels,
+            "frame_of_pixel": self.chosen[self.row],
+        }
 
 
 def sample_batch(
@@ -211,6 +265,33 @@ def sample_batch(
     return Batch(chosen, np.concatenate(row), np.concatenate(pixels))
 
 
+def sample_patches(
+    targets: HeadTargets,
+    train_frames: np.ndarray,
+    options: HeadOptions,
+    generator: torch.Generator,
+) -> Batch:
+    """As :func:`sample_batch`, but square patches around the heads."""
+    size, n_frames = options.face_patch_size, options.frames_per_step
+    n_patches = max(1, options.rays_per_step // n_frames // size**2)
+    chosen = train_frames[
+        torch.randint(len(train_frames), (n_frames,), generator=generator).numpy()
+    ]
+    scene = targets.clip.scene
+    if size > min(scene.height, scene.width):
+        raise InputError(
+            "config train.lips.face_patch_size",
+            f"is {size}, but frames are {scene.width}x{scene.height} pixels",
+            "lower it",
+        )
+    middles = random_pixels(targets.boxes[chosen], n_patches, generator)
+    first = np.clip(middles - size // 2, 0, (scene.width - size, scene.height - size))
+    y, x = np.mgrid[:size, :size]
+    pixels = first[:, None] + np.stack((x, y), -1).reshape(1, -1, 2)
+    row = np.arange(n_frames).repeat(n_patches * size**2)
+    return Batch(chosen, row, pixels.reshape(-1, 2), size)
+
+
 def head_step(
     portrait: Portrait,
     clip: Clip,
@@ -220,36 +301,104 @@ def head_step(
     options: HeadOptions,
     progress: float,
     generator: torch.Generator,
-) -> tuple[Tensor, dict[str, Tensor]]:
+    compare_neighbours: bool = False,
+    perceptual: PerceptualLoss | None = None,
+) -> Step:
     """Loss of a batch of rays.
 
     The target is the frame inside the head's soft mask over a random colour per ray: wherever the
     field leaves a hole or a haze, the colour betrays it.
+
+    Args:
+        progress: part of the stage that is done, (0, 1]; the regularisers grow with it.
+        compare_neighbours: add the smoothness term.
+        perceptual: loss on a batch of patches.
     """
     device = clip.device
     frames = batch.chosen[batch.row]
     colours, membership, weight = targets.of(frames, batch.pixels)
-    backdrop = torch.rand(len(colours), 3, generator=generator).to(device)
+    # One colour a patch: noise would be all that a perceptual loss saw there.
+    n_per_backdrop = max(1, batch.patch_size**2)
+    backdrop = torch.rand(len(colours) // n_per_backdrop, 3, generator=generator)
+    backdrop = backdrop.repeat_interleave(n_per_backdrop, 0).to(device)
     membership = membership[:, None]
     reference = membership * colours + (1 - membership) * backdrop
     row = torch.as_tensor(batch.row, device=device)
-    seen, attention = portrait.render_head(
+    condition = condition_of(portrait, clip, lip_features, batch.chosen)
+    if options.expression_noise:
+        noise = 2 * torch.rand(condition.expression_feature.shape, generator=generator) - 1
+        noisy = condition.expression_feature + options.expression_noise * noise.to(device)
+        condition = replace(condition, expression_feature=noisy)
+    seen, traces = portrait.render_head(
         *clip.rays(frames, batch.pixels),
-        condition_of(portrait, clip, lip_features, batch.chosen),
+        condition,
         frame_index=row,
         jitter=torch.rand(len(colours), generator=generator).to(device),
     )
-    photometric = reconstruction_loss(reference, seen.over(backdrop), weight)
-    entropy = opacity_entropy(seen.opacities)
-    nose = torch.as_tensor(clip.scene.landmarks[frames, NOSE_TIP, 1], device=device)
-    is_above = torch.as_tensor(batch.pixels[:, 1], device=device) < nose
-    outside = (attention * is_above).mean()
-    total = (
-        photometric
-        + options.opacity_entropy * entropy
-        + options.attention_outside * progress * outside
+    estimate = seen.over(backdrop)
+    errors = ray_errors(reference, estimate, options.photometric)
+    is_face, is_lower_face = face_regions(clip, frames, batch.pixels)
+    parts = {"entropy": opacity_entropy(seen.opacities)}
+    total = options.opacity_entropy * parts["entropy"]
+    unwanted = _unwanted_attention(traces, is_face, is_lower_face, options)
+    total = total + options.attention_outside * progress * sum(unwanted.values())
+    parts |= unwanted
+    if options.uncertainty:
+        weight = weight * uncertainty_weights(traces.uncertainty, progress)
+        parts["uncertainty"] = uncertainty_loss(errors, traces.uncertainty, is_face)
+        total = total + options.uncertainty * progress * parts["uncertainty"]
+    if options.smoothness and compare_neighbours:
+        parts["smoothness"] = _difference_of_neighbours(portrait, condition, traces, generator)
+        total = total + options.smoothness * progress * parts["smoothness"]
+    if perceptual is not None and batch.patch_size:
+        shape = (-1, batch.patch_size, batch.patch_size, 3)
+        parts["patches"] = perceptual(estimate.view(shape), reference.view(shape))
+        total = total + options.lambda_patches * parts["patches"]
+    parts = {"photometric": (weight * errors).mean()} | parts
+    return Step(parts["photometric"] + total, parts, batch.arrays())
+
+
+def face_regions(clip: Clip, frames: np.ndarray, pixels: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Whether pixels [k, 2] of frames [k] lie in the face's box, and in it below the nose tip."""
+    x0, y0, x1, y1 = clip.scene.face_box[frames].T
+    x, y = pixels.T
+    is_face = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
+    is_below = y >= clip.scene.landmarks[frames, NOSE_TIP, 1]
+    device = clip.device
+    return (
+        torch.as_tensor(is_face, device=device),
+        torch.as_tensor(is_face & is_below, device=device),
     )
-    return total, {"photometric": photometric, "entropy": entropy, "attention_outside": outside}
+
+
+def _unwanted_attention(
+    traces: Traces, is_face: Tensor, is_lower_face: Tensor, options: HeadOptions
+) -> dict[str, Tensor]:
+    """Attention of rays where it should not be, mean over all rays, by name (PEERS A.3)."""
+    region = {"face": is_face, "lower_face": is_lower_face}[options.attention_region]
+    parts = {"attention_outside": (traces.lip_attention * ~region).mean()}
+    if options.expression_attention == "product":
+        both = traces.expression_attention * traces.lip_attention.detach()
+        parts["expression_attention"] = (both * is_face).mean()
+    elif options.expression_attention == "lower_face":
+        parts["expression_attention"] = (traces.expression_attention * is_lower_face).mean()
+    return parts
+
+
+def _difference_of_neighbours(
+    portrait: Portrait, condition: Condition, traces: Traces, generator: torch.Generator
+) -> Tensor:
+    """Mean difference of attentions and uncertainty between samples and places beside them.
+
+    ASSUME the absolute difference; the sample's own values are not moved, its neighbour's are.
+    """
+    positions = traces.positions
+    reach = _SMOOTH_REACH * portrait.head.half_extents
+    shift = (2 * torch.rand(positions.shape, generator=generator) - 1).to(positions.device)
+    told = condition.of(traces.frame_index)
+    with torch.no_grad():
+        here = portrait.head.traces(positions, told)
+    return (portrait.head.traces(positions + reach * shift, told) - here).abs().mean()
 
 
 def condition_of(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.training.clip import Clip
@@ -21,10 +18,11 @@ from wildtalker_core.training.head import (
     head_parameters,
     head_step,
     sample_batch,
+    sample_patches,
     update_occupancy,
 )
 from wildtalker_core.training.losses import PerceptualLoss, head_loss
-from wildtalker_core.training.optimise import Optimiser, Outcome, optimise
+from wildtalker_core.training.optimise import Optimiser, Outcome, Run, Step, is_due, optimise
 
 
 @dataclass(frozen=True)
@@ -46,34 +44,35 @@ def finetune_lips(
     options: LipOptions,
     perceptual: PerceptualLoss | None,
     optimiser: Optimiser,
-    config: dict,
-    folder: Path,
-    seed: int,
-    log: Callable[[int, dict[str, float]], None] | None = None,
+    run: Run,
 ) -> Outcome:
     """Alternate steps on lip patches (Eq. 7) with steps on the whole head (Eq. 5), as peers do."""
     targets = HeadTargets(clip)
     train_frames = clip.scene.train_frames[clip.scene.is_face_visible[clip.scene.train_frames]]
 
     def before_step(step: int, generator: torch.Generator) -> None:
-        if step % head_options.occupancy_every == 0:
+        if is_due(step, head_options.occupancy_every):
             update_occupancy(
                 portrait, clip, lip_features, train_frames, head_options.hide, generator
             )
 
-    def loss_of(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss_of(step: int, generator: torch.Generator) -> Step:
         if step % 2:
-            batch = sample_batch(targets, train_frames, head_options, generator)
+            has_patches = perceptual is not None and head_options.lambda_patches > 0
+            sample = sample_patches if has_patches else sample_batch
             return head_step(
-                portrait, clip, lip_features, targets, batch, head_options, 1.0, generator
-            )
+                portrait, clip, lip_features, targets,
+                sample(targets, train_frames, head_options, generator), head_options, 1.0,
+                generator, perceptual=perceptual,
+            )  # fmt: skip
         frame = train_frames[torch.randint(len(train_frames), (1,), generator=generator).numpy()]
-        return _patch_step(portrait, clip, lip_features, targets, frame, options, perceptual)
+        return _patch_step(
+            portrait, clip, lip_features, targets, frame, options, perceptual,
+            head_options.photometric,
+        )  # fmt: skip
 
-    grids, nets = head_parameters(portrait)
-    return optimise(
-        portrait, grids, nets, loss_of, optimiser, config, folder, "lips", seed, before_step, log
-    )
+    groups = head_parameters(portrait, optimiser)
+    return optimise(portrait, groups, loss_of, optimiser, run, "lips", before_step)
 
 
 def lip_patch(lip_box: np.ndarray, patch_size: int, height: int, width: int) -> np.ndarray:
@@ -98,7 +97,8 @@ def _patch_step(
     frame: np.ndarray,
     options: LipOptions,
     perceptual: PerceptualLoss | None,
-) -> tuple[Tensor, dict[str, Tensor]]:
+    photometric: str,
+) -> Step:
     scene, size = clip.scene, options.patch_size
     pixels = lip_patch(scene.lip_box[frame[0]], size, scene.height, scene.width)
     batch = Batch(frame, np.zeros(len(pixels), np.int64), pixels)
@@ -112,6 +112,6 @@ def _patch_step(
     estimate = shown * seen.over(colours) + (1 - shown) * colours
     loss = head_loss(
         colours.view(1, size, size, 3), estimate.view(1, size, size, 3),
-        options.lambda_lpips, perceptual,
+        options.lambda_lpips, perceptual, photometric,
     )  # fmt: skip
-    return loss, {"lips": loss}
+    return Step(loss, {"lips": loss}, batch.arrays())

@@ -12,6 +12,7 @@ PerceptualLoss = Callable[[Tensor, Tensor], Tensor]
 
 _WINDOW = 7  # pixels
 STATIC_WEIGHTS = ("one_minus_mask", "literal", "none")
+PHOTOMETRICS = ("squared", "absolute")
 
 
 def static_weight(transient_mask: Tensor, form: str = "one_minus_mask") -> Tensor:
@@ -30,19 +31,40 @@ def static_weight(transient_mask: Tensor, form: str = "one_minus_mask") -> Tenso
     raise ValueError(f"static_weight is one of {', '.join(STATIC_WEIGHTS)}, not {form!r}")
 
 
+def ray_errors(reference: Tensor, estimate: Tensor, photometric: str = "squared") -> Tensor:
+    """Error of each ray [rays] from colours [rays, 3]: mean over channels.
+
+    Args:
+        photometric: ``squared`` (Eq. 5; RAD-NeRF, ER-NeRF) or ``absolute`` (SyncTalk's code).
+    """
+    if photometric == "squared":
+        return (estimate - reference).square().mean(-1)
+    if photometric == "absolute":
+        return (estimate - reference).abs().mean(-1)
+    raise ValueError(f"photometric is one of {', '.join(PHOTOMETRICS)}, not {photometric!r}")
+
+
 def reconstruction_loss(
-    reference: Tensor, estimate: Tensor, weight: Tensor | None = None
+    reference: Tensor,
+    estimate: Tensor,
+    weight: Tensor | None = None,
+    photometric: str = "squared",
 ) -> Tensor:
-    """Eq. 5: mean squared error of rays [rays, 3], each times its weight [rays]."""
-    squared = (estimate - reference).square().mean(-1)
-    return squared.mean() if weight is None else (weight * squared).mean()
+    """Eq. 5: mean error of rays [rays, 3], each times its weight [rays]."""
+    errors = ray_errors(reference, estimate, photometric)
+    return errors.mean() if weight is None else (weight * errors).mean()
 
 
 def torso_loss(
-    reference: Tensor, estimate: Tensor, transient_mask: Tensor, form: str = "one_minus_mask"
+    reference: Tensor,
+    estimate: Tensor,
+    transient_mask: Tensor,
+    form: str = "one_minus_mask",
+    photometric: str = "squared",
 ) -> Tensor:
     """Eq. 6: error of composed pixels [rays, 3] where the picture is static (mask [rays])."""
-    return reconstruction_loss(reference, estimate, static_weight(transient_mask, form))
+    weight = static_weight(transient_mask, form)
+    return reconstruction_loss(reference, estimate, weight, photometric)
 
 
 def head_loss(
@@ -50,9 +72,12 @@ def head_loss(
     estimate: Tensor,
     lambda_lpips: float,
     perceptual: PerceptualLoss | None,
+    photometric: str = "squared",
 ) -> Tensor:
     """Eq. 7 on lip patches [patches, height, width, 3]: Eq. 5 plus a perceptual loss."""
-    loss = reconstruction_loss(reference.reshape(-1, 3), estimate.reshape(-1, 3))
+    loss = reconstruction_loss(
+        reference.reshape(-1, 3), estimate.reshape(-1, 3), photometric=photometric
+    )
     if perceptual is None or lambda_lpips == 0:
         return loss
     return loss + lambda_lpips * perceptual(estimate, reference)
@@ -65,6 +90,38 @@ def opacity_entropy(opacities: Tensor) -> Tensor:
     """
     p = opacities.clamp(1e-5, 1 - 1e-5)
     return -(p * p.log() + (1 - p) * (1 - p).log()).mean()
+
+
+def uncertainty_weights(uncertainty: Tensor, progress: float) -> Tensor:
+    """Weight of each ray's error [rays]: late in the run uncertain rays count for more (ER-NeRF).
+
+    ``0.2 + 0.8 * clamp((1 - s) + s * n * softmax(u), 0, 10)`` with s from 0 to 1 over the run, so
+    the weights are 1 at its start. ASSUME no gradient: uncertainty is learnt from
+    :func:`uncertainty_loss` and must not fall to make a ray cheap.
+
+    Args:
+        uncertainty: [rays] not negative.
+        progress: s.
+    """
+    u = uncertainty.detach()
+    share = len(u) * u.softmax(0)
+    return 0.2 + 0.8 * ((1 - progress) + progress * share).clamp(0, 10)
+
+
+def uncertainty_loss(errors: Tensor, uncertainty: Tensor, is_face: Tensor) -> Tensor:
+    """What teaches the uncertainty: a Gaussian's likelihood in the face, nothing outside of it.
+
+    In the face ``error / (2 beta^2) + (ln beta)^2 / 2`` with beta = 1 + u and the error as it is
+    (Kendall and Gal 2017 with ER-NeRF's square of the logarithm); outside ``1e-3 * u``.
+
+    Args:
+        errors: [rays], used without gradient.
+        uncertainty: [rays] not negative.
+        is_face: [rays] bool.
+    """
+    beta = 1 + uncertainty
+    likelihood = errors.detach() / (2 * beta.square()) + beta.log().square() / 2
+    return torch.where(is_face, likelihood, 1e-3 * uncertainty).mean()
 
 
 def ms_ssim_loss(estimate: Tensor, reference: Tensor) -> Tensor:

@@ -6,16 +6,19 @@ import ctypes
 import math
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import save_arrays
 from wildtalker_core.progress import progress
 from wildtalker_core.training.checkpoints import load_latest_checkpoint, save_checkpoint
+from wildtalker_core.training.precision import mix_precision
 from wildtalker_core.training.schedules import exponential_decay, warm_up
 
 _LOG_EVERY = 50
@@ -27,10 +30,12 @@ class Optimiser:
     """AdamW and its course; defaults from SyncTalk (PEERS A.4).
 
     Attributes:
-        steps: of the stage, in all (a resumed run does the rest).
+        steps: of the stage, in all (a resumed run does the rest); 0 leaves the model as it is.
         lr_grids, lr_nets: learning rates of tables and of networks.
         final_factor: of both after the last step.
-        beta1, beta2: of AdamW.
+        beta1, beta2, epsilon: of AdamW.
+        audio_attention_factor: times ``lr_nets`` for the attention over neighbouring frames.
+        audio_attention_decay: weight decay of the same.
         ema_decay: of the averaged weights that are kept at the end.
         checkpoint_every: steps.
     """
@@ -41,8 +46,57 @@ class Optimiser:
     final_factor: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.99
+    epsilon: float = 1e-8
+    audio_attention_factor: float = 5.0
+    audio_attention_decay: float = 1e-4
     ema_decay: float = 0.95
     checkpoint_every: int = 500
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that share a peak learning rate and a weight decay."""
+
+    parameters: list[nn.Parameter]
+    learning_rate: float
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step found.
+
+    Attributes:
+        total: the loss, a scalar with gradients.
+        parts: what it is made of, by name.
+        batch: what it was computed from, by name, so that a step that fails can be looked at.
+    """
+
+    total: Tensor
+    parts: dict[str, Tensor]
+    batch: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run lives and who watches it.
+
+    Attributes:
+        config: what the run depends on, for refusing a foreign checkpoint.
+        folder: of its checkpoints.
+        seed: of its sampling.
+        mixed_precision: see :func:`precision.compute_dtype`.
+        log: called with (step, losses) every 50 steps.
+        preview: called with the step every ``preview_every`` steps and after the last one.
+    """
+
+    config: dict
+    folder: Path
+    seed: int
+    mixed_precision: str = "off"
+    log: Callable[[int, dict[str, float]], None] | None = None
+    preview: Callable[[int], None] | None = None
+    preview_every: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,8 +108,8 @@ class Outcome:
     losses: dict[str, float]
 
 
-#: step, generator -> total loss and named parts
-LossOf = Callable[[int, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
+#: step, generator -> loss, its parts and its batch
+LossOf = Callable[[int, torch.Generator], Step]
 
 
 class Averaged:
@@ -76,6 +130,11 @@ class Averaged:
             parameter.copy_(value)
 
 
+def is_due(step: int, every: int) -> bool:
+    """Whether something that happens every so many steps happens at this one; 0 is never."""
+    return every > 0 and step % every == 0
+
+
 def keep_freed_memory() -> None:
     """Let the C library keep what is freed: each step asks for the same blocks again.
 
@@ -92,54 +151,55 @@ def keep_freed_memory() -> None:
 
 def optimise(
     model: nn.Module,
-    grids: list[nn.Parameter],
-    nets: list[nn.Parameter],
+    groups: list[Group],
     loss_of: LossOf,
     optimiser: Optimiser,
-    config: dict,
-    folder: Path,
+    run: Run,
     description: str,
-    seed: int,
     before_step: Callable[[int, torch.Generator], None] | None = None,
-    log: Callable[[int, dict[str, float]], None] | None = None,
 ) -> Outcome:
-    """Minimise ``loss_of`` over ``grids`` and ``nets``; the model ends with averaged weights.
+    """Minimise ``loss_of`` over the parameters of ``groups``; the model ends with averaged weights.
 
-    Killed at any moment and called again, it continues from the last checkpoint in ``folder`` and,
-    on the CPU, ends with the same weights as if it had not been killed: the checkpoint holds
-    weights, buffers, optimiser, averages and the random state, and nothing else decides a step.
+    Killed at any moment and called again, it continues from the last checkpoint in the run's folder
+    and, on the CPU, ends with the same weights as if it had not been killed: the checkpoint holds
+    weights, buffers, optimiser, scaler, averages and the random state, and nothing else decides a
+    step.
 
     Args:
-        model: its whole state is kept; only ``grids`` and ``nets`` are trained.
-        config: what the run depends on, for refusing a foreign checkpoint.
+        model: its whole state is kept; only the parameters of ``groups`` are trained.
         before_step: work between steps that changes buffers (occupancy).
-        log: called with (step, losses) every 50 steps.
 
     Raises:
-        InputError: on a non-finite loss, naming step, parts and the last good checkpoint.
+        InputError: on a loss or a weight that is not finite, or on gradients that keep on not being
+            so, naming step, parts, batch and the last good checkpoint.
     """
     keep_freed_memory()
-    if grids[0].device.type == "cpu":
+    groups = [group for group in groups if group.parameters]
+    parameters = [p for group in groups for p in group.parameters]
+    device = parameters[0].device
+    if device.type == "cpu":
         # Several threads would else sum the gradients of indexed tensors in any order, and a
         # resumed run would end elsewhere than an undisturbed one.
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # a help for debugging only
-    grouped = [
-        {"params": grids, "lr": optimiser.lr_grids, "weight_decay": 0.0},
-        {"params": nets, "lr": optimiser.lr_nets, "weight_decay": 0.0},
-    ]
     adam = torch.optim.AdamW(
-        grouped, betas=(optimiser.beta1, optimiser.beta2), eps=1e-8, fused=True
-    )
-    peaks = [group["lr"] for group in adam.param_groups]
-    averaged = Averaged([*grids, *nets], optimiser.ema_decay)
-    generator = torch.Generator().manual_seed(seed)
+        [
+            {"params": g.parameters, "lr": g.learning_rate, "weight_decay": g.weight_decay}
+            for g in groups
+        ],
+        # As floats: a config may say 0.
+        betas=(float(optimiser.beta1), float(optimiser.beta2)), eps=optimiser.epsilon, fused=True,
+    )  # fmt: skip
+    scaler = mix_precision(model, run.mixed_precision, device)
+    averaged = Averaged(parameters, optimiser.ema_decay)
+    generator = torch.Generator().manual_seed(run.seed)
     first, seconds, last_good = 0, 0.0, "none yet"
-    found = load_latest_checkpoint(folder, config)
-    if found:
-        path, state = found
+    resumed = load_latest_checkpoint(run.folder, run.config)
+    if resumed:
+        path, state = resumed
         model.load_state_dict(state["model"])
         adam.load_state_dict(state["adam"])
+        scaler.load_state_dict(state["scaler"])
         with torch.no_grad():
             for value, stored in zip(averaged.values, state["averaged"], strict=True):
                 value.copy_(stored)
@@ -150,37 +210,78 @@ def optimise(
     started, losses = time.monotonic(), {}
     for step in progress(range(first, optimiser.steps), description):
         factor = exponential_decay(step, optimiser.steps, optimiser.final_factor)
-        for group, peak in zip(adam.param_groups, peaks, strict=True):
-            group["lr"] = peak * factor * warm_up(step, _WARM_UP_STEPS)
+        for group, peak in zip(adam.param_groups, groups, strict=True):
+            group["lr"] = peak.learning_rate * factor * warm_up(step, _WARM_UP_STEPS)
         if before_step is not None:
             before_step(step, generator)
-        total, parts = loss_of(step, generator)
-        if not math.isfinite(total.item()):
-            named = ", ".join(f"{name} {value.item():.3g}" for name, value in parts.items())
-            raise InputError(
-                f"{description} step {step}",
-                f"the loss is not finite ({named}); last good checkpoint: {last_good}",
-                "lower the learning rates in the config's train section and start again",
-            )
+        found = loss_of(step, generator)
+        if not math.isfinite(found.total.item()):
+            raise _not_finite("loss is", description, step, found, run.folder, last_good)
         adam.zero_grad(set_to_none=True)
-        total.backward()
-        adam.step()
+        scaler.scale(found.total).backward()
+        scaler.step(adam)  # with float16, not done where a gradient is not finite
+        scaler.update()
         averaged.update()
         done = step + 1
-        if done % _LOG_EVERY == 0 or done == optimiser.steps:
-            losses = {name: value.item() for name, value in parts.items()}
-            if log is not None:
-                log(done, losses)
-        if done % optimiser.checkpoint_every == 0 or done == optimiser.steps:
+        is_last = done == optimiser.steps
+        if is_due(done, _LOG_EVERY) or is_last:
+            if scaler.is_enabled() and scaler.get_scale() < 1:
+                # Halved at each skipped step: by now nothing is learnt any more.
+                raise _not_finite("gradients are", description, step, found, run.folder, last_good)
+            losses = {name: value.item() for name, value in found.parts.items()}
+            if run.log is not None:
+                run.log(done, losses)
+        if run.preview is not None and (is_due(done, run.preview_every) or is_last):
+            run.preview(done)
+        if is_due(done, optimiser.checkpoint_every) or is_last:
+            # A gradient can be infinite where the loss is not: its weights must not be kept.
+            if not all(p.isfinite().all() for p in parameters):
+                raise _not_finite("weights are", description, step, found, run.folder, last_good)
             state = {
                 "model": model.state_dict(),
                 "adam": adam.state_dict(),
+                "scaler": scaler.state_dict(),
                 "averaged": averaged.values,
                 "generator": generator.get_state(),
                 "torch_random": torch.get_rng_state(),
                 "step": done,
                 "seconds": seconds + time.monotonic() - started,
             }
-            last_good = str(save_checkpoint(folder, done, state, config))
+            last_good = str(save_checkpoint(run.folder, done, state, run.config))
     averaged.store()
     return Outcome(seconds + time.monotonic() - started, optimiser.steps, losses)
+
+
+def _not_finite(
+    what: str, description: str, step: int, found: Step, folder: Path, last_good: str
+) -> InputError:
+    """The error of a step whose loss or weights are not finite; its batch is written down."""
+    named = ", ".join(f"{name} {value.item():.3g}" for name, value in found.parts.items())
+    batch = ""
+    if found.batch:
+        path = folder / f"not_finite_step_{step:08d}.npz"
+        save_arrays(path, step=step, **found.batch)
+        batch = f"; batch: {_ranges(found.batch)}, written to {path}"
+    return InputError(
+        f"{description} step {step}",
+        f"the {what} not finite ({named}){batch}; last good checkpoint: {last_good}",
+        "look at these frames, lower the learning rates in the config's train section, or set "
+        "train.mixed_precision to off if it is not",
+    )
+
+
+def _ranges(batch: Mapping[str, np.ndarray]) -> str:
+    """What is in a batch, short: each number once, or the range of many."""
+    parts = []
+    for name, values in batch.items():
+        columns = np.asarray(values).reshape(len(values), -1).T
+        several = ["xyz"[i] + " " if len(columns) > 1 else "" for i in range(len(columns))]
+        for axis, column in zip(several, columns, strict=True):
+            distinct = np.unique(column)
+            shown = (
+                ", ".join(map(str, distinct))
+                if len(distinct) <= 8
+                else f"{distinct[0]} to {distinct[-1]}"
+            )
+            parts.append(f"{name} {axis}{shown}")
+    return "; ".join(parts)

@@ -27,13 +27,16 @@ from wildtalker_core.training.mouth import (
     measure_mouth,
     rest_shape,
 )
-from wildtalker_core.training.optimise import Optimiser, Outcome
+from wildtalker_core.training.optimise import Optimiser, Outcome, Run
+from wildtalker_core.training.options import INDIFFERENT
+from wildtalker_core.training.precision import compute_dtype
 
 Log = Callable[[int, dict[str, float]], None]
+#: (step, picture [height, width, 3] uint8)
+Show = Callable[[int, np.ndarray], None]
 
-#: Entries of the train section that do not decide the result: a checkpoint may be continued with
-#: others.
-_INDIFFERENT = ("preset", "threads", "lpips_backbone")
+# Wider previews are thinned to this, pixels: there are many of them in a run.
+_PREVIEW_WIDTH = 256
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,15 @@ class Trained:
     figures: dict[str, Any]
 
 
-def head_stage(scene: Scene, train: Mapping[str, Any], folder: Path, log: Log) -> Trained:
+def head_stage(
+    scene: Scene, train: Mapping[str, Any], folder: Path, log: Log, show: Show | None = None
+) -> Trained:
     """First stage: learn to hear the mouth (for ``mouth_shape``), then the head."""
     device = choose_device(train["device"])
     portrait = new_portrait(scene, train["model"], train["encoder"], device, train["seed"])
     clip = Clip.of(scene, device)
-    config = run_config(train, "head", scene)
     hearing: dict[str, float] = {}
-    is_new = load_latest_checkpoint(folder, config) is None
+    is_new = load_latest_checkpoint(folder, run_config(train, "head", scene)) is None
     if portrait.shape.lip_feature == "mouth_shape" and is_new:
         hearing = _learn_mouth(portrait, clip)
     elif is_new:
@@ -61,7 +65,7 @@ def head_stage(scene: Scene, train: Mapping[str, Any], folder: Path, log: Log) -
         portrait, clip, _lip_features(portrait, clip),
         options_of(head.HeadOptions, train["head"]),
         options_of(Optimiser, train["head"]),
-        config, folder, train["seed"], log,
+        _run(portrait, clip, train, "head", folder, log, show),
     )  # fmt: skip
     return Trained(portrait, outcome, _figures(portrait, device, outcome) | hearing)
 
@@ -73,6 +77,7 @@ def lips_stage(
     perceptual: PerceptualLoss | None,
     folder: Path,
     log: Log,
+    show: Show | None = None,
 ) -> Trained:
     """Second stage: the lips."""
     device = choose_device(train["device"])
@@ -84,13 +89,18 @@ def lips_stage(
         options_of(lips.LipOptions, train["lips"], lambda_lpips=train["lambda_lpips"]),
         perceptual,
         options_of(Optimiser, train["lips"]),
-        run_config(train, "lips", scene), folder, train["seed"] + 1, log,
+        _run(portrait, clip, train, "lips", folder, log, show),
     )  # fmt: skip
     return Trained(portrait, outcome, _figures(portrait, device, outcome))
 
 
 def torso_stage(
-    scene: Scene, portrait_path: Path, train: Mapping[str, Any], folder: Path, log: Log
+    scene: Scene,
+    portrait_path: Path,
+    train: Mapping[str, Any],
+    folder: Path,
+    log: Log,
+    show: Show | None = None,
 ) -> Trained:
     """Third stage: the torso under the frozen head."""
     device = choose_device(train["device"])
@@ -102,12 +112,13 @@ def torso_stage(
         frames_per_step=values["frames_per_step"],
         static_weight=train["static_weight"],
         reference=train["torso_reference"],
+        photometric=values["photometric"],
         alpha_entropy=values["opacity_entropy"],
         alpha_every=values["occupancy_every"],
     )
     outcome = torso.train_torso(
         portrait, clip, _lip_features(portrait, clip), options, options_of(Optimiser, values),
-        run_config(train, "torso", scene), folder, train["seed"] + 2, log,
+        _run(portrait, clip, train, "torso", folder, log, show),
     )  # fmt: skip
     return Trained(portrait, outcome, _figures(portrait, device, outcome))
 
@@ -115,13 +126,62 @@ def torso_stage(
 def run_config(train: Mapping[str, Any], stage: str, scene: Scene) -> dict[str, Any]:
     """All that decides a stage's result: a checkpoint of another one may not be continued."""
     others = {"head", "lips", "torso"} - {stage}
-    config = {key: value for key, value in train.items() if key not in (*others, *_INDIFFERENT)}
+    config = {key: value for key, value in train.items() if key not in (*others, *INDIFFERENT)}
     digest = hashlib.sha256()
     for name, value in sorted(scene.facts().items()):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     digest.update(np.ascontiguousarray(scene.audio_features).tobytes())
     return {"train": config, "scene": digest.hexdigest()}
+
+
+def _run(
+    portrait: Portrait,
+    clip: Clip,
+    train: Mapping[str, Any],
+    stage: str,
+    folder: Path,
+    log: Log,
+    show: Show | None,
+) -> Run:
+    every = train["preview_every"]
+    precision = _precision(compute_dtype(train["mixed_precision"], clip.device))
+    print(f"{stage} on {clip.device}: encoder {portrait.encoder}, networks in {precision}")
+    return Run(
+        config=run_config(train, stage, clip.scene),
+        folder=folder,
+        seed=train["seed"] + ("head", "lips", "torso").index(stage),
+        mixed_precision=train["mixed_precision"],
+        log=log,
+        preview=_preview(portrait, clip, stage, show) if show is not None and every else None,
+        preview_every=every,
+    )
+
+
+def _preview(portrait: Portrait, clip: Clip, stage: str, show: Show) -> Callable[[int], None]:
+    """A function that shows an unseen frame, driven by its sound, right of the frame itself.
+
+    Until the torso is trained the frame itself stands behind the head. The weights are those of the
+    step, not their average.
+    """
+    scene = clip.scene
+    # The middle of the test split: any of its frames would do, always the same one can be compared.
+    frame = int(scene.test_frames[len(scene.test_frames) // 2])
+    reference = torch.as_tensor(scene.hand_free_frames[frame], device=clip.device).float() / 255
+    behind = None if stage == "torso" else reference
+    thin = slice(None, None, -(-scene.width // _PREVIEW_WIDTH))
+
+    def preview(step: int) -> None:
+        index = torch.tensor([frame], device=clip.device)
+        with torch.no_grad():
+            lip_feature = portrait.lip_features(clip.audio_features, index)[0]
+        picture, _ = portrait.render_frame(
+            clip.T_camera_head[frame], lip_feature, clip.expression[frame], behind
+        )
+        both = torch.cat((reference[thin, thin], picture[thin, thin]), 1)
+        show(step, (both * 255).round().byte().cpu().numpy())
+
+    return preview
 
 
 def _learn_mouth(portrait: Portrait, clip: Clip) -> dict[str, float]:
@@ -149,6 +209,10 @@ def _lip_features(portrait: Portrait, clip: Clip) -> head.LipFeatures:
     return lambda frames: portrait.mouth_to_lip(true_shapes[frames])
 
 
+def _precision(dtype: torch.dtype | None) -> str:
+    return str(dtype or torch.float32).removeprefix("torch.")
+
+
 def _tensor(values: np.ndarray, device: torch.device) -> Tensor:
     return torch.as_tensor(values, dtype=torch.float32, device=device)
 
@@ -159,6 +223,7 @@ def _figures(portrait: Portrait, device: torch.device, outcome: Outcome) -> dict
         "seconds": outcome.seconds,
         "steps": outcome.steps,
         "device": name,
-        "encoder": portrait.head.planes.encoder,
+        "encoder": portrait.encoder,
+        "precision": _precision(portrait.head.density_net.compute_dtype),
         "losses": outcome.losses,
     }

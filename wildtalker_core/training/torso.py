@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,10 +11,11 @@ from torch import Tensor
 
 from wildtalker_core.nerf.head_field import Condition
 from wildtalker_core.nerf.portrait import Portrait
+from wildtalker_core.nerf.position_encoding import grid_tables
 from wildtalker_core.training.clip import HEAD, Clip, in_memory
 from wildtalker_core.training.head import LipFeatures
 from wildtalker_core.training.losses import opacity_entropy, torso_loss
-from wildtalker_core.training.optimise import Optimiser, Outcome, optimise
+from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, is_due, optimise
 
 
 @dataclass(frozen=True)
@@ -28,14 +27,16 @@ class TorsoOptions:
         frames_per_step: different frames in a step.
         static_weight: form of ``losses.static_weight``.
         reference: ``hand_free`` frames, as the paper, or the ``frames`` as they were filmed.
+        photometric: form of the error (:func:`losses.ray_errors`).
         alpha_entropy: factor of the binary entropy of the torso's alpha.
-        alpha_every: steps between updates of the alpha grid.
+        alpha_every: steps between updates of the alpha grid; 0 for never.
     """
 
     pixels_per_step: int
     frames_per_step: int
     static_weight: str
     reference: str
+    photometric: str
     alpha_entropy: float
     alpha_every: int
 
@@ -46,10 +47,7 @@ def train_torso(
     lip_features: LipFeatures,
     options: TorsoOptions,
     optimiser: Optimiser,
-    config: dict,
-    folder: Path,
-    seed: int,
-    log: Callable[[int, dict[str, float]], None] | None = None,
+    run: Run,
 ) -> Outcome:
     """Train torso field and codes against the hand-free frames; the head is frozen."""
     scene = clip.scene
@@ -57,8 +55,9 @@ def train_torso(
     shown, masks = in_memory(stacks[options.reference]), in_memory(scene.transient_mask)
     parsing = in_memory(scene.parsing)
     codes = portrait.torso_codes
+    portrait.torso.learn_poses(clip.T_camera_head[scene.train_frames], portrait.shape.focal_ratio)
 
-    def loss_of(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss_of(step: int, generator: torch.Generator) -> Step:
         picks = torch.randint(
             len(scene.train_frames), (options.frames_per_step,), generator=generator
         )
@@ -84,23 +83,29 @@ def train_torso(
         behind = portrait.background[pixels[:, 1], pixels[:, 0]]
         torso_over = torso_alpha[:, None] * rgbs + (1 - torso_alpha)[:, None] * behind
         estimate = head_colours + (1 - head_opacities)[:, None] * torso_over
-        photometric = torso_loss(reference, estimate, transient, options.static_weight)
+        photometric = torso_loss(
+            reference, estimate, transient, options.static_weight, options.photometric
+        )
         entropy = opacity_entropy(torso_alpha)
-        return photometric + options.alpha_entropy * entropy, {
-            "photometric": photometric,
-            "entropy": entropy,
-        }
+        return Step(
+            photometric + options.alpha_entropy * entropy,
+            {"photometric": photometric, "entropy": entropy},
+            {
+                "frames": scene.train_frames[picks.numpy()],
+                "pixels": pixels.cpu().numpy(),
+                "frame_of_pixel": frames.cpu().numpy(),
+            },
+        )
 
     def before_step(step: int, generator: torch.Generator) -> None:
-        if step % options.alpha_every == 0 and step > 0:
+        if is_due(step, options.alpha_every) and step > 0:
             update_alpha_grid(portrait, clip, generator)
 
-    nets = [p for name, p in portrait.torso.named_parameters() if name != "grid.tables"]
-    outcome = optimise(
-        portrait, [portrait.torso.grid.tables], [*nets, codes], loss_of, optimiser,
-        config, folder, "torso", seed, before_step, log,
-    )  # fmt: skip
-    return outcome
+    grids = grid_tables(portrait.torso)
+    is_grid = {id(tables) for tables in grids}
+    nets = [p for p in portrait.torso.parameters() if id(p) not in is_grid]
+    groups = [Group(grids, optimiser.lr_grids), Group([*nets, codes], optimiser.lr_nets)]
+    return optimise(portrait, groups, loss_of, optimiser, run, "torso", before_step)
 
 
 def head_zones(membership: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

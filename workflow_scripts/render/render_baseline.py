@@ -5,14 +5,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from wildtalker_core.errors import InputError
-from wildtalker_core.media.crop import Crop
 from wildtalker_core.media.files import load_json, save_json
-from wildtalker_core.media.image import resize_image
-from wildtalker_core.media.video import VideoWriter, read_video
+from wildtalker_core.media.video import VideoWriter
 from wildtalker_core.scene.scene import FrameStack, Scene, load_scene
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
+from workflow_scripts.reference import read_reference
+from workflow_scripts.scene_inputs import scene_paths
 
 Reference = FrameStack | dict[int, np.ndarray]
 
@@ -33,22 +32,6 @@ def nearest_training_frame(landmarks: np.ndarray, train_frames: np.ndarray, fram
     return int(train_frames[distances.argmin()])
 
 
-def true_frames(truth_path: str, manifest: dict, frames: np.ndarray) -> dict[int, np.ndarray]:
-    """Frames of a clip's true hand-free video by number, cut as the clip was cut."""
-    crop, sources = Crop(**manifest["crop"]), np.asarray(manifest["source_frames"])[frames]
-    wanted, found = set(sources.tolist()), {}
-    for number, (picture, _) in enumerate(read_video(truth_path)):
-        if number in wanted:
-            found[number] = resize_image(
-                np.ascontiguousarray(crop.of(picture)), manifest["size_px"]
-            )
-    if wanted - found.keys():
-        raise InputError(
-            truth_path, f"has no frame {min(wanted - found.keys())}", "make the truth again"
-        )
-    return {int(frame): found[int(s)] for frame, s in zip(frames, sources, strict=True)}
-
-
 def pictures_of(method: str, scene: Scene, reference: Reference) -> Callable[[int], np.ndarray]:
     """Frame number -> picture, for a baseline's name."""
     if method == "ground_truth":
@@ -64,7 +47,7 @@ def pictures_of(method: str, scene: Scene, reference: Reference) -> Callable[[in
 
 def main(
     method: str,
-    scene_paths: dict[str, str],
+    scene_files: dict[str, str],
     manifest_path: str,
     speech_path: str,
     truth_path: str,
@@ -75,17 +58,18 @@ def main(
     """Write the test split as ``method`` shows it.
 
     Args:
-        truth_path: the clip's true hand-free video, or "" where nobody knows it.
+        truth_path: the clip's true hand-free frames, or "" where nobody knows them.
         method: ``ground_truth`` (the hand-free reference through the same codec), ``mean_frame``
             or ``nearest_landmarks``.
         options: the config section ``render``.
     """
-    scene, manifest = load_scene(**scene_paths), load_json(manifest_path)
+    scene, manifest = load_scene(**scene_files), load_json(manifest_path)
     fps = manifest["fps"]
     started = time.monotonic()
     reference: Reference = scene.hand_free_frames
     if truth_path and method == "ground_truth":
-        reference = true_frames(truth_path, manifest, scene.test_frames)
+        truth = read_reference(truth_path, manifest, scene.test_frames)
+        reference = dict(zip(scene.test_frames.tolist(), truth, strict=True))
     picture_of = pictures_of(method, scene, reference)
     with (
         sound_of_frames(speech_path, scene.test_frames, fps) as sound_path,
@@ -109,7 +93,7 @@ if __name__ == "__main__":
     with job(snakemake):
         main(
             snakemake.wildcards.method,
-            {f"{name}_path": snakemake.input[name] for name in snakemake.params.scene_inputs},
+            scene_paths(snakemake.input),
             snakemake.input.manifest,
             snakemake.input.speech,
             snakemake.input.truth or "",

@@ -17,6 +17,7 @@ from wildtalker_core.scene.scene import Scene, load_scene
 from wildtalker_core.training.build import choose_device, restore_portrait
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
+from workflow_scripts.scene_inputs import scene_paths
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,14 @@ class Performance:
     expression: np.ndarray
 
 
-def own_performance(scene: Scene) -> Performance:
-    """The test split as it was."""
-    frames = scene.test_frames
+def own_performance(scene: Scene, frames: np.ndarray) -> Performance:
+    """Frames [k] of the clip as they were."""
     return Performance(frames, frames, scene.expression[frames])
+
+
+def last_seen_frames(scene: Scene) -> np.ndarray:
+    """As many of the last training frames as there are test frames, or all, in order."""
+    return np.sort(scene.train_frames)[-len(scene.test_frames) :]
 
 
 def driven_performance(scene: Scene, n_frames: int, fps: float, seed: int) -> Performance:
@@ -94,7 +99,7 @@ def lip_features_of(
     if options["close_in_silence"] and portrait.shape.lip_feature == "mouth_shape":
         ramp = playback.silence_ramp(is_silent, fps)[performance.audio_frames]
         silence = torch.as_tensor(ramp, dtype=torch.float32, device=frames.device)
-    features = portrait.lip_features(audio_features, frames, silence)
+    features = portrait.lip_features(audio_features, frames, silence, options["mouth_gain"])
     if options["lip_smoothing"]:
         smooth = playback.smooth_causally(features.cpu().numpy(), options["lip_smoothing"])
         features = torch.as_tensor(smooth, device=frames.device)
@@ -102,12 +107,12 @@ def lip_features_of(
 
 
 def main(
-    scene_paths: dict[str, str],
+    scene_files: dict[str, str],
     manifest_path: str,
     portrait_path: str,
     driving_features_path: str,
     speech_path: str,
-    is_self_driven: bool,
+    setting: str,
     video_path: str,
     facts_path: str,
     options: dict,
@@ -116,17 +121,22 @@ def main(
     """Write the video with its sound, and the facts of its making.
 
     Args:
-        scene_paths: arguments of ``load_scene``.
+        scene_files: arguments of ``load_scene``.
         driving_features_path, speech_path: of the speech that drives: the method's own, or another.
-        is_self_driven: show the test split; else all of the driving speech.
+        setting: ``self_driven`` shows the test split, ``training_frames`` as many frames that the
+            portrait was trained on (its ceiling), any other all of the driving speech.
         options: the config section ``render``; train: ``train`` (encoder, device, seed).
     """
-    scene, fps = load_scene(**scene_paths), load_json(manifest_path)["fps"]
+    scene, fps = load_scene(**scene_files), load_json(manifest_path)["fps"]
     device = choose_device(train["device"])
     portrait, _ = restore_portrait(Path(portrait_path), train["encoder"], device)
     driving = load_arrays(driving_features_path, "audio_features", "is_silent")
-    if is_self_driven:
-        performance = own_performance(scene)
+    own_frames = {
+        "self_driven": scene.test_frames,
+        "training_frames": last_seen_frames(scene),
+    }.get(setting)
+    if own_frames is not None:
+        performance = own_performance(scene, own_frames)
     else:
         n_frames = len(driving["audio_features"])
         performance = driven_performance(scene, n_frames, fps, train["seed"])
@@ -152,7 +162,7 @@ def main(
         "seconds_per_frame": (time.monotonic() - started) / n_pictures,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
-    if is_self_driven:
+    if own_frames is not None:
         facts["frames"] = performance.audio_frames.tolist()
     save_json(facts_path, facts)
 
@@ -160,12 +170,12 @@ def main(
 if __name__ == "__main__":
     with job(snakemake):
         main(
-            {f"{name}_path": snakemake.input[name] for name in snakemake.params.scene_inputs},
+            scene_paths(snakemake.input),
             snakemake.input.manifest,
             snakemake.input.portrait,
             snakemake.input.driving_features,
             snakemake.input.speech,
-            snakemake.wildcards.setting == "self_driven",
+            snakemake.wildcards.setting,
             snakemake.output.video,
             snakemake.output.facts,
             snakemake.params.options,

@@ -8,11 +8,12 @@ from wildtalker_core.training.build import choose_device
 from wildtalker_core.training.losses import PerceptualLoss, ms_ssim_loss
 from wildtalker_core.training.stages import lips_stage
 from workflow_scripts.job import job
-from workflow_scripts.training_outputs import finish, log_to
+from workflow_scripts.scene_inputs import scene_paths
+from workflow_scripts.training_outputs import finish, watch
 
 
 def main(
-    scene_paths: dict[str, str],
+    scene_files: dict[str, str],
     head_path: str,
     portrait_path: str,
     figures_path: str,
@@ -22,10 +23,11 @@ def main(
     folder = Path(portrait_path).parent  # checkpoints and tensorboard there survive a kill
     checkpoints = folder / "checkpoints" / "lips"
     perceptual, name = perceptual_loss(options)
-    with log_to(folder / "tensorboard" / "lips") as log:
+    with watch(folder / "tensorboard" / "lips") as watcher:
         trained = lips_stage(
-            load_scene(**scene_paths), Path(head_path), options, perceptual, checkpoints, log
-        )
+            load_scene(**scene_files), Path(head_path), options, perceptual, checkpoints,
+            watcher.log, watcher.show,
+        )  # fmt: skip
     facts = {"perceptual": name}
     finish(trained, "lips", facts, Path(portrait_path), Path(figures_path), checkpoints)
 
@@ -58,7 +60,7 @@ def perceptual_loss(options: dict) -> tuple[PerceptualLoss | None, str]:
 if __name__ == "__main__":
     with job(snakemake):
         main(
-            {f"{name}_path": snakemake.input[name] for name in snakemake.params.scene_inputs},
+            scene_paths(snakemake.input),
             snakemake.input.head,
             snakemake.output.portrait,
             snakemake.output.figures,

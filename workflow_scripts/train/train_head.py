@@ -5,27 +5,30 @@ from pathlib import Path
 from wildtalker_core.scene.scene import load_scene
 from wildtalker_core.training.stages import head_stage
 from workflow_scripts.job import job
-from workflow_scripts.training_outputs import finish, log_to
+from workflow_scripts.scene_inputs import scene_paths
+from workflow_scripts.training_outputs import finish, watch
 
 
-def main(scene_paths: dict[str, str], portrait_path: str, figures_path: str, options: dict) -> None:
+def main(scene_files: dict[str, str], portrait_path: str, figures_path: str, options: dict) -> None:
     """Write ``head.safetensors`` and ``head.json``.
 
     Args:
-        scene_paths: arguments of ``load_scene``.
+        scene_files: arguments of ``load_scene``.
         options: the config section ``train``, with its preset filled in.
     """
     folder = Path(portrait_path).parent  # checkpoints and tensorboard there survive a kill
     checkpoints = folder / "checkpoints" / "head"
-    with log_to(folder / "tensorboard" / "head") as log:
-        trained = head_stage(load_scene(**scene_paths), options, checkpoints, log)
+    with watch(folder / "tensorboard" / "head") as watcher:
+        trained = head_stage(
+            load_scene(**scene_files), options, checkpoints, watcher.log, watcher.show
+        )
     finish(trained, "head", {}, Path(portrait_path), Path(figures_path), checkpoints)
 
 
 if __name__ == "__main__":
     with job(snakemake):
         main(
-            {f"{name}_path": snakemake.input[name] for name in snakemake.params.scene_inputs},
+            scene_paths(snakemake.input),
             snakemake.output.portrait,
             snakemake.output.figures,
             snakemake.params.options,

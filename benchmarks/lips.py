@@ -1,0 +1,334 @@
+"""Do the lips listen? A finished portrait under its own speech, other speech and no speech.
+
+    python benchmarks/lips.py results/anchor [--method wildtalker] [--gain 1.3] [--keep folder]
+
+Shows the test split of a clip whose portrait is trained (the folder of its results), finds the face
+anew in the videos, and prints per row the mouth's landmark distance to the filmed one (LMD, 20
+points, pixels had the frame been 512 wide), the correlation of the mouth's opening with the filmed
+one, and the spread of the opening over the filmed spread:
+
+    own, swapped     the clip's speech; other parts of the clip's speech (mean over three)
+    mean mouth       the mean of all training mouths, never moving
+    true mouth       the mouth as it was filmed: what the field could do if it heard everything
+    ground truth     the filmed frames after the codec
+
+and, from guessed landmarks without any picture (a portrait's own errors cannot show there):
+
+    ridge            6 frames of log-mel either side -> mouth landmarks by ridge regression
+    ridge, posed     the same with the head's motion, which no sound tells, taken as known
+    hearing          what the portrait hears (``nerf.hearing``), likewise
+    true shapes      the mouth as it was filmed, in the few numbers in which it is heard
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from wildtalker_core.face.landmarks import (
+    LEFT_EYE_CORNER,
+    LOWER_LIP_INNER,
+    MOUTH_OF_68,
+    RIGHT_EYE_CORNER,
+    UPPER_LIP_INNER,
+)
+from wildtalker_core.media.files import load_json
+from wildtalker_core.media.video import VideoWriter, read_video
+from wildtalker_core.metrics.landmarks import (
+    at_customary_size,
+    correlation,
+    mouth_landmark_distance,
+    mouth_opening,
+)
+from wildtalker_core.nerf.portrait import Portrait
+from wildtalker_core.pretrained.mediapipe_models import FaceMesh
+from wildtalker_core.scene.scene import Scene, load_scene
+from wildtalker_core.training.build import restore_portrait
+from wildtalker_core.training.mouth import (
+    LIPS,
+    fit_mouth_basis,
+    measure_mouth,
+    mouth_points,
+    mouth_shapes,
+)
+from workflow_scripts.render.render_portrait import (
+    Performance,
+    lip_features_of,
+    render,
+)
+
+SCHEMAS = Path(__file__).resolve().parents[1] / "config/schema"
+CONTEXT_FRAMES, N_SWAPS, CRF = 6, 3, 18
+RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of the mean of the Gram matrix's diagonal
+N_FOLDS, FOLD_GAP = 6, 12
+
+
+@dataclass(frozen=True)
+class Row:
+    """LMD in pixels at 512, correlation of the opening, its spread over the filmed spread."""
+
+    name: str
+    lmd_px: float
+    correlation: float
+    spread: float
+
+    def __str__(self) -> str:
+        return f"{self.name:22s} {self.lmd_px:7.2f} {self.correlation:12.3f} {self.spread:7.2f}"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A clip and its portrait."""
+
+    scene: Scene
+    portrait: Portrait
+    fps: float
+
+
+def default_options(stage: str) -> dict:
+    """The defaults of a config section."""
+    schema = yaml.safe_load((SCHEMAS / f"{stage}.yaml").read_text())
+    return {name: entry["default"] for name, entry in schema["properties"].items()}
+
+
+def load_finished(clip_dir: Path, method: str, speech: str, stage: str) -> Finished:
+    """What the workflow has left in ``results/{clip}``."""
+    scene = load_scene(
+        clip_dir / "scene/scene.npz",
+        clip_dir / "speech" / speech / "audio_features.npz",
+        clip_dir / "media/frames.zarr.zip",
+        clip_dir / "motion/hand_free.zarr.zip",
+        clip_dir / "face/parsing.zarr.zip",
+        clip_dir / "motion/transient_mask.zarr.zip",
+    )
+    path = clip_dir / "train" / method / f"{stage}.safetensors"
+    portrait, _ = restore_portrait(path, "auto", torch.device("cpu"))
+    return Finished(scene, portrait, float(load_json(clip_dir / "media/manifest.json")["fps"]))
+
+
+# Pictures ----------------------------------------------------------------------------------------
+
+
+def lip_features(finished: Finished, frames: np.ndarray, options: dict) -> dict[str, torch.Tensor]:
+    """Lip features [k, n_lip] of ``frames`` by name of the row (``swapped 1`` and so on).
+
+    Args:
+        options: the config section ``render``.
+    """
+    scene, portrait = finished.scene, finished.portrait
+    audio = torch.as_tensor(scene.audio_features)
+
+    def heard(audio_frames: np.ndarray) -> torch.Tensor:
+        performance = Performance(frames, audio_frames, scene.expression[frames])
+        return lip_features_of(portrait, audio, scene.is_silent, performance, finished.fps, options)
+
+    features = {"own": heard(frames)}
+    train = scene.train_frames
+    span = frames[-1] - frames[0]
+    for i, start in enumerate(np.linspace(train[0], train[-1] - span, N_SWAPS).astype(int)):
+        features[f"swapped {i + 1}"] = heard(start + frames - frames[0])
+    with torch.no_grad():
+        if portrait.shape.lip_feature == "mouth_shape":
+            shapes, _ = measure_mouth(scene, portrait.shape.n_mouth_shapes)
+            shapes = torch.as_tensor(shapes, dtype=torch.float32)
+            features["true mouth"] = portrait.mouth_to_lip(shapes[frames])
+            mean = portrait.mouth_to_lip(shapes[train].mean(0, keepdim=True))
+        else:
+            mean = portrait.lip_features(audio, torch.as_tensor(train)).mean(0, keepdim=True)
+    features["mean mouth"] = mean.expand(len(frames), -1)
+    return features
+
+
+def through_codec(shown: Iterator[np.ndarray], fps: float, path: Path) -> list[np.ndarray]:
+    """The pictures as somebody sees them who plays the video."""
+    with VideoWriter(path, fps, None, CRF) as video:
+        for picture in shown:
+            video.append(picture)
+    return [picture for picture, _ in read_video(path)]
+
+
+def faces_in(shown: list[np.ndarray]) -> np.ndarray:
+    """Landmarks [k, 478, 2] in pixels, NaN where no face is found."""
+    with FaceMesh() as find:
+        found = [find(picture) for picture in shown]
+    return np.stack(
+        [face[0, :, :2] if len(face) else np.full((478, 2), np.nan) for face in found]
+    ).astype(np.float64)
+
+
+def opening_of(points: np.ndarray) -> np.ndarray:
+    """Mouth opening [k] of landmarks [k, 478, 2]."""
+    return mouth_opening(
+        points[:, UPPER_LIP_INNER], points[:, LOWER_LIP_INNER],
+        points[:, LEFT_EYE_CORNER], points[:, RIGHT_EYE_CORNER],
+    )  # fmt: skip
+
+
+def compare(name: str, reference: np.ndarray, estimate: np.ndarray, size_px: int) -> Row:
+    """Landmarks [k, 478, 2] of the filmed and of the shown face."""
+    mouth = list(MOUTH_OF_68)
+    distance = mouth_landmark_distance(reference[:, mouth], estimate[:, mouth])
+    truth, guess = opening_of(reference), opening_of(estimate)
+    return Row(
+        name,
+        float(np.nanmean(at_customary_size(distance, size_px))),
+        correlation(truth, guess),
+        float(np.nanstd(guess) / np.nanstd(truth)),
+    )
+
+
+def mean_row(name: str, rows: list[Row]) -> Row:
+    return Row(
+        name,
+        float(np.mean([row.lmd_px for row in rows])),
+        float(np.mean([row.correlation for row in rows])),
+        float(np.mean([row.spread for row in rows])),
+    )
+
+
+# Landmarks without pictures ----------------------------------------------------------------------
+
+
+def ridge(
+    sound: np.ndarray, points: np.ndarray, train: np.ndarray, asked: np.ndarray
+) -> np.ndarray:
+    """Points [k, d] guessed for frames ``asked`` from those of ``train``; the ridge by folds."""
+
+    def guess(known: np.ndarray, wanted: np.ndarray, strength: float) -> np.ndarray:
+        centre, mean = sound[known].mean(0), points[known].mean(0)
+        inputs = sound[known] - centre
+        gram = inputs @ inputs.T
+        gram += strength * np.trace(gram) / len(gram) * np.eye(len(gram))
+        coefficients = np.linalg.solve(gram, points[known] - mean)
+        return mean + (sound[wanted] - centre) @ inputs.T @ coefficients
+
+    def error(strength: float) -> float:
+        total = 0.0
+        for fold in np.array_split(train, N_FOLDS):
+            known = train[(train < fold[0] - FOLD_GAP) | (train > fold[-1] + FOLD_GAP)]
+            total += np.square(guess(known, fold, strength) - points[fold]).sum()
+        return total
+
+    return guess(train, asked, min(RIDGES, key=error))
+
+
+def sound_around(scene: Scene) -> np.ndarray:
+    """Log-mel of each frame and of 6 frames either side [n, d], standardised on training frames."""
+    window = scene.audio_features.shape[2]
+    # A frame's own share of its window is the middle quarter.
+    middle = scene.audio_features[..., 3 * window // 8 : 5 * window // 8].mean(2)
+    train = middle[scene.train_frames]
+    middle = (middle - train.mean(0)) / train.std(0).clip(1e-6)
+    around = np.arange(-CONTEXT_FRAMES, CONTEXT_FRAMES + 1)
+    index = (np.arange(scene.n_frames)[:, None] + around).clip(0, scene.n_frames - 1)
+    return middle[index].reshape(scene.n_frames, -1).astype(np.float64)
+
+
+def heard_rows(finished: Finished, asked: np.ndarray, reference: np.ndarray) -> list[Row]:
+    """Rows of what can be told from sound without drawing it.
+
+    Args:
+        reference: [k, 478, 2] landmarks found anew in the filmed frames, the truth of all rows.
+    """
+    scene, portrait = finished.scene, finished.portrait
+    seen = scene.train_frames[scene.is_face_visible[scene.train_frames]]
+    sound, mouth = sound_around(scene), list(MOUTH_OF_68)
+    filmed = scene.landmarks[:, mouth] - scene.landmarks[:, mouth].mean(1, keepdims=True)
+    flat = filmed.reshape(scene.n_frames, -1)
+
+    def row(name: str, guess: np.ndarray) -> Row:
+        """Of mouth points [k, 20, 2] in pixels, wherever the head is."""
+        estimate = reference.copy()
+        middle = reference[:, mouth].mean(1, keepdims=True)
+        estimate[:, mouth] = guess - guess.mean(1, keepdims=True) + middle
+        return compare(name, reference, estimate, scene.width)
+
+    rows = [row("ridge", ridge(sound, flat, seen, asked).reshape(len(asked), -1, 2))]
+    points = mouth_points(
+        scene.landmarks, scene.T_camera_head, scene.focal_length, scene.height, scene.width, seen
+    )
+    of_68 = [LIPS.index(i) for i in mouth]
+    to_pixels = scene.focal_length / np.median(scene.T_camera_head[asked, 2, 3])
+
+    def posed_row(name: str, guess: np.ndarray) -> Row:
+        """Of mouth points [k, points * 2] in the head's plane: the error is moved to the frame."""
+        error = (guess - points[asked]).reshape(len(asked), -1, 2)[:, of_68] * to_pixels
+        return row(name, filmed[asked] + error)
+
+    rows.append(posed_row("ridge, posed", ridge(sound, points, seen, asked)))
+    if portrait.shape.lip_feature == "mouth_shape":
+        basis = fit_mouth_basis(points[seen], portrait.shape.n_mouth_shapes)
+        with torch.no_grad():
+            heard = portrait.hearing(
+                torch.as_tensor(scene.audio_features), torch.as_tensor(asked)
+            ).numpy()
+        rows.append(posed_row("hearing", basis.mean + heard @ basis.basis))
+        true = mouth_shapes(points[asked], basis)
+        rows.append(posed_row("true shapes", basis.mean + true @ basis.basis))
+    return rows
+
+
+def print_rows(finished: Finished, asked: np.ndarray, options: dict, keep: Path | None) -> None:
+    """Print all rows. ``options``: the config section ``render``; ``keep``: for the videos."""
+    scene, size_px = finished.scene, finished.scene.width
+    filmed = [scene.frames[int(i)] for i in asked]
+    reference = faces_in(filmed)
+    for row in heard_rows(finished, asked, reference):
+        print(row, flush=True)
+    rows: dict[str, Row] = {}
+    performance = Performance(asked, asked, scene.expression[asked])
+    with tempfile.TemporaryDirectory() as folder:
+        into = keep or Path(folder)
+        into.mkdir(parents=True, exist_ok=True)
+
+        def add(name: str, shown: Iterator[np.ndarray]) -> None:
+            path = into / f"{name.replace(' ', '_')}.mp4"
+            found = faces_in(through_codec(shown, finished.fps, path))
+            rows[name] = compare(name, reference, found, size_px)
+            if not name.startswith("swapped"):
+                print(rows[name], flush=True)
+
+        for name, lips in lip_features(finished, asked, options).items():
+            pictures = render(
+                finished.portrait, scene, performance, lips, options["mode"], options["chunk_rays"]
+            )
+            add(name, pictures)
+        swaps = [row for name, row in rows.items() if name.startswith("swapped")]
+        print(mean_row("swapped", swaps), flush=True)
+        add("ground truth", iter(filmed))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clip_dir", type=Path, help="results/{clip} of a finished run")
+    parser.add_argument("--method", default="wildtalker")
+    parser.add_argument("--speech", default="original.mss_adaptive", help="what the method hears")
+    parser.add_argument("--stage", default="torso", help="head, lips or torso")
+    parser.add_argument("--mode", choices=("portrait", "head"), default="portrait")
+    parser.add_argument("--gain", type=float, help="instead of the default of render.mouth_gain")
+    parser.add_argument("--keep", type=Path, help="folder for the videos")
+    arguments = parser.parse_args()
+    finished = load_finished(
+        arguments.clip_dir, arguments.method, arguments.speech, arguments.stage
+    )
+    asked = finished.scene.test_frames
+    print(f"{finished.scene.clip}, {arguments.method}, {len(asked)} frames of the test split")
+    print(f"{'row':22s} {'LMD px':>7s} {'correlation':>12s} {'spread':>7s}")
+    options = default_options("render") | {"mode": arguments.mode}
+    if arguments.gain:
+        options["mouth_gain"] = arguments.gain
+    print_rows(finished, asked, options, arguments.keep)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Nothing of a training step lands on the wrong device, as far as a CPU can tell.
+
+What is created without saying where goes to PyTorch's default device. Here that is ``meta``, which
+holds no values: wherever such a tensor meets one of the portrait's, the step fails as it would with
+a portrait on a GPU. Random numbers are drawn on the CPU on purpose (a run is the same on any
+device) and moved; those are let through.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+import torch
+
+from tests.training.conftest import tiny_preset
+from wildtalker_core.training import head, lips, stages, torso
+from wildtalker_core.training.build import new_portrait, options_of
+from wildtalker_core.training.clip import Clip
+from wildtalker_core.training.losses import ms_ssim_loss
+from wildtalker_core.training.optimise import Optimiser
+
+CPU = torch.device("cpu")
+
+
+def on_the_cpu(create):
+    @functools.wraps(create)
+    def created(*arguments, **options):
+        if options.get("generator") is not None:
+            options.setdefault("device", CPU)
+        return create(*arguments, **options)
+
+    return created
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """A context in which the default device is another than the portrait's."""
+    for name in ("rand", "randint", "randn", "randperm"):
+        monkeypatch.setattr(torch, name, on_the_cpu(getattr(torch, name)))
+    return torch.device("meta")
+
+
+def test_the_trick_notices_a_forgotten_device(elsewhere):
+    values = torch.ones(3)
+    with elsewhere, pytest.raises(RuntimeError):
+        (values + torch.zeros(3)).sum().item()
+    with elsewhere:
+        generator = torch.Generator()
+        assert (values + torch.rand(3, generator=generator)).device == CPU
+
+
+@pytest.mark.parametrize("name", ["fast", "synctalk", "er_nerf", "rad_nerf", "ad_nerf"])
+def test_all_stages_and_the_picture_stay_on_their_device(tmp_path, scene, name, elsewhere):
+    options = tiny_preset(name)
+    for stage in ("head", "lips", "torso"):
+        options[stage] |= {"steps": 3, "rays_per_step": 256}
+        options[stage]["occupancy_every"] = min(options[stage]["occupancy_every"], 2)
+    options["head"]["hide"] = True
+    portrait, clip = new_portrait(scene, options["model"], "torch", CPU, 0), Clip.of(scene, CPU)
+    if options["model"]["lip_feature"] == "mouth_shape":
+        stages._learn_mouth(portrait, clip)
+    lip_features = stages._lip_features(portrait, clip)
+
+    def run(stage):
+        return stages._run(portrait, clip, options, stage, tmp_path / stage, None, None)
+
+    with elsewhere:
+        head.train_head(
+            portrait, clip, lip_features, options_of(head.HeadOptions, options["head"]),
+            options_of(Optimiser, options["head"]), run("head"),
+        )  # fmt: skip
+        lips.finetune_lips(
+            portrait, clip, lip_features, options_of(head.HeadOptions, options["lips"]),
+            options_of(lips.LipOptions, options["lips"], lambda_lpips=0.01), ms_ssim_loss,
+            options_of(Optimiser, options["lips"]), run("lips"),
+        )  # fmt: skip
+        torso.train_torso(
+            portrait, clip, lip_features,
+            torso.TorsoOptions(256, 1, "one_minus_mask", "hand_free", "squared", 0.1, 2),
+            options_of(Optimiser, options["torso"]), run("torso"),
+        )  # fmt: skip
+        heard = portrait.lip_features(clip.audio_features, torch.arange(2, device=CPU)).detach()
+        picture, _ = portrait.render_frame(clip.T_camera_head[0], heard[0], clip.expression[0])
+    assert picture.device == CPU and picture.isfinite().all()
