@@ -22,7 +22,6 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 
-from synthetic_hand import Gesture  # noqa: E402
 from synthetic_portrait import Situation, build_portrait, render_situation  # noqa: E402
 
 from wildtalker_core.face.head_pose import HeadTrack, jitter_px, track_head  # noqa: E402
@@ -30,20 +29,30 @@ from wildtalker_core.face.landmarks import find_faces, track_landmarks  # noqa: 
 from wildtalker_core.face.skin_tracks import follow_skin  # noqa: E402
 from wildtalker_core.face.stabilizer import bundle_adjust, smooth_poses  # noqa: E402
 from wildtalker_core.geometry.rotations import align_rotations, geodesic_distance  # noqa: E402
+from wildtalker_core.motion.synthetic_hand import Gesture  # noqa: E402
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh  # noqa: E402
 
 SIZE, FPS = 256, 25.0
 
 
 def situations(n_frames: int) -> dict[str, Situation]:
-    """Made clips, from calm to wild; `hand` is `calm` with a hand that twice crosses the face."""
+    """Made clips, from calm to wild; in two of them the head moves as in `calm`.
+
+    In `hand` a hand twice crosses the lower face. In `held` it rests on half of brow, eyes and nose
+    for six tenths of the clip: it is in some of the reference frames, and looks alike in the frames
+    that are compared with them, but does not move as the head does.
+    """
     hands = tuple(
         Gesture("slow_entry", side, at * n_frames / FPS, 0.3 * n_frames / FPS, crosses_face=True)
         for side, at in (("left", 0.15), ("right", 0.55))
     )
+    held = Gesture(
+        "held_hand", "right", 0.2 * n_frames / FPS, 0.6 * n_frames / FPS, target_px=(146, 118)
+    )
     return {
         "calm": Situation(n_frames, seed=1),
         "hand": Situation(n_frames, seed=1, gestures=hands),
+        "held": Situation(n_frames, seed=1, gestures=(held,)),
         "turns": Situation(n_frames, seed=2, yaw_degrees=25, pitch_degrees=8),
         "shake": Situation(n_frames, seed=4, camera_shake_px=3.0),
         "blur": Situation(

@@ -10,6 +10,7 @@ import argparse
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -17,11 +18,20 @@ import ffmpeg
 import imageio_ffmpeg
 import numpy as np
 import soundfile
-from synthetic_hand import Gesture
-from synthetic_portrait import Situation, SituationTruth, build_portrait, render_situation
-from synthetic_speech import mix_at_snr, room_noise
 
 EXAMPLES_DIR = Path(__file__).resolve().parent
+sys.path.insert(0, str(EXAMPLES_DIR.parent))
+
+from synthetic_portrait import (  # noqa: E402
+    Situation,
+    SituationTruth,
+    build_portrait,
+    render_situation,
+)
+from synthetic_speech import mix_at_snr, room_noise  # noqa: E402
+
+from wildtalker_core.motion.synthetic_hand import Gesture  # noqa: E402
+
 SAMPLE_RATE_HZ = 16000
 N_FRAMES, FPS, SIZE_PX, SEED = 300, 25, 256, 7
 SNR_DB = 6.5

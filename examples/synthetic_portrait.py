@@ -25,8 +25,16 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator, RBFInterpolator
 from scipy.ndimage import gaussian_filter1d
 from skimage import data
-from synthetic_hand import CANVAS_PX, Gesture, HandMotion, HandPalette, render_hand
 from synthetic_speech import mouth_track
+
+from wildtalker_core.motion.synthetic_hand import (
+    CANVAS_PX,
+    Gesture,
+    HandMotion,
+    HandPalette,
+    draw_hands,
+    lay_over,
+)
 
 # ASSUME: 2.5 frame widths is what the template fit found on two real clips of this framing.
 FOCAL_LENGTH_PX = 640.0
@@ -670,10 +678,6 @@ class _Face:
 # -------------------- rendering
 
 
-# ASSUME: the hand is held a few centimetres in front of the chest, so its shadow is near and soft.
-_SHADOW_SHIFT_PX, _SHADOW_BLUR_PX, _SHADOW_STRENGTH = (4.0, 5.0), 4.0, 0.30
-
-
 class _Renderer:
     """Renders single instants of one situation; holds what does not change between them."""
 
@@ -838,27 +842,16 @@ def render_situation(
             [renderer.person(i + float(o)) for o in offsets]
         )
         clean = picture
-        samples = []
-        for offset in _shutter_offsets(situation.hand_blur_samples, situation.shutter):
-            shift = tuple(renderer.at("shake", i + float(offset)))
-            colour: np.ndarray = np.zeros((size, size, 3), np.float32)
-            cover: np.ndarray = np.zeros((size, size), np.float32)
-            for hand in hands:
-                pose = hand.pose_at((i + float(offset)) / fps)
-                if pose is not None:
-                    hand_rgb, hand_cover = render_hand(pose, model.palette, size, shift)
-                    colour = hand_rgb + colour * (1.0 - hand_cover[..., None])
-                    cover = hand_cover + cover * (1.0 - hand_cover)
-            samples.append((colour, cover))
-        colour, hand_alpha = _average(samples)
+        instants = i + _shutter_offsets(situation.hand_blur_samples, situation.shutter)
+        colour, hand_alpha = draw_hands(
+            hands,
+            model.palette,
+            [float(instant) / fps for instant in instants],
+            size,
+            [tuple(renderer.at("shake", float(instant))) for instant in instants],
+        )
         if hand_alpha.any():
-            shift_x, shift_y = (shift * to_pixel for shift in _SHADOW_SHIFT_PX)
-            move = np.array([[1, 0, shift_x], [0, 1, shift_y]], np.float32)
-            shadow = cv2.GaussianBlur(
-                cv2.warpAffine(hand_alpha, move, (size, size)), (0, 0), _SHADOW_BLUR_PX * to_pixel
-            )
-            picture = picture * (1.0 - _SHADOW_STRENGTH * (shadow * person_alpha)[..., None])
-            picture = colour + picture * (1.0 - hand_alpha[..., None])
+            picture = lay_over(picture, colour, hand_alpha, person_alpha)
         grain = (
             situation.sensor_noise * rng.standard_normal((size, size, 1))
             if situation.sensor_noise

@@ -101,6 +101,40 @@ def test_long_hair_beside_the_neck_is_head_but_a_dark_lapel_is_torso(person):
     assert (label[lapel] == parsing.TORSO).mean() > 0.9
 
 
+def test_a_strand_falls_straight_and_a_collar_that_it_touches_runs_across():
+    is_above = np.zeros((60, 60), bool)
+    is_above[:20] = True
+    strand, collar = np.zeros((60, 60), bool), np.zeros((60, 60), bool)
+    strand[10:40, 5:11] = True
+    collar[40:45, 5:50] = True
+    falling = parsing._falling(strand | collar, is_above, 4)
+    assert falling[strand].all()
+    assert not falling[40:45, 20:].any()
+    slanted = np.zeros((60, 60), bool)
+    for row in range(10, 58):
+        slanted[row, 5 + row // 3 : 11 + row // 3] = True
+    assert parsing._falling(slanted, is_above, 4)[slanted].all()
+    broken = strand.copy()
+    broken[28:31] = False
+    assert parsing._falling(broken, is_above, 4)[31:40, 5:11].all()
+    broken[26:36] = False
+    assert not parsing._falling(broken, is_above, 4)[36:].any()
+
+
+def test_a_collar_under_the_chin_teaches_its_colour(person):
+    frames, people, landmarks, *_ = person
+    collar, collared = (42, 52, 56), []
+    for frame, points in zip(frames, landmarks, strict=True):
+        frame, contour = frame.copy(), points[list(lm.FACE_CONTOUR)]
+        x, (width, height) = contour[:, 0].mean(), np.ptp(contour, axis=0)
+        rows = slice(*(int(contour[:, 1].max() + share * height) for share in (0.32, 0.45)))
+        frame[rows, int(x - 0.4 * width) : int(x + 0.4 * width)] = collar
+        collared.append(frame)
+    colours = parsing.fit_colours(collared, people, landmarks, [NO_HANDS] * len(frames))
+    likelihoods = colours(parsing.to_lab(np.full((1, 1, 3), collar, np.uint8)))[0, 0]
+    assert likelihoods[-1] > 100 and likelihoods[-1] > 10 * likelihoods[:-1].max()
+
+
 def made_hand(x, y, size):
     """A spread hand, wrist below; [21, 2]."""
     hand = [(x, y)]

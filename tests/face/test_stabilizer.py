@@ -7,7 +7,12 @@ from made_faces import FOCAL, HEIGHT, WIDTH, made_landmarks, made_poses, made_te
 
 from wildtalker_core.face import landmarks as lm
 from wildtalker_core.face.head_pose import HeadTrack, jitter_px, to_head_units, track_head
-from wildtalker_core.face.skin_tracks import SkinTracks, choose_references, steady_skin
+from wildtalker_core.face.skin_tracks import (
+    SkinTracks,
+    choose_references,
+    clearest_faces,
+    steady_skin,
+)
 from wildtalker_core.face.stabilizer import _solve_banded, bundle_adjust, smooth_poses
 from wildtalker_core.geometry.cameras import project
 from wildtalker_core.geometry.rotations import (
@@ -144,3 +149,17 @@ def test_steady_skin_leaves_out_mouth_eyes_and_the_outside():
     for points in (lm.LIPS_OUTER, lm.LEFT_EYE, lm.RIGHT_EYE, lm.FACE_CONTOUR):
         x, y = np.floor(landmarks[0, list(points)]).astype(int).T
         assert not mask[y, x].any()
+
+
+def test_references_are_frames_whose_face_is_not_hidden():
+    landmarks = np.full((8, 478, 2), 20.0) + np.linspace(0, 20, 478)[None, :, None]
+    masks = np.zeros((8, 64, 64), np.uint8)
+    masks[2:6] = 255
+    masks[3, :, 21:] = 0  # partly clear
+    usable = np.ones(8, bool)
+    usable[7] = False
+    clear = clearest_faces(masks, landmarks, usable, 2)
+    assert clear.tolist() == [True, True, False, False, False, False, True, False]
+    # Four are wanted, so the frame that is partly clear serves too.
+    clear = clearest_faces(masks, landmarks, usable, 4)
+    assert clear.tolist() == [True, True, False, True, False, False, True, False]

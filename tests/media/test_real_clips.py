@@ -2,12 +2,14 @@
 
 import json
 
+import av
 import numpy as np
 import pytest
 
 from tests.media.test_extract import find_faces, options  # noqa: F401
+from wildtalker_core.errors import InputError
 from wildtalker_core.media.frame_store import FrameStore
-from workflow_scripts.media import extract_frames
+from workflow_scripts.media import extract_frames, extract_speech
 
 
 @pytest.mark.parametrize(
@@ -25,3 +27,34 @@ def test_head_is_inside_and_large_enough(tmp_path, shared_data, find_faces, name
     x0, y0, x1, y1, _ = find_faces(frames[5])[0]
     assert 0.25 < (y1 - y0) / 256 < 0.75
     assert np.all([x0 > 0, x1 < 256, y0 > 20, y1 < 240])
+
+
+def test_odd_frame_rate_shows_at_each_time_what_a_player_shows(tmp_path, shared_data):
+    """22.13 frames a second become 25: against the clip's own time stamps."""
+    path = shared_data / "video" / "oddfps_6s.mp4"
+    extract_frames.main(
+        str(path), str(tmp_path / "f.zarr.zip"), str(tmp_path / "m.json"), "c",
+        options(), lambda image: np.array([[200, 100, 500, 400, 0.9]]),
+    )  # fmt: skip
+    manifest = json.loads((tmp_path / "m.json").read_text())
+    with av.open(str(path)) as video:
+        packets = [packet for packet in video.demux(video=0) if packet.pts is not None]
+    shown_from = np.sort([float(packet.pts * packet.time_base) for packet in packets])
+    shown_from -= shown_from[0]
+    # A millisecond early, as sample_frames decides ties: its stamps are thirtieths of a second.
+    middles = np.array(manifest["frame_times_seconds"]) + 0.5 / 25 - 0.001
+    expected = np.searchsorted(shown_from, middles, side="right") - 1
+    assert abs(manifest["n_frames"] - 6.1 * 25) <= 1
+    assert np.array_equal(manifest["source_frames"], expected)
+
+
+def test_clip_without_sound_stops_with_what_to_do(tmp_path, shared_data, find_faces):  # noqa: F811
+    path = str(shared_data / "video" / "silent_30s.mp4")
+    extract_frames.main(
+        path, str(tmp_path / "f.zarr.zip"), str(tmp_path / "m.json"), "c",
+        options(max_seconds=0.2, min_seconds=0.1), find_faces,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="silent_30s.mp4: has no audio stream; record or mux"):
+        extract_speech.main(
+            path, str(tmp_path / "m.json"), str(tmp_path / "s.wav"), str(tmp_path / "s.json")
+        )

@@ -30,6 +30,9 @@ TEMPLATE_WIDTH = 0.30
 
 _RIGID = list(lm.RIGID_POINTS)
 
+# Frames whose Jacobians are in memory at once.
+_CHUNK = 512
+
 
 @dataclass(frozen=True)
 class HeadTrack:
@@ -212,13 +215,16 @@ def refine_template(
         sigma_px: how far landmarks stray, pixels.
         sigma_template: how far the given template may be wrong, head units.
     """
-    points_camera = transform_points(poses, template)
-    residual = observed - project(points_camera, focal_length, height, width)
-    weight = huber_weights(residual.norm(dim=-1), 2 * sigma_px) / sigma_px**2
-    jacobian = projection_jacobian(points_camera, focal_length) @ poses[:, None, :3, :3]
-    weighted = jacobian * weight[..., None, None]
-    normal = torch.einsum("nkri,nkrj->kij", weighted, jacobian)
-    gradient = torch.einsum("nkri,nkr->ki", weighted, residual)
+    normal = template.new_zeros(len(template), 3, 3)
+    gradient = template.new_zeros(len(template), 3)
+    for T_camera_head, pixels in zip(poses.split(_CHUNK), observed.split(_CHUNK), strict=True):
+        points_camera = transform_points(T_camera_head, template)
+        residual = pixels - project(points_camera, focal_length, height, width)
+        weight = huber_weights(residual.norm(dim=-1), 2 * sigma_px) / sigma_px**2
+        jacobian = projection_jacobian(points_camera, focal_length) @ T_camera_head[:, None, :3, :3]
+        weighted = jacobian * weight[..., None, None]
+        normal += torch.einsum("nkri,nkrj->kij", weighted, jacobian)
+        gradient += torch.einsum("nkri,nkr->ki", weighted, residual)
     # Landmark errors of neighbouring frames are alike: n frames are not n independent opinions.
     # ASSUME: about twenty are.
     share = min(1.0, 20 / len(poses))

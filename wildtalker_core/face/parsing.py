@@ -25,7 +25,7 @@ N_CLASSES = 5
 # Bins of L, a, b: colours differ less in a and b than in lightness.
 _N_BINS = (16, 32, 32)
 _BIN_SIZE = tuple(256 // n for n in _N_BINS)
-_HAIR, _SKIN, _CLOTH = range(3)
+_HAIR, _SKIN, _CLOTH, _COLLAR = range(4)
 
 # Bones of a hand in MediaPipe's order: wrist 0, thumb 1-4, then four fingers of four.
 _HAND_BONES = tuple(
@@ -84,15 +84,17 @@ class FaceFrame:
 
 
 class ColourModel:
-    """Likelihood of hair, skin and cloth given a pixel's colour, from histograms in CIE Lab."""
+    """Likelihood of hair, skin, cloth, collar given a pixel's colour, from CIE Lab histograms."""
 
-    def __init__(self, hair: np.ndarray, skin: np.ndarray, cloth: np.ndarray) -> None:
+    def __init__(
+        self, hair: np.ndarray, skin: np.ndarray, cloth: np.ndarray, collar: np.ndarray
+    ) -> None:
         """Each argument [k, 3] uint8 Lab samples; any may be empty (then it is never likely)."""
-        likelihoods = np.stack([_colour_density(samples) for samples in (hair, skin, cloth)], -1)
-        self._table = likelihoods.astype(np.float32)
+        samples = (hair, skin, cloth, collar)
+        self._table = np.stack([_colour_density(s) for s in samples], -1).astype(np.float32)
 
     def __call__(self, lab: np.ndarray) -> np.ndarray:
-        """Lab pixels [..., 3] uint8 -> likelihoods [..., 3] of hair, skin, cloth.
+        """Lab pixels [..., 3] uint8 -> likelihoods [..., 4] of hair, skin, cloth, collar.
 
         1 is the likelihood of a colour that has never been seen, were all colours alike.
         """
@@ -134,7 +136,7 @@ def fit_colours(
         landmarks: [n, 478, 2] pixels.
         hands: per frame [hands, 21, 2] pixels.
     """
-    samples: tuple[list, list, list] = ([], [], [])
+    samples: tuple[list, list, list, list] = ([], [], [], [])
     for frame, person, points, hands_here in zip(frames, people, landmarks, hands, strict=True):
         face = FaceFrame.of(points)
         u, v = face.coordinates(*person.shape)
@@ -152,11 +154,19 @@ def fit_colours(
             (v > 0.3 * face.height) & (np.abs(u) > 0.9 * face.width)
         )
         is_cloth = inner & is_low & ~is_hand
+        # ASSUME: under the middle of the chin hangs neither hair nor beard: what is not skin there
+        # is a collar, a tie, a shirt: cloth of its own colour, which may touch the hair.
+        is_collar = (np.abs(u) < 0.25 * face.width) & (v > 0.3 * face.height) & inner
+        is_collar &= (v < 0.8 * face.height) & ~is_hand
         lab = to_lab(frame)
-        for store, where in zip(samples, (is_hair & inner, hull & inner, is_cloth), strict=True):
+        places = (is_hair & inner, hull & inner, is_cloth, is_collar)
+        for store, where in zip(samples, places, strict=True):
             found = lab[where]
             store.append(found[:: max(1, len(found) // 2000)])
-    return ColourModel(*(np.concatenate(store) for store in samples))
+    hair, skin, cloth, collar = (np.concatenate(store) for store in samples)
+    bins = _bin_of(collar)
+    collar = collar[_colour_density(skin)[bins] < _colour_density(hair)[bins] + 1]
+    return ColourModel(hair, skin, cloth, collar)
 
 
 def complete_hands(
@@ -369,16 +379,18 @@ def below_jaw_classes(
     # The jaw's shadow on the neck may have the colour of hair.
     skin = skin + 0.5 * likelihoods[..., _HAIR] * neck_prior * _ramp(0.3 - aside, 0.1)
     cloth = (likelihoods[..., _CLOTH] + 1) * cloth_prior
+    # A collar may have the colour of hair; beside skin its shadows are told from it already.
+    collar = likelihoods[..., _COLLAR] * cloth_prior
+    total = hair + skin + cloth
+    shares = hair / (total + collar), skin / total, cloth / total
     size = 2 * max(1, round(face.width / 60)) + 1
-    hair, skin, cloth = (
-        cv2.blur(x / (hair + skin + cloth), (size, size)) for x in (hair, skin, cloth)
-    )
+    hair, skin, cloth = (cv2.blur(share, (size, size)) for share in shares)
     return _contrast(hair), _contrast(skin), _contrast(cloth)
 
 
 def _cloth_share(likelihoods: np.ndarray) -> np.ndarray:
     """Probability of cloth against hair and skin by colour alone, [h, w]."""
-    share = likelihoods[..., _CLOTH] / (likelihoods.sum(-1) + 1)
+    share = likelihoods[..., _CLOTH] / (likelihoods[..., :_COLLAR].sum(-1) + 1)
     return _contrast(cv2.blur(share, (3, 3)))
 
 
@@ -421,7 +433,10 @@ def close_holes(person: np.ndarray) -> np.ndarray:
 
 
 def _hanging(is_hair: np.ndarray, is_above: np.ndarray, gap_px: int) -> np.ndarray:
-    """Parts of a mask that have a tenth of their area above the jaw, gaps closed, in [0, 1]."""
+    """Parts of a mask that have a tenth of their area above the jaw and fall from there, in [0, 1].
+
+    Gaps are closed.
+    """
     # Opening cuts thin bridges, such as the dark rim of a collar.
     solid = cv2.morphologyEx(is_hair.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     n_parts, labels = cv2.connectedComponents(solid)
@@ -429,10 +444,32 @@ def _hanging(is_hair: np.ndarray, is_above: np.ndarray, gap_px: int) -> np.ndarr
     above = np.bincount(labels[is_above], minlength=n_parts)
     is_kept = above > 0.1 * areas
     is_kept[0] = False
+    falling = _falling(is_kept[labels], is_above, gap_px // 2)
     # Shadows between strands and fair tips are hair all the same.
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * (gap_px // 2) + 1,) * 2)
-    closed = cv2.morphologyEx(is_kept[labels].astype(np.float32), cv2.MORPH_CLOSE, disc)
+    closed = cv2.morphologyEx(falling.astype(np.float32), cv2.MORPH_CLOSE, disc)
     return cv2.blur(cv2.dilate(closed, np.ones((3, 3), np.uint8)), (3, 3))
+
+
+def _falling(is_hair: np.ndarray, is_above: np.ndarray, gap_px: int) -> np.ndarray:
+    """The part of a mask [h, w] bool that hangs, row by row, from what is above the jaw.
+
+    A collar of the hair's colour may touch the hair, but it runs across, under the neck. ASSUME
+    strands lean by at most a third from the vertical, and are broken by ``gap_px`` at most.
+    """
+    falling = is_hair & is_above
+    rows = np.flatnonzero((is_hair & ~is_above).any(1))
+    if len(rows) == 0:
+        return falling
+    # Rows since hair was last met in each column, or beside it.
+    since = np.full(is_hair.shape[1] + 2, gap_px + 1)
+    for row in range(max(rows[0] - gap_px, 0), rows[-1] + 1):
+        if row % 3 == 0:
+            since[1:-1] = np.minimum(since[1:-1], np.minimum(since[:-2], since[2:]))
+        met = falling[row] | (is_hair[row] & (since[1:-1] <= gap_px))
+        since[1:-1] = np.where(met, 0, since[1:-1] + 1)
+        falling[row] = met
+    return falling
 
 
 def _step(distance_px: np.ndarray) -> np.ndarray:
@@ -473,7 +510,8 @@ def steady(memberships: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
                 # The median of three without sorting.
                 low, high = np.minimum(before, after), np.maximum(before, after)
                 middle = np.clip(now, low, high)
-                yield middle / np.maximum(middle.sum(-1, keepdims=True), 1e-6)
+                total = middle @ np.ones(middle.shape[-1], np.float32)
+                yield middle / np.maximum(total, 1e-6)[..., None]
         before, now = now, after
     if now is not None:
         yield now
@@ -481,10 +519,11 @@ def steady(memberships: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 def quantise(memberships: np.ndarray) -> np.ndarray:
     """[..., 5] with sum 1 -> uint8 with sum exactly 255 (the largest takes the rounding)."""
-    values = np.round(memberships * 255).astype(np.int16)
-    rest = 255 - values.sum(-1, keepdims=True, dtype=np.int16)
-    largest = values.argmax(-1)[..., None]
-    np.put_along_axis(values, largest, np.take_along_axis(values, largest, -1) + rest, -1)
+    values = np.rint(memberships * np.float32(255))
+    rest = np.float32(255) - values @ np.ones(values.shape[-1], np.float32)
+    # Most pixels are of one class and have no rest.
+    soft = np.nonzero(rest)
+    values[(*soft, values[soft].argmax(-1))] += rest[soft]
     return values.astype(np.uint8)
 
 
@@ -501,18 +540,24 @@ def background_plate(
         backgrounds: background membership of each, [height, width] in [0, 1].
         margin_px: the mask's edges are not trusted up to this distance.
     """
-    stack = np.stack(frames)
+    stack = np.asarray(frames)
+    # In sixteenths of a pixel, so that a hundred large frames take little memory.
     distance = np.stack([
-        cv2.distanceTransform((b > 0.95).astype(np.uint8), cv2.DIST_L2, 3) for b in backgrounds
+        (16 * cv2.distanceTransform((b > 0.95).astype(np.uint8), cv2.DIST_L2, 3)).astype(np.uint16)
+        for b in backgrounds
     ])  # fmt: skip
-    is_far = distance >= margin_px
+    is_far = distance >= 16 * margin_px
     plate = np.zeros(stack.shape[1:], np.uint8)
     for y in range(stack.shape[1]):
-        row = np.where(is_far[:, y, :, None], stack[:, y].astype(np.float32), np.nan)
-        seen = is_far[:, y].any(0)
-        if seen.any():
-            plate[y, seen] = np.nanmedian(row[:, seen], axis=0).astype(np.uint8)
-    nearly = ~is_far.any(0) & (distance.max(0) > 1)
+        # Sorted with the unseen last, the median of the seen is in the middle of their number.
+        row = np.where(is_far[:, y, :, None], stack[:, y], np.uint16(256))
+        row.sort(axis=0)
+        n_seen = is_far[:, y].sum(0)
+        seen = np.flatnonzero(n_seen)
+        middle = n_seen[seen]
+        low, high = row[(middle - 1) // 2, seen], row[middle // 2, seen]
+        plate[y, seen] = (low + high) // 2
+    nearly = ~is_far.any(0) & (distance.max(0) > 16)
     best = distance.argmax(0)
     plate[nearly] = np.take_along_axis(stack, best[None, ..., None], 0)[0][nearly]
     return fill_smoothly(plate, is_far.any(0) | nearly)

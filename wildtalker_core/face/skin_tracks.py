@@ -78,6 +78,26 @@ def choose_references(
     return sorted(int(usable[i]) for i in chosen)
 
 
+def clearest_faces(
+    transient_masks: FrameStack, landmarks: np.ndarray, is_usable: np.ndarray, n_wanted: int
+) -> np.ndarray:
+    """Frames [n] bool whose face is hardly behind anything, at least ``n_wanted`` where there are.
+
+    A reference whose face is half hidden has few points, and a pose that the landmarks had to
+    guess. Arguments as of :func:`follow_skin`, and is_usable [n] bool.
+    """
+    hidden_share = np.ones(len(landmarks))
+    for i in np.flatnonzero(is_usable):
+        mask = transient_masks[i]
+        x, y = np.floor(landmarks[i, list(lm.RIGID_POINTS)].T).astype(int)
+        x, y = np.clip(x, 0, mask.shape[1] - 1), np.clip(y, 0, mask.shape[0] - 1)
+        hidden_share[i] = (mask[y, x] > 127).mean()
+    # ASSUME: a tenth of the face may be hidden; if that leaves too few frames, the clearest serve.
+    shares = np.sort(hidden_share[is_usable])
+    limit = shares[min(n_wanted, len(shares)) - 1] if len(shares) else 1.0
+    return hidden_share <= max(0.1, limit)
+
+
 def steady_skin(landmarks: np.ndarray, height: int, width: int) -> np.ndarray:
     """Mask [height, width] uint8 of skin that moves with the skull, from landmarks [478, 2].
 
@@ -200,9 +220,12 @@ def follow_skin(
         n_compared: references that each frame is compared with, the nearest in pose.
     """
     height, width = frames[0].shape[:2]
+    is_usable = is_face_visible
+    if transient_masks is not None:
+        is_usable = is_usable & clearest_faces(transient_masks, landmarks, is_usable, n_references)
     # ASSUME: 4 degrees between references: flow crosses that easily, and more cost memory only.
     chosen = choose_references(
-        track.T_camera_head[:, :3, :3], is_face_visible, n_references, np.radians(4)
+        track.T_camera_head[:, :3, :3], is_usable, n_references, np.radians(4)
     )
     references = [
         _Reference(

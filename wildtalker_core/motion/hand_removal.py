@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -26,6 +27,8 @@ from wildtalker_core.motion.rigid_motion import (
 
 # ASSUME: frames are aligned at this height at most; a torso is smooth enough for its motion.
 _ALIGN_PX = 256
+# ASSUME: shade is smooth enough to be judged at this height at most.
+_SHADE_PX = 128
 # ASSUME: motion beyond the affine torso varies over this share of the height (folds of cloth).
 _DEFORMATION_SCALE = 0.05
 # ASSUME: larger deviations from the affine motion are errors of the flow, share of the height.
@@ -38,6 +41,10 @@ _MAX_SHADE = 24.0
 _FEATHER = 0.012
 # ASSUME: a pixel of which sources show less than the rest of this is one that no frame shows.
 _UNSEEN = 0.9
+# Less than this missing is nothing missing.
+_HARDLY_MISSING = 0.02
+# Layers of a view, in the order of View.layers.
+_BODY_LAYER, _BACKGROUND_LAYER, _HIDDEN_LAYER, _HEAD_LAYER = range(4)
 # Grid on which visibility over the whole clip is planned.
 _PLAN_CELLS = 32
 
@@ -53,6 +60,40 @@ class View:
     frame: np.ndarray
     parsing: np.ndarray
     is_hidden: np.ndarray
+
+    @cached_property
+    def layers(self) -> np.ndarray:
+        """[height, width, 4] uint8: torso with neck, background, what is hidden (grown), head."""
+        hidden = cv2.GaussianBlur(
+            cv2.dilate(self.is_hidden.astype(np.uint8) * 255, np.ones((3, 3), np.uint8)),
+            (0, 0),
+            max(0.8, 0.004 * len(self.frame)),
+        )
+        body = cv2.add(self.parsing[..., TORSO], self.parsing[..., NECK])
+        return cv2.merge([body, self.parsing[..., BACKGROUND], hidden, self.parsing[..., HEAD]])
+
+    @cached_property
+    def small(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Grey frame, parsing and hidden region (255) at the size at which frames are aligned."""
+        hidden = self.is_hidden.astype(np.uint8) * 255
+        frame, parsing, hidden = (
+            _at_most(image, _ALIGN_PX) for image in (self.frame, self.parsing, hidden)
+        )
+        return to_gray(frame), parsing, hidden
+
+    @cached_property
+    def coarse(self) -> tuple[np.ndarray, np.ndarray]:
+        """Frame and layers at the size at which shade is judged."""
+        return _at_most(self.frame, _SHADE_PX), _at_most(self.layers, _SHADE_PX)
+
+
+def _at_most(image: np.ndarray, height_px: int) -> np.ndarray:
+    """An image [height, width(, channels)] no higher than ``height_px``."""
+    shrink = height_px / len(image)
+    if shrink >= 1.0:
+        return image
+    size = (round(image.shape[1] * shrink), height_px)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def hidden_region(
@@ -158,115 +199,121 @@ def fill_temporal(view: View, sources: Iterable[View]) -> tuple[np.ndarray, np.n
     height, width = view.is_hidden.shape
     if not view.is_hidden.any():
         return view.frame.copy(), np.zeros((height, width), bool)
-    box = _box_around(view.is_hidden, margin=2)
-    missing = np.ones(view.is_hidden[box].shape, np.float32) * view.is_hidden[box]
-    colour = np.zeros((*missing.shape, 3), np.float32)
+    rows, columns = np.nonzero(view.is_hidden)
+    positions = np.stack([columns, rows], axis=1).astype(np.float32)
+    missing = np.ones(len(rows), np.float32)
+    colour = np.zeros((len(rows), 3), np.float32)
     for source in sources:
-        warped, visible = _warp_to(view, source, box)
-        share = missing * visible
-        colour += share[..., None] * warped
-        missing = missing - share
-        if missing.max() < 0.02:
+        wanted = np.flatnonzero(missing > _HARDLY_MISSING)
+        if len(wanted) == 0:
             break
+        warped, visible = _warp_to(view, source, positions[wanted])
+        share = missing[wanted] * visible
+        colour[wanted] += share[:, None] * warped
+        missing[wanted] -= share
+    is_seen = missing <= _UNSEEN
     never_seen = np.zeros((height, width), bool)
-    never_seen[box] = missing > _UNSEEN
-    seen = np.maximum(view.is_hidden[box] - missing, 1e-6)
+    never_seen[rows, columns] = ~is_seen
     filled = view.frame.copy()
-    known = view.is_hidden[box] & ~never_seen[box]
-    filled[box][known] = np.clip(np.rint(colour / seen[..., None]), 0, 255)[known]
+    mean = colour[is_seen] / (1.0 - missing[is_seen])[:, None]
+    filled[rows[is_seen], columns[is_seen]] = np.clip(np.rint(mean), 0, 255)
     if never_seen.any():
         filled = fill_telea(filled, never_seen, 0.01 * height)
     return _feather(view.frame, filled, view.is_hidden), never_seen
 
 
-def _warp_to(view: View, source: View, box: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
-    """Colours of ``source`` seen from ``view`` inside ``box``, and how visible [0, 1] each is.
+def _warp_to(view: View, source: View, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Colours [k, 3] of ``source`` behind pixels [k, 2] of ``view``, how visible [k] in [0, 1]."""
+    height = len(view.frame)
+    flows = _layer_flows(view, source)
+    frame, layers = source.coarse
+    size = frame.shape[1::-1]
+    scale = np.float32(len(frame) / len(flows[0]))
+    grid = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in size)), -1)
+    coarse = [grid + scale * cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in flows]
+    shade = _shade(*view.coarse, *_see(frame, layers, *coarse))
 
-    The layer behind a hidden pixel is unknown in ``view``; it is the torso where the source shows
+    scale = np.float32(len(flows[0]) / height)
+    at = _scaled(positions, scale)
+    fine = [positions + _sample(flow, at, cv2.INTER_LINEAR) / scale for flow in flows]
+    colour, visible = _see(source.frame, source.layers, *fine)
+    at = _scaled(positions, np.float32(len(frame) / height))
+    return colour + _sample(shade, at, cv2.INTER_LINEAR), visible
+
+
+def _see(
+    frame: np.ndarray, layers: np.ndarray, torso_at: np.ndarray, background_at: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Colours [..., 3] and visibility [...] of a source at the places [..., 2] to which the motions
+    of torso and background lead.
+
+    The layer behind a hidden pixel is unknown in the view; it is the torso where the source shows
     torso at the place to which the torso's motion leads, else the background likewise.
     """
-    height, width = view.is_hidden.shape
-    torso_flow, background_flow = _layer_flows(view, source)
-    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
-    hidden = cv2.GaussianBlur(
-        cv2.dilate(source.is_hidden.astype(np.uint8) * 255, np.ones((3, 3), np.uint8)),
-        (0, 0),
-        max(0.8, 0.004 * height),
-    )
-    body = cv2.add(source.parsing[..., TORSO], source.parsing[..., NECK])
-    head = np.ascontiguousarray(source.parsing[..., HEAD])
+    height, width = frame.shape[:2]
     colours, visibilities, unhidden = [], [], []
-    for flow, member in ((torso_flow, body), (background_flow, source.parsing[..., BACKGROUND])):
-        to = grid[box] + flow[box]
-        warped = cv2.remap(
-            source.frame, to[..., 0], to[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        )
-        inside = (
-            (to[..., 0] >= -0.5)
-            & (to[..., 0] <= width - 0.5)
-            & (to[..., 1] >= -0.5)
-            & (to[..., 1] <= height - 0.5)
-        )
-        shown = cv2.remap(member, to[..., 0], to[..., 1], cv2.INTER_LINEAR).astype(np.float32)
-        covered = cv2.remap(
-            hidden, to[..., 0], to[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        ).astype(np.float32)
+    for at, layer in ((torso_at, _BODY_LAYER), (background_at, _BACKGROUND_LAYER)):
+        colours.append(_sample(frame, at, cv2.INTER_CUBIC).astype(np.float32))
+        there = _sample(layers, at, cv2.INTER_LINEAR).astype(np.float32)
+        x, y = at[..., 0], at[..., 1]
+        is_inside = (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
         # 1 where nothing hides the source, 0 where it is hidden by half or more.
-        clear = np.clip(1.0 - covered / 127.0, 0.0, 1.0)
-        colours.append(warped.astype(np.float32))
-        is_head = cv2.remap(head, to[..., 0], to[..., 1], cv2.INTER_LINEAR) > 32
-        unhidden.append(inside * clear * ~is_head)
-        visibilities.append(inside * clear * np.clip(shown / 127.0 - 0.5, 0.0, 1.0))
+        clear = is_inside * np.clip(1.0 - there[..., _HIDDEN_LAYER] / 127.0, 0.0, 1.0)
+        unhidden.append(clear * (there[..., _HEAD_LAYER] <= 32))
+        visibilities.append(clear * np.clip(there[..., layer] / 127.0 - 0.5, 0.0, 1.0))
     torso_share, background_share = visibilities[0], (1.0 - visibilities[0]) * visibilities[1]
     # Along the torso's outline one layer may hide the other in the source: take what is there.
     beside = 0.5 * (1.0 - torso_share - background_share) * unhidden[0]
     visible = torso_share + background_share + beside
-    colour = (
-        (torso_share + beside)[..., None] * colours[0] + background_share[..., None] * colours[1]
-    ) / np.maximum(visible, 1e-6)[..., None]
-    shade = _shade(view, colour, visible, box)
-    return colour + shade, visible
+    colour = (torso_share + beside)[..., None] * colours[0]
+    colour += background_share[..., None] * colours[1]
+    return colour / np.maximum(visible, 1e-6)[..., None], visible
+
+
+def _sample(image: np.ndarray, at: np.ndarray, interpolation: int) -> np.ndarray:
+    """An image [h, w, channels] at places [..., 2], pixels (x, y); beyond the edge the edge."""
+    if at.ndim == 3:
+        return cv2.remap(image, at, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    # OpenCV takes no lists longer than 32767: fold them.
+    n_columns = 256
+    n_rows = -(-len(at) // n_columns)
+    folded = np.zeros((n_rows * n_columns, 2), np.float32)
+    folded[: len(at)] = at
+    found = _sample(image, folded.reshape(n_rows, n_columns, 2), interpolation)
+    return found.reshape(n_rows * n_columns, -1)[: len(at)]
+
+
+def _scaled(positions: np.ndarray, scale: np.float32) -> np.ndarray:
+    """Pixels of an image → pixels of the same image scaled, both counted from pixel centres."""
+    return (positions + np.float32(0.5)) * scale - np.float32(0.5)
 
 
 def _layer_flows(view: View, source: View) -> tuple[np.ndarray, np.ndarray]:
-    """Flows [height, width, 2] view → source of torso and background, also where they are hidden.
+    """Flows view → source of torso and background, also where they are hidden, [h, w, 2].
 
-    Fitted to a dense flow where both frames are visible; the torso's deviation from its affine
-    motion is smoothed inwards from there.
+    At the size of :attr:`View.small`, in its pixels. Fitted to a dense flow where both frames are
+    visible; the torso's deviation from its affine motion is smoothed inwards from there.
     """
-    height, width = view.is_hidden.shape
-    shrink = min(1.0, _ALIGN_PX / height)
-    size = (round(width * shrink), round(height * shrink))
-
-    def small(image: np.ndarray) -> np.ndarray:
-        return image if shrink == 1.0 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-
-    gray, source_gray = to_gray(small(view.frame)), to_gray(small(source.frame))
+    (gray, parsing, hidden), (source_gray, _, source_hidden) = view.small, source.small
+    height, width = gray.shape
     estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = estimator.calc(gray, source_gray, None)
-    is_hidden = small(view.is_hidden.astype(np.uint8) * 255) > 0
-    source_hidden = small(source.is_hidden.astype(np.uint8) * 255)
-    x, y = np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32))
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     led_to_hidden = cv2.remap(
         source_hidden, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderValue=255
     )
-    usable = ~is_hidden & (led_to_hidden < 1)
-    parsing = small(view.parsing) * usable[..., None].astype(np.uint8)
-    motion = fit_rigid_motion(flow, gray, parsing, None)
-    torso_flow = evaluate(motion.torso, *size[::-1])
-    background_flow = evaluate(motion.background, *size[::-1])
+    usable = (hidden == 0) & (led_to_hidden < 1)
+    parsing = parsing * usable[..., None].astype(np.uint8)
+    motion = fit_rigid_motion(flow, gray, parsing, None, fits_head=False)
+    torso_flow = evaluate(motion.torso, height, width)
+    background_flow = evaluate(motion.background, height, width)
 
     deviation = flow - torso_flow
     trusted = (np.maximum(parsing[..., TORSO], parsing[..., NECK]) > 127) & (
-        np.abs(deviation).max(-1) < _MAX_DEFORMATION * size[1]
+        np.abs(deviation).max(-1) < _MAX_DEFORMATION * height
     )
-    torso_flow = torso_flow + _spread(deviation, trusted, _DEFORMATION_SCALE * size[1])
-    if shrink == 1.0:
-        return torso_flow, background_flow
-    return tuple(
-        cv2.resize(layer, (width, height), interpolation=cv2.INTER_LINEAR) / np.float32(shrink)
-        for layer in (torso_flow, background_flow)
-    )
+    torso_flow = torso_flow + _spread(deviation, trusted, _DEFORMATION_SCALE * height)
+    return torso_flow, background_flow
 
 
 def _spread(values: np.ndarray, trusted: np.ndarray, scale_px: float) -> np.ndarray:
@@ -284,34 +331,25 @@ def _spread(values: np.ndarray, trusted: np.ndarray, scale_px: float) -> np.ndar
 
 
 def _shade(
-    view: View, colour: np.ndarray, visible: np.ndarray, box: tuple[slice, slice]
+    frame: np.ndarray, layers: np.ndarray, colour: np.ndarray, visible: np.ndarray
 ) -> np.ndarray:
-    """Smooth difference in brightness between the view and the colours that are to fill it."""
-    height = view.is_hidden.shape[0]
-    difference = view.frame[box].astype(np.float32) - colour
+    """Smooth difference [h, w, 3] in brightness between a view and colours that are to fill it."""
+    difference = frame.astype(np.float32) - colour
     trusted = (
-        ~view.is_hidden[box]
+        (layers[..., _HIDDEN_LAYER] == 0)
         & (visible > 0.9)
-        & (view.parsing[..., HEAD][box] < 127)
+        & (layers[..., _HEAD_LAYER] < 127)
         & (np.abs(difference).max(-1) < _MAX_SHADE)
     )
-    return _spread(difference, trusted, _SHADE_SCALE * height)
+    return _spread(difference, trusted, _SHADE_SCALE * len(frame))
 
 
 def _feather(frame: np.ndarray, filled: np.ndarray, is_hidden: np.ndarray) -> np.ndarray:
     """Blend from the frame at the region's edge to the fill inside; outside stays the frame."""
     width_px = max(1.0, _FEATHER * frame.shape[0])
-    depth = cv2.distanceTransform(is_hidden.astype(np.uint8), cv2.DIST_L2, 3)
-    share = np.clip(depth / (width_px + 1.0), 0.0, 1.0)[..., None]
-    mixed = frame + share * (filled.astype(np.float32) - frame)
-    return np.where(is_hidden[..., None], np.rint(mixed), frame).astype(np.uint8)
-
-
-def _box_around(region: np.ndarray, margin: int) -> tuple[slice, slice]:
-    """Slices of the bounding box of a region, grown by a margin in units of 5 % of the height."""
-    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-    grow = round(margin * 0.05 * region.shape[0])
-    return (
-        slice(max(0, rows[0] - grow), rows[-1] + 1 + grow),
-        slice(max(0, columns[0] - grow), columns[-1] + 1 + grow),
-    )
+    depth = cv2.distanceTransform(is_hidden.astype(np.uint8), cv2.DIST_L2, 3)[is_hidden]
+    share = np.clip(depth / (width_px + 1.0), 0.0, 1.0)[:, None]
+    before, after = frame[is_hidden].astype(np.float32), filled[is_hidden]
+    mixed = filled.copy()
+    mixed[is_hidden] = np.rint(before + share * (after - before))
+    return mixed

@@ -68,7 +68,11 @@ class RigidMotion:
 
 
 def fit_rigid_motion(
-    flow: np.ndarray, gray: np.ndarray, parsing: np.ndarray, landmark_shift: np.ndarray | None
+    flow: np.ndarray,
+    gray: np.ndarray,
+    parsing: np.ndarray,
+    landmark_shift: np.ndarray | None,
+    fits_head: bool = True,
 ) -> RigidMotion:
     """Fit background, head and torso motion to a flow.
 
@@ -79,6 +83,7 @@ def fit_rigid_motion(
         landmark_shift: [2, 3] affine backward motion of the face landmarks, from
             :func:`landmark_motion`; where the head starts its search, since a hand before the face
             moves no landmark model. None if unknown.
+        fits_head: False leaves the head's motion at its start, where nobody asks for it.
 
     Background and torso are affine. The head turns in depth, so its model is quadratic.
     """
@@ -112,9 +117,9 @@ def fit_rigid_motion(
     if background is None:
         background = still
     starts = [background] if landmark_shift is None else [landmark_shift, background]
-    head = fit(member[..., HEAD], starts, 6)
+    head = fit(member[..., HEAD], starts, 6) if fits_head else None
     if head is None:
-        head = starts[0]
+        head = np.pad(starts[0], ((0, 0), (0, 3)))
     torso = fit(member[..., TORSO], [background, head[:, :3]], 3)
     if torso is None:
         torso = head[:, :3]
@@ -146,27 +151,30 @@ def fit_flow_model(
         positions: [points, 2] normalised. flow: [points, 2] pixels. trust: [points] >= 0.
         starts: models [2, 3] to begin at; the weighted median of the flow is always one more.
     """
-    design = _monomials(positions, n_terms)
+    design = np.ascontiguousarray(_monomials(positions, n_terms).T)  # [terms, points]
     median = np.zeros((2, 3), np.float32)
     median[:, 0] = [_weighted_median(flow[:, axis], trust) for axis in range(2)]
-    best, least = median, np.inf
-    for start in [median, *starts]:
-        model = start
-        for widening in (16.0, 8.0, 4.0, 2.0, 1.0, 1.0):
-            terms = 3 if widening > 1.0 else n_terms
-            squared = ((flow - design[:, : model.shape[1]] @ model.T) ** 2).sum(1)
-            s2 = (widening * scale_px) ** 2
-            weights = trust * (s2 / (squared + s2)) ** 2
-            used = design[:, :terms]
-            normal = used.T @ (used * weights[:, None])
-            # A slight pull to small coefficients keeps flat or thin regions solvable.
-            normal[np.diag_indices(terms)] += 1e-4 * weights.sum() + 1e-9
-            model = np.linalg.solve(normal, used.T @ (flow * weights[:, None])).T
-        squared = ((flow - design @ model.T) ** 2).sum(1)
-        loss = float((trust * squared / (squared + scale_px**2)).sum())
-        if loss < least:
-            best, least = model, loss
-    return best.astype(np.float32)
+    models = np.stack([median, *starts])  # all starts are improved side by side
+    for widening in (16.0, 8.0, 4.0, 2.0, 1.0, 1.0):
+        terms = 3 if widening > 1.0 else n_terms
+        squared = _squared_residuals(models, design, flow)
+        s2 = (widening * scale_px) ** 2
+        weights = trust * (s2 / (squared + s2)) ** 2
+        weighted = weights[:, None] * design[:terms]
+        normal = weighted @ design[:terms].T
+        # A slight pull to small coefficients keeps flat or thin regions solvable.
+        diagonal = np.arange(terms)
+        normal[:, diagonal, diagonal] += 1e-4 * weights.sum(1, keepdims=True) + 1e-9
+        models = np.linalg.solve(normal, weighted @ flow).transpose(0, 2, 1)
+    squared = _squared_residuals(models, design, flow)
+    loss = (trust * squared / (squared + scale_px**2)).sum(1)
+    return models[loss.argmin()].astype(np.float32)
+
+
+def _squared_residuals(models: np.ndarray, design: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """[m, points] of models [m, 2, terms], design [>= terms, points], flow [points, 2]."""
+    residual = flow.T - models @ design[: models.shape[2]]
+    return residual[:, 0] ** 2 + residual[:, 1] ** 2
 
 
 def motion_beyond(flow: np.ndarray, near: list[np.ndarray], motion: RigidMotion) -> np.ndarray:
@@ -178,23 +186,28 @@ def motion_beyond(flow: np.ndarray, near: list[np.ndarray], motion: RigidMotion)
     not quite rigid: a share of the parts' own speed is no motion beyond it.
     """
     height, width = flow.shape[:2]
-    rigid = [evaluate(model, height, width) for model in motion.models()]
-    offsets = [flow - part for part in rigid]
+    # Planes x and y apart: sums over a last axis of two are slow.
+    rigid = [cv2.split(evaluate(model, height, width)) for model in motion.models()]
+    flow_x, flow_y = cv2.split(flow)
+    offsets = [(flow_x - x, flow_y - y) for x, y in rigid]
     beyond = np.full((height, width), np.inf, np.float32)
-    for is_near, offset in zip(near, offsets, strict=True):
-        np.minimum(beyond, (offset**2).sum(-1), out=beyond, where=is_near)
+    for is_near, (x, y) in zip(near, offsets, strict=True):
+        np.minimum(beyond, x * x + y * y, out=beyond, where=is_near)
     for first, second in ((0, 1), (0, 2), (1, 2)):
-        rows, columns = np.nonzero(near[first] & near[second])
-        if len(rows) == 0:
+        both = np.nonzero(near[first] & near[second])
+        if len(both[0]) == 0:
             continue
-        a, b = offsets[first][rows, columns], offsets[second][rows, columns]
-        across = b - a
-        along = np.clip(-(a * across).sum(-1) / ((across**2).sum(-1) + 1e-9), 0.0, 1.0)
-        nearest = ((a + along[:, None] * across) ** 2).sum(-1)
-        beyond[rows, columns] = np.minimum(beyond[rows, columns], nearest)
+        x, y = (plane[both] for plane in offsets[first])
+        across_x, across_y = (
+            plane[both] - start for plane, start in zip(offsets[second], (x, y), strict=True)
+        )
+        length = across_x * across_x + across_y * across_y + 1e-9
+        along = np.clip(-(x * across_x + y * across_y) / length, 0.0, 1.0)
+        nearest = (x + along * across_x) ** 2 + (y + along * across_y) ** 2
+        beyond[both] = np.minimum(beyond[both], nearest)
     speed = np.zeros((height, width), np.float32)
     for is_near, part in zip(near, rigid, strict=True):
-        np.maximum(speed, np.hypot(part[..., 0], part[..., 1]), out=speed, where=is_near)
+        np.maximum(speed, cv2.magnitude(*part), out=speed, where=is_near)
     return np.maximum(np.sqrt(beyond) - _FIT_ERROR * speed, 0.0)
 
 
@@ -247,9 +260,17 @@ def parts_near(parsing: np.ndarray) -> list[np.ndarray]:
 
 def evaluate(model: np.ndarray, height: int, width: int) -> np.ndarray:
     """Flow [height, width, 2] of a model [2, terms] at every pixel."""
-    positions = _normalised_grid(height, width).reshape(-1, 2)
-    flat = _monomials(positions, model.shape[1]) @ model.T
-    return flat.reshape(height, width, 2)
+    x = _normalise(np.arange(width), height)
+    y = _normalise(np.arange(height), height)
+    flow = np.empty((height, width, 2), np.float32)
+    for axis, terms in enumerate(model):
+        along_x, along_y = terms[0] + terms[1] * x, terms[2] * y
+        if len(terms) == 6:
+            along_x, along_y = along_x + terms[3] * x * x, along_y + terms[5] * y * y
+        np.add(along_y[:, None], along_x, out=flow[..., axis])
+        if len(terms) == 6:
+            flow[..., axis] += np.outer(y, terms[4] * x)
+    return flow
 
 
 def _monomials(positions: np.ndarray, n_terms: int) -> np.ndarray:

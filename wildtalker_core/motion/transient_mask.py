@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from wildtalker_core.motion.rigid_motion import BACKGROUND, HANDS, HEAD, RigidMotion, evaluate
+from wildtalker_core.motion.rigid_motion import (
+    BACKGROUND,
+    HANDS,
+    HEAD,
+    TORSO,
+    RigidMotion,
+    evaluate,
+)
 
 #: (|V_i| [height, width] pixels per frame, M_{i-1} [height, width]) → δ_i in [0, 1], the factor
 #: that M_{i-1} keeps. Called once per frame, in order, from the second frame on.
@@ -24,9 +31,15 @@ _COMPARE_SCALE = 0.008
 _REST_NOISE = 14.0
 _REST_SHIFT_PX = 1.2
 _DOUBT_REACH = 0.04
-# ASSUME: the flow of hair, and a chin that talks, reach this far beyond the head, share of the
-# height.
-_HEAD_MARGIN = 0.03
+# ASSUME: the flow of hair, loose strands that the parsing misses, and a chin that talks reach this
+# far beyond the head, share of the height.
+_HEAD_MARGIN = 0.05
+# ASSUME: up to this share of θ is the error of any dense flow against a rigid torso; clothes that
+# fold and a body that leans leave more, which is then no sign of a hand.
+_QUIET_NOISE = 0.1
+# Quantile of the quiet torso's motion that is its noise: a hand that rests covers less than the
+# rest of it.
+_NOISE_QUANTILE = 0.75
 # ASSUME: stirring of a hand's outline keeps the mask of what lies this near, share of the height.
 _STIR_REACH = 0.02
 
@@ -208,6 +221,27 @@ def without_head_motion(flow_magnitude: np.ndarray, parsing: np.ndarray) -> np.n
     square = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
     near_head = cv2.dilate(np.ascontiguousarray(parsing[..., HEAD]), square) > 127
     return np.where(near_head, np.float32(0.0), flow_magnitude.astype(np.float32))
+
+
+def above_noise(
+    flow_magnitude: np.ndarray, parsing: np.ndarray, flow_threshold_px: float
+) -> np.ndarray:
+    """|V_i| on the scale of how well the rigid motion explains the torso in this frame.
+
+    Where cloth folds or the whole body leans, the visible torso itself moves beyond any rigid
+    motion, and would pass θ here and there, and seem to stir everywhere. Its noise is the upper
+    quartile of the motion below θ on the torso; a frame with more than a tenth of θ of it is scaled
+    down to that. A quiet frame stays as it is.
+
+    Args:
+        flow_magnitude: [height, width] pixels per frame. parsing: [height, width, 5] uint8.
+        flow_threshold_px: θ; see :func:`threshold_px`.
+    """
+    quiet = flow_magnitude[(parsing[..., TORSO] > 127) & (flow_magnitude < flow_threshold_px)]
+    if len(quiet) == 0:
+        return flow_magnitude
+    noise = float(np.quantile(quiet, _NOISE_QUANTILE)) / flow_threshold_px
+    return flow_magnitude / np.float32(max(1.0, noise / _QUIET_NOISE))
 
 
 def restrict_to_transients(mask: np.ndarray, parsing: np.ndarray, use_hands: bool) -> np.ndarray:

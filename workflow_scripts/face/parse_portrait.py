@@ -60,7 +60,8 @@ def main(
             for i, frame in enumerate(parsing.steady(memberships())):
                 writer.append(parsing.quantise(frame))
                 if i in plate_frames:
-                    backgrounds.append(frame[..., parsing.BACKGROUND])
+                    # A copy: a view would keep all five classes in memory.
+                    backgrounds.append(frame[..., parsing.BACKGROUND].astype(np.float16))
     margin_px = max(2, round(frames.shape[1] / 64))
     plate = parsing.background_plate(frames[sorted(plate_frames)], backgrounds, margin_px)
     with atomic_path(background_path) as partial:

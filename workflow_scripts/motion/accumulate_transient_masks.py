@@ -1,9 +1,11 @@
 """Flow magnitude → transient masks (Eq. 4), 255 = ignore."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import cv2
 import numpy as np
 
 from wildtalker_core.media.files import load_arrays, load_json
@@ -14,6 +16,7 @@ from wildtalker_core.motion.transient_mask import (
     Decay,
     HalfLives,
     RestMemory,
+    above_noise,
     accumulate,
     adaptive_decay,
     constant_decay,
@@ -23,6 +26,10 @@ from wildtalker_core.motion.transient_mask import (
 )
 from wildtalker_core.progress import progress
 from workflow_scripts.job import job
+
+# ASSUME: masks are accumulated at this height at most, as the flow is judged; more shows nothing
+# new and costs its area.
+_ACCUMULATED_PX = 256
 
 
 def main(
@@ -44,27 +51,40 @@ def main(
     motions = load_motions(rigid_motion_path)
     fps = load_json(manifest_path)["fps"]
     n_frames, height, width = magnitudes.shape
-    flow_threshold_px = threshold_px(options["flow_threshold"], height, fps)
+    scale = min(1.0, _ACCUMULATED_PX / height)
+    size = (round(scale * width), round(scale * height))
+    motions = [motion.scaled(scale) for motion in motions]
+    flow_threshold_px = threshold_px(options["flow_threshold"], size[1], fps)
+
+    def small(image: np.ndarray) -> np.ndarray:
+        return image if scale == 1.0 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+    @lru_cache(4)  # each frame's parsing is asked for twice, at nearly the same time
+    def small_parsing(number: int) -> np.ndarray:
+        return small(parsing[number])
+
+    def motion(number: int) -> np.ndarray:
+        magnitude = scale * small(magnitudes[number].astype(np.float32))
+        outside_head = without_head_motion(magnitude, small_parsing(number))
+        return above_noise(outside_head, small_parsing(number), flow_threshold_px)
 
     def masks(is_backward: bool) -> Iterator[np.ndarray]:
         order = range(n_frames)[:: -1 if is_backward else 1]
-        parsings = (_seen(parsing[number], options["use_hands"]) for number in order)
         decay = make_decay(
             options,
-            height,
+            size[1],
             fps,
-            (frames[number] for number in order),
-            parsings,
+            (small(frames[number]) for number in order),
+            (_seen(small_parsing(number), options["use_hands"]) for number in order),
             backward(motions) if is_backward else motions,
         )
-        flow = (without_head_motion(magnitudes[number], parsing[number]) for number in order)
-        yield from accumulate(flow, flow_threshold_px, decay)
+        yield from accumulate((motion(number) for number in order), flow_threshold_px, decay)
 
     with TemporaryDirectory(dir=Path(transient_mask_path).parent) as folder:
         later = None
         if options["direction"] == "both":
             later = Path(folder) / "backward.zarr.zip"
-            with write_frames(later, n_frames, (height, width)) as writer:
+            with write_frames(later, n_frames, size[::-1]) as writer:
                 for mask in progress(masks(True), "accumulating backward", n_frames):
                     writer.append(_to_bytes(mask))
             later = FrameStore(later)
@@ -72,6 +92,8 @@ def main(
             for number, mask in enumerate(progress(masks(False), "accumulating", n_frames)):
                 if later is not None:
                     mask = np.maximum(mask, later[n_frames - 1 - number] / np.float32(255))
+                if scale < 1.0:
+                    mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
                 transient = restrict_to_transients(mask, parsing[number], options["use_hands"])
                 writer.append(_to_bytes(transient))
 

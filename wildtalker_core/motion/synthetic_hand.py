@@ -2,11 +2,13 @@
 
 The hand is a skeleton of tapered capsules (five fingers of three phalanges, palm, forearm, sleeve).
 Each capsule is splatted into a height buffer; the buffer's slope gives the shading. Lengths are
-canvas pixels: pixels of a frame 256 pixels wide, x right, y down, z towards the viewer.
+canvas pixels: pixels of a frame 256 pixels wide, x right, y down, z towards the viewer. The bundled
+example and the spoiled clips of the robustness benchmark have their hands from here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -28,6 +30,8 @@ SKIN, SLEEVE, CUFF, PROP = 0, 1, 2, 3
 # example.
 LIGHT = np.array([-0.42, -0.58, 0.70]) / np.linalg.norm([-0.42, -0.58, 0.70])
 SUPERSAMPLING = 2
+# ASSUME: the hand is held a few centimetres in front of the chest, so its shadow is near and soft.
+_SHADOW_SHIFT_PX, _SHADOW_BLUR_PX, _SHADOW_STRENGTH = (4.0, 5.0), 4.0, 0.30
 
 
 @dataclass(frozen=True)
@@ -113,11 +117,15 @@ def _ease(x: float) -> float:
 class HandMotion:
     """The path of one gesture.
 
-    The small tremor is drawn from `rng` once, so the path is a pure function of time.
+    The small tremor is drawn from `rng` once, so the path is a pure function of time. Out of view
+    the wrist is `hidden_y_px` down the canvas.
     """
 
-    def __init__(self, gesture: Gesture, rng: np.random.Generator) -> None:
+    def __init__(
+        self, gesture: Gesture, rng: np.random.Generator, hidden_y_px: float = 352.0
+    ) -> None:
         self.gesture = gesture
+        self._hidden_y_px = hidden_y_px
         # ASSUME: physiological tremor lies at 6 to 10 Hz and below a pixel here; the slow drift is
         # a tired arm.
         self._tremor_hz = rng.uniform((0.25, 0.5, 6.0, 7.5), (0.5, 0.9, 8.0, 10.0))
@@ -149,7 +157,7 @@ class HandMotion:
             target = target + np.array([14.0 * toward_right, -72.0])
         # Hidden places lie below the frame: a hand is raised from the lap, as in a seated
         # interview.
-        hidden = np.array([target[0] - 34.0 * toward_right, 352.0])
+        hidden = np.array([target[0] - 34.0 * toward_right, self._hidden_y_px])
         phase = 2 * np.pi * since
         wobble = self._tremor_px * np.sin(
             2 * np.pi * self._tremor_hz * time_seconds + self._tremor_phase
@@ -158,7 +166,9 @@ class HandMotion:
         bob = timing.bob_px * np.sin(phase * timing.bob_hz) * presence
         wrist = hidden + (target - hidden) * presence + wobble.sum(axis=1) * presence
         wrist = wrist + np.array([26.0 * swing, bob])
-        elbow = np.array([target[0] - 52.0 * toward_right, 352.0 + 0.35 * (wrist[1] - target[1])])
+        elbow = np.array(
+            [target[0] - 52.0 * toward_right, self._hidden_y_px + 0.35 * (wrist[1] - target[1])]
+        )
         return HandPose(
             wrist_px=(float(wrist[0]), float(wrist[1])),
             elbow_px=(float(elbow[0]), float(elbow[1])),
@@ -255,15 +265,19 @@ def _skeleton(pose: HandPose) -> list[tuple[np.ndarray, np.ndarray, float, float
 
 
 def render_hand(
-    pose: HandPose, palette: HandPalette, size_px: int, shift_px: tuple[float, float] = (0.0, 0.0)
+    pose: HandPose,
+    palette: HandPalette,
+    size_px: int,
+    shift_px: tuple[float, float] = (0.0, 0.0),
+    canvas_px: float = CANVAS_PX,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw the hand.
 
     Returns premultiplied colour [size, size, 3] float32 and coverage [size, size] float32 in [0,
-    1]. `shift_px` moves the picture (camera shake), canvas pixels.
+    1]. `shift_px` moves the picture (camera shake), canvas pixels; `canvas_px` of them span it.
     """
     n = size_px * SUPERSAMPLING
-    to_grid = n / CANVAS_PX
+    to_grid = n / canvas_px
     height = np.full((n, n), -1e3, np.float32)
     material = np.full((n, n), -1, np.int8)
     for start, end, r0, r1, kind in _skeleton(pose):
@@ -333,3 +347,58 @@ def render_hand(
     rgb = cv2.GaussianBlur(cv2.resize(rgb, shape, interpolation=cv2.INTER_AREA), (0, 0), 0.5)
     alpha = cv2.GaussianBlur(cv2.resize(covered, shape, interpolation=cv2.INTER_AREA), (0, 0), 0.5)
     return rgb, alpha
+
+
+def draw_hands(
+    hands: Sequence[HandMotion],
+    palette: HandPalette,
+    instants_seconds: Sequence[float],
+    size_px: int,
+    shifts_px: Sequence[tuple[float, float]],
+    canvas_px: float = CANVAS_PX,
+) -> tuple[np.ndarray, np.ndarray]:
+    """All hands of one frame, later ones in front, averaged over its shutter's instants.
+
+    Args:
+        instants_seconds: times of the clip over which the shutter is open.
+        shifts_px: of `render_hand`, one for each instant.
+
+    Returns premultiplied colour [size, size, 3] and coverage [size, size] in [0, 1], float32.
+    """
+    samples = []
+    for seconds, shift in zip(instants_seconds, shifts_px, strict=True):
+        colour: np.ndarray = np.zeros((size_px, size_px, 3), np.float32)
+        cover: np.ndarray = np.zeros((size_px, size_px), np.float32)
+        for hand in hands:
+            pose = hand.pose_at(seconds)
+            if pose is not None:
+                hand_rgb, hand_cover = render_hand(pose, palette, size_px, shift, canvas_px)
+                colour = hand_rgb + colour * (1.0 - hand_cover[..., None])
+                cover = hand_cover + cover * (1.0 - hand_cover)
+        samples.append((colour, cover))
+    colours, covers = zip(*samples, strict=True)
+    return np.mean(colours, axis=0), np.mean(covers, axis=0)
+
+
+def lay_over(
+    picture: np.ndarray,
+    colour: np.ndarray,
+    coverage: np.ndarray,
+    receives_shadow: np.ndarray,
+    canvas_px: float = CANVAS_PX,
+) -> np.ndarray:
+    """A hand of `draw_hands` in front of a picture, with its soft shadow.
+
+    Args:
+        picture: [size, size, 3] in [0, 1].
+        receives_shadow: [size, size], 1 where something near stands behind the hand.
+    """
+    size = picture.shape[0]
+    to_pixel = size / canvas_px
+    shift_x, shift_y = (shift * to_pixel for shift in _SHADOW_SHIFT_PX)
+    move = np.array([[1, 0, shift_x], [0, 1, shift_y]], np.float32)
+    shadow = cv2.GaussianBlur(
+        cv2.warpAffine(coverage, move, (size, size)), (0, 0), _SHADOW_BLUR_PX * to_pixel
+    )
+    picture = picture * (1.0 - _SHADOW_STRENGTH * (shadow * receives_shadow)[..., None])
+    return colour + picture * (1.0 - coverage[..., None])
