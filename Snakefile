@@ -23,6 +23,13 @@ include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
+# What compute nodes without network need beforehand.
+rule fetch_all:
+    input:
+        all_weights(),
+    localrule: True
+
+
 rule all:
     default_target: True
     input:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
+from tests.report.chromium import CHROMIUM, Page
 from wildtalker_core.media.files import load_json
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.scene.scene import load_scene
@@ -126,3 +127,20 @@ def test_report_is_one_offline_file(run):
     assert 'src="http' not in html
     assert "wildtalker" in html
     assert "results" in (results / "report" / "summary.txt").read_text()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_snakemakes_own_report_needs_no_network(run, tmp_path):
+    _, config_path = run
+    path = tmp_path / "snakemake_report.html"
+    done = snakemake(config_path, "--report", path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = Page(path, tmp_path / "profile")
+    try:
+        shown = page.evaluate("document.body.innerText")
+        outside = [url for url in page.requests if not url.startswith(("file:", "data:", "blob:"))]
+    finally:
+        page.close()
+    for category in ("Figures", "Tables", "Videos"):
+        assert category in shown
+    assert outside == []

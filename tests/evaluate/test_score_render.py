@@ -10,6 +10,7 @@ import pytest
 
 from tests.evaluate.conftest import FPS, SIZE_PX, TEST_FRAMES, MadeClip, write_render
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import load_json, save_json
 from wildtalker_core.media.video import VideoWriter
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh
 from workflow_scripts.evaluate import score_render
@@ -54,6 +55,7 @@ def test_own_frames_score_as_their_codec(made_clip, tmp_path, face_mesh):
     result = run(made_clip, tmp_path, face_mesh)
     value = {key: score["value"] for key, score in result["scores"].items()}
     assert value["psnr_db"] > 35
+    assert value["psnr_torso_db"] > 33
     assert value["ssim"] > 0.95
     assert value["ms_ssim"] > 0.99
     assert value["lmd_px"] < 1.5
@@ -141,8 +143,22 @@ def test_a_missing_frame_is_an_error(made_clip, tmp_path):
         run(made_clip, tmp_path, Models(no_faces, "none"), folder="render/short")
 
 
+def test_frames_of_the_training_are_scored_like_any(made_clip, tmp_path, face_mesh):
+    """The ceiling: what has a reference is told by the render, not by the setting's name."""
+    result = run(made_clip, tmp_path, face_mesh, identity={"setting": "training_frames"})
+    assert result["scores"]["psnr_db"]["value"] > 35
+
+
 def test_driven_speech_has_sync_scores_only(made_clip, tmp_path, face_mesh):
-    result = run(made_clip, tmp_path, face_mesh, identity={"setting": "drive_x"})
+    folder = Path(made_clip.path("render/driven"))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_render(folder, made_clip.frames[TEST_FRAMES], Path(made_clip.path("media/speech.wav")))
+    facts = load_json(folder / "self_driven.json")
+    del facts["frames"]  # of the clip: none of them were filmed
+    save_json(folder / "self_driven.json", facts)
+    result = run(
+        made_clip, tmp_path, face_mesh, folder="render/driven", identity={"setting": "drive_x"}
+    )
     scores = result["scores"]
     assert scores["psnr_db"] == {
         "value": None,

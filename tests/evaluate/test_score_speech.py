@@ -23,10 +23,11 @@ def pair(shared_data) -> tuple[np.ndarray, np.ndarray]:
     return clean[:n], noisy[:n]
 
 
-def run(tmp_path, reference, estimate) -> dict:
+def run(tmp_path, reference, estimate, denoiser: str = "mss") -> dict:
     soundfile.write(tmp_path / "speech.wav", estimate, RATE, subtype="FLOAT")
+    identity = {"clip": "c", "denoiser": denoiser}
     score_speech.main(
-        str(tmp_path / "speech.wav"), reference, RATE, str(tmp_path / "s.json"), {"clip": "c"}, 10.0
+        str(tmp_path / "speech.wav"), reference, RATE, str(tmp_path / "s.json"), identity, 10.0
     )
     return json.loads((tmp_path / "s.json").read_text())
 
@@ -53,10 +54,13 @@ def test_a_long_recording_is_the_mean_of_its_parts(shared_data, tmp_path):
 
 
 def test_the_reference_itself_and_silence(shared_data, tmp_path):
-    clean, _ = pair(shared_data)
+    clean, noisy = pair(shared_data)
     perfect = run(tmp_path, clean, clean)["scores"]
     assert perfect["pesq"]["value"] > 4.6 and perfect["csig"]["value"] == 5
     assert perfect["si_sdr_db"]["value"] is None and "infinite" in perfect["si_sdr_db"]["reason"]
+    # The table's ground truth is written where nothing was denoised, and nowhere else.
+    assert run(tmp_path, clean, noisy, "none")["reference_scores"] == perfect
+    assert "reference_scores" not in run(tmp_path, clean, noisy)
     silent = run(tmp_path, np.zeros(RATE * 3, np.float32), np.zeros(RATE * 3, np.float32))
     assert all(score["value"] is None and score["reason"] for score in silent["scores"].values())
 

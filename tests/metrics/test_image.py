@@ -54,6 +54,23 @@ def test_box_sees_only_its_pixels():
         image.psnr_in_box(reference, estimate, np.array([30, 30, 40, 40]))
 
 
+def test_mask_sees_only_its_pixels():
+    """A mask's PSNR is that of its pixels alone, whatever lies outside; a box is a mask."""
+    rng = np.random.default_rng(0)
+    reference = rng.integers(0, 200, (20, 30, 3)).astype(np.uint8)
+    estimate = rng.integers(0, 255, (20, 30, 3)).astype(np.uint8)
+    mask = rng.random((20, 30)) < 0.3
+    estimate[mask] = reference[mask] + 10
+    assert image.psnr_in_mask(reference, estimate, mask) == pytest.approx(20 * np.log10(255 / 10))
+    box = np.zeros((20, 30), bool)
+    box[3:9, 4:17] = True
+    assert image.psnr_in_mask(reference, estimate, box) == pytest.approx(
+        image.psnr_in_box(reference, estimate, np.array([4, 3, 17, 9]))
+    )
+    with pytest.raises(ValueError, match="no pixel"):
+        image.psnr_in_mask(reference, estimate, np.zeros((20, 30), bool))
+
+
 @pytest.mark.parametrize("sigma", [3, 20, 60])
 def test_ssim_is_the_reference_packages(photograph, sigma):
     from skimage.metrics import structural_similarity

@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.report.conftest import video_score
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.image import read_image
 from wildtalker_core.media.video import VideoWriter, read_video
 from workflow_scripts.report import (
     compare_videos,
     plot_comparison,
-    plot_robustness,
     plot_speech,
     plot_training,
 )
@@ -120,22 +118,3 @@ def test_smoothing_keeps_level_and_length():
     assert smoothed.mean() == pytest.approx(values.mean(), abs=0.1)
     assert smoothed.std() < 0.5 * values.std()
     np.testing.assert_array_equal(plot_training.smooth(np.arange(5.0)), np.arange(5.0))
-
-
-def test_robustness_curves_rise_with_strength(tmp_path):
-    """Clips in any order of the config; other clips, settings and missing values stay out."""
-    strengths = {"strong": 2.0, "clean": 0.0, "mild": 1.0}
-    scores = [
-        video_score(clip, method, "self_driven", 30 - 5 * strength - (method == "no_mask"))
-        for clip, strength in strengths.items()
-        for method in ("ours", "no_mask")
-    ]
-    scores += [video_score("other", "ours", "self_driven", 99.0)]
-    scores += [video_score("mild", "ours", "drive_x", 99.0)]
-    scores[0]["scores"]["lmd_px"] = {"value": None, "backend": None, "reason": "no face"}
-    curves = plot_robustness.robustness_curves(scores, strengths)
-    assert curves["psnr_db"]["ours"] == [(0.0, 30.0), (1.0, 25.0), (2.0, 20.0)]
-    assert curves["psnr_db"]["no_mask"][2] == (2.0, 19.0)
-    assert curves["lmd_px"]["ours"] == [(0.0, 30.0), (1.0, 25.0)]
-    plot_robustness.main(scores, strengths, str(tmp_path / "robustness.png"))
-    assert read_image(tmp_path / "robustness.png").shape[1] > 1000

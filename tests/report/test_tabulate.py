@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import ROOT
+from tests.report.conftest import video_score
 from wildtalker_core.metrics.tables import ranks
+from workflow_scripts import score_tables
 from workflow_scripts.report import tabulate
-from workflow_scripts.report.tabulate import build_tables, read_quoted, summarise
+from workflow_scripts.report.tabulate import build_tables, summarise
+from workflow_scripts.score_tables import kind_of, read_quoted
 
 QUOTED = read_quoted(str(ROOT / "config" / "paper_numbers.yaml"))
 
@@ -47,15 +50,16 @@ def test_table2_has_the_real_video_and_says_what_is_unknown(video_scores, speech
     mean, *parts = build_tables(video_scores, speech_scores, QUOTED, made_with).table2
     assert [part.title.split(": ")[1] for part in parts] == ["greeting on anna", "greeting on bert"]
     assert [row.name for row in parts[0].rows] == ["ground_truth", "wildtalker", "no_mss"]
-    unknown = [row for row in mean.rows if row.kind == "quoted"]
-    assert len(unknown) == 11
-    assert all(s.reason == "not available to us" for row in unknown for s in row.scores.values())
+    assert not [row for row in mean.rows if row.kind == "quoted"], "eleven rows of n/a say nothing"
+    said = next(line for line in mean.footers if "not available to us" in line)
+    assert all(name in said for name in QUOTED["table2"])
 
 
 def test_table3(video_scores, speech_scores, made_with):
     table = build_tables(video_scores, speech_scores, QUOTED, made_with).table3[0]
     found = values(table, "pesq")
     assert found["noisy", "measured"] == 2.0 and found["mss", "measured"] == 2.5
+    assert table.rows[0].name == "ground_truth" and found["ground_truth", "ground_truth"] == 4.6
     assert found["cmgan", "quoted"] == 3.41
 
 
@@ -85,8 +89,8 @@ def test_files(video_scores, speech_scores, made_with, tmp_path):
 def test_quoted_numbers_name_our_columns():
     """A mistyped key in paper_numbers.yaml would silently be n/a."""
     for table, columns in (
-        ("table1", tabulate.TABLE1_COLUMNS),
-        ("table3", tabulate.SPEECH_COLUMNS),
+        ("table1", score_tables.TABLE1_COLUMNS),
+        ("table3", score_tables.SPEECH_COLUMNS),
     ):
         known = {column.key for column in columns}
         for row in QUOTED[table].values():
@@ -94,9 +98,9 @@ def test_quoted_numbers_name_our_columns():
 
 
 def test_explanations_are_of_columns_that_exist():
-    columns = (*tabulate.TABLE1_COLUMNS, *tabulate.MORE_COLUMNS, *tabulate.SYNC_COLUMNS,
-               *tabulate.SPEECH_COLUMNS)  # fmt: skip
-    assert set(tabulate.EXPLANATIONS) <= {column.key for column in columns}
+    columns = (*score_tables.TABLE1_COLUMNS, *score_tables.MORE_COLUMNS, *score_tables.SYNC_COLUMNS,
+               *score_tables.SPEECH_COLUMNS)  # fmt: skip
+    assert set(score_tables.EXPLANATIONS) <= {column.key for column in columns}
 
 
 def test_summary_fits_a_terminal(video_scores, speech_scores, made_with):
@@ -110,4 +114,35 @@ def test_summary_fits_a_terminal(video_scores, speech_scores, made_with):
 def test_kind(video_scores, method):
     score = next(s for s in video_scores if s["method"] == method)
     expected = {"ground_truth": "ground_truth", "mean_frame": "baseline"}.get(method, "measured")
-    assert tabulate.kind_of(score) == expected
+    assert kind_of(score) == expected
+
+
+def test_a_ceiling_stands_below_the_truth_and_never_wins(video_scores, speech_scores, made_with):
+    seen = [video_score(clip, "wildtalker", "training_frames", 44.0) for clip in ("anna", "bert")]
+    table = build_tables([*video_scores, *seen], speech_scores, QUOTED, made_with).table1[0]
+    names = [row.name for row in table.rows if row.kind != "quoted"]
+    assert names[:3] == ["ground_truth", "wildtalker, seen frames", "mean_frame"]
+    assert values(table, "psnr_db")["wildtalker, seen frames", "ceiling"] == 44
+    assert (1, "psnr_db") not in ranks(table)
+    assert any("a ceiling" in line for line in table.footers)
+
+
+def test_original_and_corrupted_speech_stand_side_by_side(video_scores, speech_scores, made_with):
+    """Means over each group; the real video's own speech under both; an empty group says so."""
+    drives = {"drive_a": 4.0, "drive_b": 6.0, "drive_b_cafe": 1.0}
+    self_driven = [s for s in video_scores if s["setting"] == "self_driven"]
+    driven = [
+        video_score(clip, "wildtalker", setting, level)
+        for clip in ("anna", "bert")
+        for setting, level in drives.items()
+    ]
+    tables = build_tables([*self_driven, *driven], speech_scores, None, made_with, ["drive_b_cafe"])
+    mean, anna, bert = tables.table2
+    assert values(mean, "original:lip_audio_correlation")["wildtalker", "measured"] == 5
+    assert values(mean, "corrupted:lip_audio_correlation")["wildtalker", "measured"] == 1
+    truth = values(anna, "corrupted:lip_audio_correlation")["ground_truth", "ground_truth"]
+    assert truth == 45 and anna.title.endswith("anna")
+    only = build_tables([*self_driven, *driven[2:3]], speech_scores, None, made_with,
+                        ["drive_b_cafe"]).table2[0]  # fmt: skip
+    row = next(row for row in only.rows if row.name == "wildtalker")
+    assert "no original" in row.scores["original:lip_audio_correlation"].reason

@@ -10,11 +10,13 @@ import soundfile
 
 from tests.conftest import ROOT
 from tests.report.chromium import CHROMIUM, Page
+from tests.report.conftest import video_score
 from wildtalker_core.media.image import write_image
 from wildtalker_core.media.video import VideoWriter
-from workflow_scripts.report import write_report
-from workflow_scripts.report.tabulate import build_tables, read_quoted
+from workflow_scripts.report import tabulate_robustness, write_report
+from workflow_scripts.report.tabulate import build_tables
 from workflow_scripts.report.write_report import Media, page_sections, runtime_tables
+from workflow_scripts.score_tables import read_quoted
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 
@@ -43,12 +45,23 @@ def report(tmp_path, video_scores, speech_scores, made_with):
     )
     media = {
         "self_driven": [video], "driven": [], "figure3": [picture], "speech": [],
-        "motion": [picture], "training": [], "robustness": [],
+        "motion": [picture], "training": [], "robustness": [picture], "spoiled": [video],
     }  # fmt: skip
+    strengths = {"spoiled_0": 0, "spoiled_100": 100}
+    robustness = tabulate_robustness.build_tables(
+        [video_score(clip, "ours", "self_driven", 30.0) for clip in strengths],
+        strengths,
+        made_with,
+    )
     benchmarks = {"anna": sorted(map(str, tmp_path.glob("*.tsv")))}
     path = tmp_path / "report.html"
     sections = page_sections(
-        tables, made_with, media, runtime_tables(benchmarks), {"lpips_weights": "abc"}
+        tables,
+        made_with,
+        media,
+        runtime_tables(benchmarks),
+        {"weights/alexnet.pth": "abc"},
+        robustness,
     )
     write_report.main(str(path), "WildTalker: anna, bert", "lead", sections)
     return path
@@ -60,6 +73,9 @@ def test_nothing_is_fetched_by_the_text(report):
     assert addresses
     assert all(address.startswith(("data:", "#")) for address in addresses)
     assert "a &lt;video&gt;" in text, "captions are escaped"
+    assert "weights: weights/alexnet.pth" in text and "sha256 abc" in text
+    for words in ("digest of the code", "digest of the config", "torch 2.13.0", "strength 100 %"):
+        assert words in text, words
     assert "NA" not in re.sub("<[^>]*>", "", text.split("Run times")[2]), "no value is n/a, not NA"
 
 
@@ -86,13 +102,24 @@ def test_page_in_a_browser(page):
     values = [float(line.split()[-1]) for line in page.evaluate(column)]
     assert values == sorted(values)
     # LPIPS: nothing was measured, so the quoted values lead and n/a stays at the end, either way.
-    click = click.replace("[1]", "[4]")
+    click = click.replace("[1]", "[2]")
     for _ in range(2):
         page.evaluate(click)
-        cells = page.evaluate(column.replace("cells[1]", "cells[4]"))
+        cells = page.evaluate(column.replace("cells[1]", "cells[2]"))
         is_absent = [" n/a" in cell for cell in cells]
         assert is_absent == sorted(is_absent)
 
+    # Every table of the page can be sorted, not only the first.
+    heads = "[...document.querySelectorAll('table')].map(t => t.querySelectorAll('th')[1])"
+    page.evaluate(f"{heads}.forEach(head => head.querySelector('button').click())")
+    assert all(page.evaluate(f"{heads}.map(head => head.hasAttribute('aria-sort'))"))
+
+    n_videos = page.evaluate("document.querySelectorAll('video').length")
+    assert n_videos == 2
+    ready = page.evaluate("""Promise.all([...document.querySelectorAll('video')].map(
+        video => video.readyState >= 1 ? video.videoWidth : new Promise(resolve =>
+            video.addEventListener('loadedmetadata', () => resolve(video.videoWidth)))))""")
+    assert ready == [64, 64], "each can be played"
     played = page.evaluate("""(async () => {
         const video = document.querySelector('video');
         video.muted = true;

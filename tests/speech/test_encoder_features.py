@@ -240,6 +240,7 @@ def test_rule_writes_any_backend(tmp_path, hf_folder, deepspeech_path):
     facts = {"fps": 25.0, "n_frames": 50, "n_samples": 2 * RATE_HZ}
     (tmp_path / "manifest.json").write_text(json.dumps(facts))
     options = {
+        "logmel_floor_db": -40.0,
         "hf_model": str(hf_folder),
         "hf_layer": 1,
         "deepspeech_model": str(deepspeech_path),

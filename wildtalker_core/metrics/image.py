@@ -44,6 +44,18 @@ def psnr_in_box(reference: np.ndarray, estimate: np.ndarray, box: np.ndarray) ->
     return psnr(reference[y0:y1, x0:x1], estimate[y0:y1, x0:x1])
 
 
+def psnr_in_mask(reference: np.ndarray, estimate: np.ndarray, mask: np.ndarray) -> float:
+    """PSNR in dB over the pixels of ``mask`` [height, width] bool, of which there is at least one.
+
+    Raises ValueError for an empty mask.
+    """
+    _check(reference, estimate)
+    if not mask.any():
+        raise ValueError("the mask holds no pixel")
+    # A list of pixels is a picture one pixel high.
+    return psnr(reference[mask][None], estimate[mask][None])
+
+
 def ssim(reference: np.ndarray, estimate: np.ndarray) -> float:
     """Structural similarity with the settings of Wang et al. 2004, mean over channels; 1 is equal.
 

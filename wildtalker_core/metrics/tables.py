@@ -1,31 +1,40 @@
 """Tables of scores: rows of named values, the best marked; as tsv, Markdown, LaTeX, text, HTML.
 
 Only rows that were measured here compete for bold (best) and underlined (second best); the ground
-truth and rows quoted from a paper stand beside them. A score that could not be measured is
-``n/a`` with a letter that the footer explains; it is never left out silently.
+truth, a ceiling and rows quoted from a paper stand beside them. A score that could not be measured
+is ``n/a`` with a letter that the footer explains; it is never left out silently.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Literal
 
 import numpy as np
 
-RowKind = Literal["ground_truth", "baseline", "measured", "external", "quoted"]
+RowKind = Literal["ground_truth", "ceiling", "baseline", "measured", "external", "quoted"]
 #: Kinds of rows that are compared with each other.
 COMPETING: tuple[RowKind, ...] = ("baseline", "measured", "external")
 
 
 @dataclass(frozen=True)
 class Column:
-    """One score. better: which direction wins, or none. n_digits: decimals shown."""
+    """One score. better: which direction wins, or none. n_digits: decimals shown.
+
+    group: what neighbouring columns have in common, shown above or before their headings.
+    """
 
     key: str
     heading: str
     better: Literal["higher", "lower", "none"]
     n_digits: int = 3
+    group: str = ""
+
+    @property
+    def full_heading(self) -> str:
+        return f"{self.group} {self.heading}".strip()
 
     @property
     def arrow(self) -> str:
@@ -138,7 +147,7 @@ def to_markdown(table: Table) -> str:
     def marked(text: str, place: int | None) -> str:
         return {1: f"**{text}**", 2: f"<ins>{text}</ins>"}.get(place, text)
 
-    head = ["method", *(f"{c.heading} {c.arrow}".strip() for c in table.columns)]
+    head = ["method", *(f"{c.full_heading} {c.arrow}".strip() for c in table.columns)]
     lines = [
         f"**{table.title}**",
         "",
@@ -170,6 +179,7 @@ def to_latex(table: Table) -> str:
         rf"\caption{{{_escape(table.title)}}}",
         r"\begin{tabular}{l" + "r" * len(table.columns) + "}",
         r"\toprule",
+        *_group_lines(table.columns),
         " & ".join(head) + r" \\",
         r"\midrule",
     ]
@@ -187,11 +197,25 @@ def to_latex(table: Table) -> str:
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
+def _group_lines(columns: Sequence[Column]) -> list[str]:
+    """LaTeX rows above the headings: each group over its columns, with a rule; none without one."""
+    if not any(column.group for column in columns):
+        return []
+    names, rules, at = [], [], 2
+    for group, same in groupby(columns, key=lambda column: column.group):
+        n = len(list(same))
+        names.append(rf"\multicolumn{{{n}}}{{c}}{{{_escape(group)}}}")
+        if group:
+            rules.append(rf"\cmidrule(lr){{{at}-{at + n - 1}}}")
+        at += n
+    return [" & ".join(["", *names]) + r" \\", " ".join(rules)]
+
+
 def to_text(table: Table) -> str:
     """Aligned columns for a terminal; best marked ``*``, second ``'``."""
     letters, reasons = _reason_letters(table)
     places = ranks(table)
-    cells = [["method", *(f"{c.heading} {c.arrow}".strip() for c in table.columns)]]
+    cells = [["method", *(f"{c.full_heading} {c.arrow}".strip() for c in table.columns)]]
     for i, row in enumerate(table.rows):
         cells.append(
             [
@@ -232,7 +256,8 @@ def to_html(table: Table, escape: Callable[[str], str]) -> str:
     letters, reasons = _reason_letters(table)
     places = ranks(table)
     head = "".join(
-        f'<th class="number" data-better="{c.better}"><button type="button">{escape(c.heading)}'
+        f'<th class="number" data-better="{c.better}">'
+        f'<button type="button">{escape(c.full_heading)}'
         f'<span class="arrow">{c.arrow}</span></button></th>'
         for c in table.columns
     )
@@ -281,8 +306,8 @@ def _reason_letters(table: Table) -> tuple[dict[str, str], dict[str, list[str]]]
             if score.value is None:
                 letters.setdefault(score.reason, _letter(len(letters)))
                 under = headings.setdefault(score.reason, [])
-                if column.heading not in under:
-                    under.append(column.heading)
+                if column.full_heading not in under:
+                    under.append(column.full_heading)
     return letters, headings
 
 

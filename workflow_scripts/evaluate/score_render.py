@@ -20,7 +20,6 @@ from wildtalker_core.face.landmarks import (
     UPPER_LIP_INNER,
 )
 from wildtalker_core.media.audio import cut_to_frames, read_waveform
-from wildtalker_core.media.crop import Crop
 from wildtalker_core.media.files import atomic_path, load_arrays, load_json, save_json
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.image import resize_image
@@ -29,6 +28,7 @@ from wildtalker_core.metrics import expression, image, landmarks, sync
 from wildtalker_core.progress import progress
 from workflow_scripts.evaluate.score_speech import clean_reference
 from workflow_scripts.job import job
+from workflow_scripts.reference import read_reference
 
 Scores = dict[str, dict[str, Any]]
 NO_REFERENCE = "no reference video exists for driven speech"
@@ -77,10 +77,11 @@ def main(
         reference_path: a known hand-free video at the clip's own size and rate, or the store
             ``motion/hand_free.zarr.zip``.
         speech_path: what the portrait should be seen to say: the clip's speech, or the driving one.
-        clean_speech_path: the clip's known clean speech, heard instead of ``speech_path`` for
-            self_driven: noise under a voice is nothing that lips follow.
+        clean_speech_path: the clip's known clean speech, heard instead of ``speech_path`` in
+            frames of the clip: noise under a voice is nothing that lips follow.
         training_paths: JSON of each training stage; none for methods that are not trained here.
-        identity: what the result is of: clip, method, setting, seed.
+        identity: what the result is of: clip, method, setting, seed. Scores that need a reference
+            are n/a for a render that is not of the clip's own frames.
         openface_paths: OpenFace tables of reference and estimate, a row a frame.
 
     Raises InputError: the video does not have the frames that its JSON announces.
@@ -93,18 +94,21 @@ def main(
 
     per_frame: dict[str, np.ndarray] = {}
     scores: Scores = {}
-    is_self_driven = identity["setting"] == "self_driven"
-    if is_self_driven:
+    # Frames of the clip have a reference; driven speech was never filmed.
+    has_reference = "frames" in render
+    if has_reference:
         frames = np.asarray(render["frames"], int)
         require_same_length(video_path, len(estimate), len(frames))
         reference = read_reference(reference_path, manifest, frames)
         scene = load_arrays(scene_path, "face_box", "lip_box")
         reference_landmarks = detect(reference, models.find_landmarks)
-        band = seam_bands(FrameStore(parsing_path), frames)
-        per_frame |= score_pictures(reference, estimate, scene, frames, band, models, has_ms_ssim)
+        regions = picture_regions(FrameStore(parsing_path), frames)
+        per_frame |= score_pictures(
+            reference, estimate, scene, frames, regions, models, has_ms_ssim
+        )
         per_frame |= score_landmarks(reference_landmarks, estimate_landmarks, size_px)
-    scores |= means_of(per_frame, models, is_self_driven, has_ms_ssim, size_px)
-    if is_self_driven:
+    scores |= means_of(per_frame, models, has_reference, has_ms_ssim, size_px)
+    if has_reference:
         scores["mouth_correlation"] = score_opening(
             opening(reference_landmarks), opening(estimate_landmarks), models
         )
@@ -112,7 +116,7 @@ def main(
     else:
         scores["mouth_correlation"] = absent(NO_REFERENCE)
         scores["blendshape_error"] = absent(NO_REFERENCE)
-    scores |= score_action_units(openface_paths, len(estimate), is_self_driven)
+    scores |= score_action_units(openface_paths, len(estimate), has_reference)
     scores["jitter_px"] = score_or_reason(
         float(
             landmarks.at_customary_size(
@@ -122,7 +126,7 @@ def main(
         models.landmark_backend,
         "no three frames with a face follow each other",
     )
-    if is_self_driven:
+    if has_reference:
         speech = clean_reference(clean_speech_path, speech_path, manifest)
         waveform = cut_to_frames(
             speech, manifest["sample_rate_hz"], np.asarray(frames), float(manifest["fps"])
@@ -134,7 +138,7 @@ def main(
 
     is_faceless = ~np.isfinite(estimate_landmarks).all(axis=(1, 2))
     per_frame["has_face"] = ~is_faceless
-    numbers = render["frames"] if is_self_driven else range(len(estimate))
+    numbers = render["frames"] if has_reference else range(len(estimate))
     write_frame_table(frame_scores_path, per_frame, numbers)
     save_json(
         video_scores_path,
@@ -144,7 +148,7 @@ def main(
             "mode": render.get("mode", "n/a"),
             "device": render.get("device", "n/a"),
             "training_device": training_device(training_paths),
-            "reference": Path(reference_path).name if is_self_driven else None,
+            "reference": Path(reference_path).name if has_reference else None,
             "n_frames": len(estimate),
             "size_px": size_px,
             "n_faceless_frames": int(is_faceless.sum()),
@@ -174,30 +178,6 @@ def require_same_length(video_path: str, n_estimate: int, n_expected: int) -> No
         )
 
 
-def read_reference(
-    reference_path: str, manifest: dict[str, Any], frames: np.ndarray
-) -> list[np.ndarray]:
-    """The reference's frames by number, cropped and sized as the clip was."""
-    if reference_path.endswith(".zarr.zip"):
-        store = FrameStore(reference_path)
-        return [store[int(i)] for i in frames]
-    crop, size_px = Crop(**manifest["crop"]), int(manifest["size_px"])
-    source_frames = np.asarray(manifest["source_frames"], int)[frames]
-    wanted = set(source_frames.tolist())
-    found: dict[int, np.ndarray] = {}
-    for number, (frame, _) in enumerate(read_video(reference_path)):
-        if number in wanted:
-            found[number] = resize_image(np.ascontiguousarray(crop.of(frame)), size_px)
-    missing = wanted - set(found)
-    if missing:
-        raise InputError(
-            reference_path,
-            f"ends before frame {max(missing)} of the clip that it is the truth of",
-            "make the truth again with the clip",
-        )
-    return [found[int(number)] for number in source_frames]
-
-
 def detect(
     frames: Sequence[np.ndarray], find_landmarks: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
@@ -209,22 +189,33 @@ def detect(
     return np.asarray(tracks, np.float64)
 
 
-def seam_bands(parsing: FrameStore, frames: np.ndarray) -> list[np.ndarray]:
-    """Where head or neck borders the torso, [height, width] bool per frame.
+@dataclass(frozen=True)
+class Regions:
+    """Parts of one picture, [height, width] bool each: the torso; where head or neck borders it."""
 
-    ASSUME: within 2 % of the height of pixels that both are at least a fifth likely nearby.
+    torso: np.ndarray
+    seam: np.ndarray
+
+
+def picture_regions(parsing: FrameStore, frames: np.ndarray) -> list[Regions]:
+    """The regions of each frame.
+
+    ASSUME: a hand hides the torso, so that both count as torso where they are likelier than not.
+    The seam lies within 2 % of the height of pixels that head (or neck) and torso both are at least
+    a fifth likely to hold nearby.
     """
     import cv2
 
     radius = max(1, round(0.02 * parsing.shape[1]))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
-    bands = []
+    regions = []
     for i in frames:
-        _, head, neck, torso, _ = np.moveaxis(parsing[int(i)], -1, 0)
+        _, head, neck, torso, hands = np.moveaxis(parsing[int(i)], -1, 0)
         upper = (np.maximum(head, neck) > 51).astype(np.uint8)
         lower = (torso > 51).astype(np.uint8)
-        bands.append((cv2.dilate(upper, kernel) & cv2.dilate(lower, kernel)).astype(bool))
-    return bands
+        seam = (cv2.dilate(upper, kernel) & cv2.dilate(lower, kernel)).astype(bool)
+        regions.append(Regions(torso.astype(int) + hands >= 128, seam))
+    return regions
 
 
 def score_pictures(
@@ -232,7 +223,7 @@ def score_pictures(
     estimate: Sequence[np.ndarray],
     scene: dict[str, np.ndarray],
     frames: np.ndarray,
-    bands: Sequence[np.ndarray],
+    regions: Sequence[Regions],
     models: Models,
     has_ms_ssim: bool,
 ) -> dict[str, np.ndarray]:
@@ -243,13 +234,15 @@ def score_pictures(
         columns.setdefault(name, []).append(value)
 
     is_large_enough = min(reference[0].shape[:2]) >= image.MS_SSIM_MIN_PX
-    pairs = zip(frames, reference, estimate, bands, strict=True)
-    for i, truth, guess, band in progress(pairs, "picture scores", len(frames)):
+    pairs = zip(frames, reference, estimate, regions, strict=True)
+    for i, truth, guess, region in progress(pairs, "picture scores", len(frames)):
         add("psnr_db", image.psnr(truth, guess))
         add("psnr_face_db", image.psnr_in_box(truth, guess, scene["face_box"][i]))
         add("psnr_lips_db", image.psnr_in_box(truth, guess, scene["lip_box"][i]))
         add("ssim", image.ssim(truth, guess))
-        add("seam", image.seam_error(truth, guess, band) if band.any() else np.nan)
+        torso, seam = region.torso, region.seam
+        add("psnr_torso_db", image.psnr_in_mask(truth, guess, torso) if torso.any() else np.nan)
+        add("seam", image.seam_error(truth, guess, seam) if seam.any() else np.nan)
         if has_ms_ssim and is_large_enough:
             add("ms_ssim", image.ms_ssim(truth, guess))
         if models.perceptual_distance is not None:
@@ -299,7 +292,7 @@ def lip_drop(points: np.ndarray) -> np.ndarray:
 def means_of(
     per_frame: dict[str, np.ndarray],
     models: Models,
-    is_self_driven: bool,
+    has_reference: bool,
     has_ms_ssim: bool,
     size_px: int,
 ) -> Scores:
@@ -311,6 +304,7 @@ def means_of(
         else "switched off (evaluate.has_ms_ssim)",
         "lmd_px": "no face found in the reference or in the render",
         "lmd_interocular": "no face found in the reference or in the render",
+        "psnr_torso_db": "no torso is in view",
         "seam": "no border of head and torso is in view",
     }
     backends = {
@@ -321,14 +315,14 @@ def means_of(
         "lmd_interocular": models.landmark_backend + ", 20 mouth points",
     }
     scores: Scores = {}
-    for key in ("psnr_db", "psnr_face_db", "psnr_lips_db", "ssim", "ms_ssim", "lpips", "lmd_px",
-                "lmd_interocular", "seam"):  # fmt: skip
+    for key in ("psnr_db", "psnr_face_db", "psnr_lips_db", "psnr_torso_db", "ssim", "ms_ssim",
+                "lpips", "lmd_px", "lmd_interocular", "seam"):  # fmt: skip
         values = per_frame.get(key, np.empty(0))
         values = values[np.isfinite(values)]
         if len(values):
             scores[key] = {"value": float(values.mean()), "backend": backends.get(key, "own")}
         else:
-            reason = why_absent.get(key, "not measured") if is_self_driven else NO_REFERENCE
+            reason = why_absent.get(key, "not measured") if has_reference else NO_REFERENCE
             scores[key] = absent(reason)
     return scores
 
@@ -366,10 +360,10 @@ def score_blendshapes(
 
 
 def score_action_units(
-    openface_paths: tuple[str, str] | None, n_frames: int, is_self_driven: bool
+    openface_paths: tuple[str, str] | None, n_frames: int, has_reference: bool
 ) -> Scores:
     names = {"aue_sum": "sum", "aue_mean": "mean", "aue_lower": "lower", "aue_upper": "upper"}
-    if not is_self_driven:
+    if not has_reference:
         return {key: absent(NO_REFERENCE) for key in names}
     if openface_paths is None:
         reason = "OpenFace's tables are not given (evaluate.openface_dir)"
@@ -570,6 +564,6 @@ if __name__ == "__main__":
                     f"{openface_dir}/{wildcards.clip}/reference.csv",
                     f"{openface_dir}/{wildcards.clip}/{wildcards.method}.csv",
                 )
-                if openface_dir
+                if openface_dir and wildcards.setting == "self_driven"
                 else None,
             )

@@ -1,5 +1,6 @@
 """Denoised speech against the clean one → PESQ, STOI, composite measures, SI-SDR."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,9 @@ def main(
 ) -> None:
     """Write the means over parts of about ``speech_seconds``, or n/a with the reason.
 
+    Where nothing was denoised, the reference's scores against itself are written as well: the
+    table's ground truth.
+
     Args:
         reference: [samples] clean speech with the estimate's time zero.
         identity: what the result is of: clip, speech, denoiser, reference.
@@ -44,6 +48,22 @@ def main(
             f"reference {len(reference)} at {sample_rate_hz} Hz"
         )
     parts, skipped = score_parts(reference, estimate, sample_rate_hz, speech_seconds)
+    result = {
+        **identity,
+        "n_parts": len(parts),
+        "skipped": skipped,
+        "scores": means_of(parts, skipped),
+    }
+    if identity["denoiser"] == "none":
+        own = score_parts(reference, reference, sample_rate_hz, speech_seconds)
+        result["reference_scores"] = means_of(*own)
+    save_json(scores_path, result)
+
+
+def means_of(
+    parts: Sequence[Mapping[str, float]], skipped: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Mean of each score over the parts that have it, with its backend; else n/a and why."""
     scores = {}
     for name, backend in BACKENDS.items():
         values = [part[name] for part in parts if name in part]
@@ -52,9 +72,7 @@ def main(
         else:
             reason = skipped[0] if skipped else "the reference holds no speech"
             scores[name] = {"value": None, "backend": None, "reason": reason}
-    save_json(
-        scores_path, {**identity, "n_parts": len(parts), "skipped": skipped, "scores": scores}
-    )
+    return scores
 
 
 def score_parts(

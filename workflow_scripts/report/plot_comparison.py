@@ -15,8 +15,8 @@ from wildtalker_core.face.landmarks import LOWER_LIP_INNER, UPPER_LIP_INNER
 from wildtalker_core.media.files import atomic_path, load_arrays, load_json
 from wildtalker_core.media.image import resize_image
 from wildtalker_core.media.video import read_video
-from workflow_scripts.evaluate.score_render import read_reference
 from workflow_scripts.job import job
+from workflow_scripts.reference import read_reference
 
 BOX_COLOURS = ("#e4572e", "#17a398", "#4c6ef5", "#c2255c", "#7048e8", "#e8a317")
 ZOOM_SCALE = 1.6  # side of the enlarged square in widths of the lip box

@@ -2,91 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from wildtalker_core.media.files import atomic_path, load_json, save_json
-from wildtalker_core.metrics.tables import (
-    Column,
-    Row,
-    RowKind,
-    Score,
-    Table,
-    mean_row,
-    to_latex,
-    to_markdown,
-    to_text,
-    to_tsv,
-)
+from wildtalker_core.media.files import load_json, save_json
+from wildtalker_core.metrics.tables import Column, Row, Score, Table, mean_row, to_text
 from workflow_scripts import provenance
 from workflow_scripts.job import job
-
-TABLE1_COLUMNS = (
-    Column("psnr_db", "PSNR", "higher", 2),
-    Column("psnr_face_db", "PSNR face", "higher", 2),
-    Column("ssim", "SSIM", "higher", 3),
-    Column("lpips", "LPIPS", "lower", 3),
-    Column("lmd_px", "LMD", "lower", 3),
-    Column("aue_mean", "AUE", "lower", 3),
-    Column("lse_c", "LSE-C", "higher", 3),
-    Column("lse_d", "LSE-D", "lower", 3),
-    Column("lip_audio_correlation", "lip-audio", "higher", 2),
-    Column("training_hours", "hours", "lower", 3),
+from workflow_scripts.score_tables import (
+    MORE_COLUMNS,
+    SPEECH_COLUMNS,
+    SYNC_COLUMNS,
+    TABLE1_COLUMNS,
+    backend_lines,
+    explain,
+    face_lines,
+    hardware_lines,
+    kind_of,
+    names_of,
+    quoted_lines,
+    quoted_rows,
+    read_quoted,
+    row_name,
+    row_of,
+    write,
+    write_tables,
 )
-MORE_COLUMNS = (
-    Column("ms_ssim", "MS-SSIM", "higher", 3),
-    Column("psnr_lips_db", "PSNR lips", "higher", 2),
-    Column("lmd_interocular", "LMD / eyes", "lower", 4),
-    Column("mouth_correlation", "mouth opening", "higher", 2),
-    Column("lip_audio_lag_frames", "lip-audio lag", "none", 0),
-    Column("blendshape_error", "blendshapes", "lower", 4),
-    Column("aue_sum", "AUE sum", "lower", 3),
-    Column("jitter_px", "jitter", "none", 2),
-    Column("seam", "seam", "none", 2),
-    Column("ms_per_frame", "ms / frame", "none", 0),
-)
-SYNC_COLUMNS = (
-    Column("lse_d", "LSE-D", "lower", 3),
-    Column("lse_c", "LSE-C", "higher", 3),
-    Column("lip_audio_correlation", "lip-audio", "higher", 2),
-    Column("lip_audio_lag_frames", "lag", "none", 0),
-)
-SPEECH_COLUMNS = (
-    Column("pesq", "PESQ", "higher", 2),
-    Column("csig", "CSIG", "higher", 2),
-    Column("cbak", "CBAK", "higher", 2),
-    Column("covl", "COVL", "higher", 2),
-    Column("stoi", "STOI", "higher", 3),
-    Column("si_sdr_db", "SI-SDR", "higher", 2),
-)
-BASELINES = ("mean_frame", "nearest_landmarks")
-NOT_QUOTED = "not in the paper's table"
-NOT_AVAILABLE = "not available to us"
-
-#: What a reader should know about a column that its heading does not say.
-EXPLANATIONS = {
-    "psnr_face_db": "PSNR face: inside the box around the face",
-    "lmd_px": "LMD: 20 mouth points, each frame's mean removed, pixels at 512x512",
-    "aue_mean": "AUE: mean over 17 action units of the squared difference",
-    "lip_audio_correlation": (
-        "lip-audio: correlation of lower lip and loudness at the best lag; ours, not an LSE, real "
-        "clips reach 0.2 to 0.7"
-    ),
-    "training_hours": "hours: head, lips and torso, without preparation",
-    "psnr_lips_db": "PSNR lips: inside the box around the lips",
-    "lmd_interocular": "LMD / eyes: LMD as a share of the distance between the outer eye corners",
-    "mouth_correlation": "mouth opening: correlation with the reference's over the test frames",
-    "lip_audio_lag_frames": "lag: frames by which the mouth follows the voice, 5 at most",
-    "blendshape_error": "blendshapes: mean absolute difference of FaceLandmarker's blendshapes",
-    "jitter_px": "jitter: mean second difference of rigid landmarks, pixels at 512x512 (what the "
-    "ground truth has is the detector's)",
-    "seam": "seam: edges at the neck that the reference has not, grey levels per pixel (blur has "
-    "none)",
-    "ms_per_frame": "ms / frame: rendering only, end to end",
-    "stoi": "PESQ is wide band; CSIG, CBAK, COVL after Hu and Loizou 2008",
-}
 
 
 @dataclass(frozen=True)
@@ -106,10 +46,12 @@ def main(
     made_with: dict[str, Any],
     places: dict[str, Any],
     outputs: Mapping[str, str],
+    corrupted: Sequence[str] = (),
 ) -> None:
     """Write every table and the summary.
 
     Args:
+        corrupted: settings in which the driving speech has noise mixed in.
         video_scores: results of score_render, in the order of the rows.
         speech_scores: results of score_speech, in the order of the rows.
         quoted: config/paper_numbers.yaml, or None for tables of our own rows alone.
@@ -117,13 +59,11 @@ def main(
         places: paths that the summary names: ``videos``, ``tables`` (lists), ``report``.
         outputs: paths by name: table1_tsv, ..., table3_tex, more_tsv, more_md, summary, provenance.
     """
-    tables = build_tables(video_scores, speech_scores, quoted, made_with)
+    tables = build_tables(video_scores, speech_scores, quoted, made_with, corrupted)
     for name in ("table1", "table2", "table3", "more"):
-        parts = getattr(tables, name)
-        write(outputs[f"{name}_tsv"], to_tsv(parts))
-        write(outputs[f"{name}_md"], "\n".join(map(to_markdown, parts)))
-        if f"{name}_tex" in outputs:
-            write(outputs[f"{name}_tex"], "\n".join(map(to_latex, parts)))
+        of_this = {form: outputs.get(f"{name}_{form}") for form in ("tsv", "md", "tex")}
+        paths = {form: path for form, path in of_this.items() if path}
+        write_tables(getattr(tables, name), paths)
     save_json(outputs["provenance"], made_with)
     write(outputs["summary"], summarise(tables, places))
 
@@ -133,11 +73,13 @@ def build_tables(
     speech_scores: Sequence[dict[str, Any]],
     quoted: Mapping[str, Any] | None,
     made_with: Mapping[str, Any],
+    corrupted: Sequence[str] = (),
 ) -> Tables:
     quoted = quoted or {}
-    self_driven = [s for s in video_scores if s["setting"] == "self_driven"]
+    self_driven = [s for s in video_scores if not s["setting"].startswith("drive_")]
     rows = {clip: video_rows(self_driven, clip) for clip in names_of(self_driven, "clip")}
     footers = [
+        *ceiling_lines(self_driven),
         *hardware_lines(video_scores, made_with),
         *face_lines(self_driven),
         *backend_lines(self_driven, TABLE1_COLUMNS),
@@ -154,32 +96,33 @@ def build_tables(
         MORE_COLUMNS,
         rows,
         [],
-        [*explain(MORE_COLUMNS), *backend_lines(self_driven, MORE_COLUMNS)],
+        [
+            *explain(MORE_COLUMNS),
+            *hardware_lines(video_scores, made_with),
+            *backend_lines(self_driven, MORE_COLUMNS),
+        ],
     )
     return Tables(
         table1,
         more,
-        driven_tables(video_scores, quoted, made_with),
+        driven_tables(video_scores, quoted, made_with, corrupted),
         speech_tables(speech_scores, quoted, made_with),
     )
 
 
 def video_rows(scores: Sequence[dict[str, Any]], clip: str) -> list[Row]:
-    return [row_of(s["method"], kind_of(s), s["scores"]) for s in scores if s["clip"] == clip]
+    """The ground truth and what can be reached at best lead."""
+    leading = ("ground_truth", "ceiling")
+    rows = [row_of(row_name(s), kind_of(s), s["scores"]) for s in scores if s["clip"] == clip]
+    return sorted(rows, key=lambda row: (*leading, row.kind).index(row.kind))
 
 
-def row_of(name: str, kind: RowKind, scores: Mapping[str, Mapping[str, Any]]) -> Row:
-    return Row(
-        name, kind, {key: Score(s["value"], s.get("reason") or "") for key, s in scores.items()}
-    )
-
-
-def kind_of(scores: Mapping[str, Any]) -> RowKind:
-    if scores["method"] == "ground_truth":
-        return "ground_truth"
-    if scores["method"] in BASELINES:
-        return "baseline"
-    return "external" if scores["kind"] == "external" else "measured"
+def ceiling_lines(scores: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [
+        f"{row_name(s)}: a ceiling, the portrait on frames that it was trained on"
+        for s in scores
+        if kind_of(s) == "ceiling" and s["clip"] == scores[0]["clip"]
+    ]
 
 
 def parts_of(
@@ -211,43 +154,96 @@ def driven_tables(
     video_scores: Sequence[dict[str, Any]],
     quoted: Mapping[str, Any],
     made_with: Mapping[str, Any],
+    corrupted: Sequence[str],
 ) -> list[Table]:
-    """Table 2: a part for each driving speech (and clip); the real video leads as orientation."""
-    driven = [s for s in video_scores if s["setting"] != "self_driven"]
-    clips = names_of(video_scores, "clip")
-    rows_by_part: dict[str, list[Row]] = {}
-    for setting in names_of(driven, "setting"):
-        for clip in clips:
-            part = setting.removeprefix("drive_")
-            part = part if len(clips) == 1 else f"{part} on {clip}"
-            real = [
-                replace(row_of("ground_truth", "ground_truth", s["scores"]))
-                for s in video_scores
-                if (s["clip"], s["method"], s["setting"]) == (clip, "ground_truth", "self_driven")
-            ]
-            ours = [
-                row_of(s["method"], kind_of(s), s["scores"])
-                for s in driven
-                if s["clip"] == clip and s["setting"] == setting
-            ]
-            rows_by_part[part] = real + ours
-    rows = [
-        Row(name, "quoted", {c.key: Score(None, NOT_AVAILABLE) for c in SYNC_COLUMNS})
-        for name in quoted.get("table2", [])
+    """Table 2; the real video leads as orientation.
+
+    Where some driving speech is corrupted, columns of the original and of the corrupted stand side
+    by side as in the paper, each a mean over its recordings, and a part is a clip. Otherwise a part
+    is a recording on a clip.
+    """
+    driven = [s for s in video_scores if s["setting"].startswith("drive_")]
+    real = [
+        s for s in video_scores if (s["method"], s["setting"]) == ("ground_truth", "self_driven")
     ]
+    has_groups = bool(corrupted) and bool(driven)
+    columns = grouped_columns() if has_groups else SYNC_COLUMNS
     footers = [
         "ground_truth: the real video with its own speech (no video of the driving speech exists)",
         *explain(SYNC_COLUMNS),
         *hardware_lines(video_scores, made_with),
         *backend_lines(driven, SYNC_COLUMNS),
     ]
-    if rows:
-        footers.append("quoted: rows of the paper's Table 2, whose numbers are not available to us")
+    if has_groups:
+        footers.insert(
+            0, "corrupted: noise mixed into the driving speech; lips are scored against it without"
+        )
+    if quoted.get("table2"):
+        names = ", ".join(quoted["table2"])
+        footers.append(f"the paper's Table 2 has {names}; its numbers are not available to us")
     title = "Table 2. Portraits driven by other speech"
-    if not rows_by_part:
+    if not driven:
         note = "nothing was driven by other speech: the config's `drive:` is empty"
-        return [Table(title, SYNC_COLUMNS, rows, [note, *footers])]
-    return parts_of(title, SYNC_COLUMNS, rows_by_part, rows, footers, "driving speeches")
+        return [Table(title, columns, [], [note, *footers])]
+    if has_groups:
+        parts = {
+            clip: [
+                grouped_row([s for s in (*real, *driven) if is_of(s, clip, name)], corrupted)
+                for name in names_of([s for s in (*real, *driven) if s["clip"] == clip], "method")
+            ]
+            for clip in names_of(driven, "clip")
+        }
+        return parts_of(title, columns, parts, [], footers)
+    parts = {}
+    clips = names_of(driven, "clip")
+    for setting in names_of(driven, "setting"):
+        for clip in clips:
+            part = setting.removeprefix("drive_")
+            part = part if len(clips) == 1 else f"{part} on {clip}"
+            parts[part] = [
+                row_of(s["method"], kind_of(s), s["scores"])
+                for s in (*real, *driven)
+                if s["clip"] == clip and s["setting"] in ("self_driven", setting)
+            ]
+    return parts_of(title, columns, parts, [], footers, "driving speeches")
+
+
+def is_of(scores: Mapping[str, Any], clip: str, method: str) -> bool:
+    return scores["clip"] == clip and scores["method"] == method
+
+
+def grouped_columns() -> list[Column]:
+    """The columns of lip sync for original and for corrupted speech, keys with the group before."""
+    return [
+        replace(column, key=f"{group}:{column.key}", group=group)
+        for group in ("original", "corrupted")
+        for column in SYNC_COLUMNS
+        if column.better != "none"
+    ]
+
+
+def grouped_row(scores: Sequence[Mapping[str, Any]], corrupted: Sequence[str]) -> Row:
+    """One method's scores of all driving speeches on one clip → means over either group.
+
+    The real video has but one speech, its own, which stands under both.
+    """
+    first = scores[0]
+    cells: dict[str, Score] = {}
+    for group, is_in_group in (
+        ("original", lambda setting: setting not in corrupted),
+        ("corrupted", lambda setting: setting in corrupted or setting == "self_driven"),
+    ):
+        rows = [
+            row_of(s["method"], kind_of(s), s["scores"])
+            for s in scores
+            if is_in_group(s["setting"])
+        ]
+        if rows:
+            cells |= {f"{group}:{key}": score for key, score in mean_row(rows).scores.items()}
+        else:
+            reason = f"no {group} driving speech in this config"
+            cells |= {f"{group}:{column.key}": Score(None, reason) for column in SYNC_COLUMNS}
+    return Row(first["method"], kind_of(first), cells)
 
 
 def speech_tables(
@@ -258,12 +254,15 @@ def speech_tables(
     """Table 3: a part for each speech of each clip that has a clean reference."""
     rows_by_part: dict[str, list[Row]] = {}
     for s in speech_scores:
+        part = rows_by_part.setdefault(f"{s['clip']}, {s['speech']} speech", [])
+        if "reference_scores" in s:
+            part.insert(0, row_of("ground_truth", "ground_truth", s["reference_scores"]))
         name = "noisy" if s["denoiser"] == "none" else s["denoiser"]
-        row = row_of(name, "measured", s["scores"])
-        rows_by_part.setdefault(f"{s['clip']}, {s['speech']} speech", []).append(row)
+        part.append(row_of(name, "measured", s["scores"]))
     rows = quoted_rows(quoted.get("table3", {}), SPEECH_COLUMNS)
     title = "Table 3. Speech enhancement"
     footers = [
+        "ground_truth: the clean reference against itself; noisy: what was recorded",
         *explain(SPEECH_COLUMNS),
         *(f"reference: {name}" for name in names_of(speech_scores, "reference")),
         *backend_lines(speech_scores, SPEECH_COLUMNS),
@@ -279,77 +278,6 @@ def speech_tables(
     return parts_of(title, SPEECH_COLUMNS, rows_by_part, rows, footers, "recordings")
 
 
-def quoted_rows(numbers: Mapping[str, Any], columns: Sequence[Column]) -> list[Row]:
-    rows = []
-    for name, known in numbers.items():
-        scores = {}
-        for column in columns:
-            value = known.get(column.key)
-            if value is not None:
-                scores[column.key] = Score(float(value))
-            else:
-                reason = "a dash in the paper" if column.key in known else NOT_QUOTED
-                scores[column.key] = Score(None, reason)
-        rows.append(Row(name, "quoted", scores))
-    return rows
-
-
-def quoted_lines(quoted: Mapping[str, Any]) -> list[str]:
-    if not quoted:
-        return []
-    return [
-        "quoted: the paper's own numbers, on other clips and another machine; not ranked with ours"
-    ]
-
-
-def hardware_lines(scores: Sequence[Mapping[str, Any]], made_with: Mapping[str, Any]) -> list[str]:
-    """Mode, hardware, seed, commit and code: the conditions of every number above."""
-    trained = [s for s in scores if kind_of(s) == "measured"]
-    parts = []
-    for label, key in (("mode", "mode"), ("trained on", "training_device"), ("seed", "seed")):
-        values = names_of(trained, key)
-        if values:
-            parts.append(f"{label} {', '.join(map(str, values))}")
-    parts.append(f"{made_with['cpu']}, {made_with['n_cores']} cores, GPU {made_with['gpu']}")
-    parts.append(f"commit {made_with['commit']}, code {made_with['code_digest']}")
-    return ["; ".join(parts)]
-
-
-def face_lines(scores: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Renders in which a face was not found: their landmark scores are of the other frames."""
-    return [
-        f"{s['method']} on {s['clip']}: no face found in {s['n_faceless_frames']} of "
-        f"{s['n_frames']} rendered frames; landmark scores are of the others, if any"
-        for s in scores
-        if s["n_faceless_frames"]
-    ]
-
-
-def backend_lines(scores: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> list[str]:
-    """One line: which program measured which columns."""
-    headings: dict[str, list[str]] = {}
-    for column in columns:
-        # Wall clocks differ by row (device, stages); the column's explanation says what they are.
-        if column.key in ("training_hours", "ms_per_frame"):
-            continue
-        found = [s["scores"][column.key] for s in scores if column.key in s["scores"]]
-        backends = " | ".join(sorted({f["backend"] for f in found if f["backend"]}))
-        if backends:
-            headings.setdefault(backends, []).append(column.heading)
-    parts = [f"{', '.join(names)}: {backends}" for backends, names in headings.items()]
-    return [f"backends: {'; '.join(parts)}"] if parts else []
-
-
-def explain(columns: Sequence[Column]) -> list[str]:
-    found = [EXPLANATIONS[column.key] for column in columns if column.key in EXPLANATIONS]
-    return ["; ".join(found)] if found else []
-
-
-def names_of(scores: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
-    """Distinct values of an entry, in order."""
-    return list(dict.fromkeys(s[key] for s in scores if s.get(key) is not None))
-
-
 def summarise(tables: Tables, places: Mapping[str, Any]) -> str:
     """What a finished run prints: where to look, and the main table."""
     main_table = tables.table1[0]
@@ -357,15 +285,6 @@ def summarise(tables: Tables, places: Mapping[str, Any]) -> str:
     short = replace(main_table, footers=explain(main_table.columns))
     videos, written = ("\n".join(f"  {path}" for path in places[k]) for k in ("videos", "tables"))
     return f"{to_text(short)}\nvideos\n{videos}\ntables\n{written}\nreport\n  {places['report']}\n"
-
-
-def write(path: str, text: str) -> None:
-    with atomic_path(path) as partial:
-        partial.write_text(text)
-
-
-def read_quoted(path: str) -> dict[str, Any]:
-    return yaml.safe_load(Path(path).read_text())
 
 
 if __name__ == "__main__":
@@ -379,8 +298,12 @@ if __name__ == "__main__":
             provenance.describe(snakemake.config),
             {
                 "videos": list(snakemake.params.rendered),
-                "tables": [getattr(snakemake.output, f"table{i}_md") for i in (1, 2, 3)],
+                "tables": [
+                    *(getattr(snakemake.output, f"table{i}_md") for i in (1, 2, 3)),
+                    *snakemake.params.more_tables,
+                ],
                 "report": snakemake.params.report,
             },
             dict(snakemake.output.items()),
+            list(snakemake.params.corrupted),
         )

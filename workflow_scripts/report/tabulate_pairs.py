@@ -8,24 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from wildtalker_core.metrics.tables import (
-    Column,
-    Row,
-    RowKind,
-    Score,
-    Table,
-    to_latex,
-    to_markdown,
-    to_tsv,
-)
+from wildtalker_core.metrics.tables import Column, Row, RowKind, Score, Table
 from workflow_scripts import provenance
 from workflow_scripts.job import job
-from workflow_scripts.report.tabulate import (
+from workflow_scripts.score_tables import (
     hardware_lines,
     quoted_lines,
     quoted_rows,
     read_quoted,
-    write,
+    write_tables,
 )
 
 COLUMNS = (
@@ -68,10 +59,7 @@ def main(
     scores, notes = {}, {}
     for name, path in zip(names, score_paths, strict=True):
         scores[name], notes[name] = read_scores(path)
-    tables = build_tables(scores, notes, external, quoted, made_with)
-    write(outputs["tsv"], to_tsv(tables))
-    write(outputs["md"], "\n".join(map(to_markdown, tables)))
-    write(outputs["tex"], "\n".join(map(to_latex, tables)))
+    write_tables(build_tables(scores, notes, external, quoted, made_with), outputs)
 
 
 def build_tables(

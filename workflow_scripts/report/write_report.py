@@ -14,7 +14,10 @@ from markupsafe import Markup
 from wildtalker_core.media.files import atomic_path, load_json
 from wildtalker_core.metrics.tables import Column, Row, Score, Table, to_html
 from workflow_scripts.job import job
-from workflow_scripts.report.tabulate import Tables, build_tables, read_quoted
+from workflow_scripts.provenance import file_digest
+from workflow_scripts.report import tabulate_robustness
+from workflow_scripts.report.tabulate import Tables, build_tables
+from workflow_scripts.score_tables import read_quoted
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 MIME_TYPES = {".png": "image/png", ".mp4": "video/mp4"}
@@ -77,13 +80,15 @@ def page_sections(
     media: Mapping[str, Sequence[Media]],
     runtimes: Sequence[Table],
     weights: Mapping[str, str],
+    robustness: Sequence[Table] = (),
 ) -> list[Section]:
     """What the page shows, from the result to its conditions.
 
     Args:
         media: pictures and videos by the section they belong to: ``self_driven``, ``driven``,
-            ``figure3``, ``robustness``, ``speech``, ``motion``, ``training``.
-        weights: digest by name of each foreign weights file that was used.
+            ``figure3``, ``robustness``, ``spoiled``, ``speech``, ``motion``, ``training``.
+        weights: digest by path of each foreign weights file that was used.
+        robustness: of :func:`tabulate_robustness.build_tables`, or none.
     """
     shown = {name: [as_html(t) for t in getattr(tables, name)] for name in
              ("table1", "more", "table2", "table3")}  # fmt: skip
@@ -101,9 +106,11 @@ def page_sections(
         Section(
             "robustness",
             "Robustness",
-            "The same clip spoiled more and more; every method is trained on the spoiled clip and "
-            "scored against the clean truth.",
+            "A clean clip, spoiled more and more with hands in front and noise under the voice. "
+            "Every method is trained on the spoiled clip and scored against the clean one.",
             pictures=media["robustness"],
+            videos=media["spoiled"],
+            tables=[as_html(t) for t in robustness],
         ),
         Section("figure3", "Figure 3: the same frames, mouths enlarged", pictures=media["figure3"]),
         Section(
@@ -207,6 +214,12 @@ def lead_line(tables: Tables, first_method: str) -> str:
     return f"{first_method}: " + ", ".join(f"{name} {value}" for name, value in known.items()) + "."
 
 
+def portrait_media(path: str) -> Media:
+    """A rendered video by itself, at its own size: {clip}/render/{method}/{setting}.mp4."""
+    clip, _, method, setting = Path(path).with_suffix("").parts[-4:]
+    return Media(path, f"{clip}, {setting}: {method} alone, as rendered")
+
+
 def read_media(paths: Sequence[str], caption: str) -> list[Media]:
     """One caption for all, each with its file's stem in front: ``astronaut.self_driven: ...``."""
     return [Media(path, f"{Path(path).stem.replace('.', ', ')}: {caption}") for path in paths]
@@ -220,31 +233,54 @@ if __name__ == "__main__":
             [load_json(path) for path in given.speech_scores],
             read_quoted(given.paper) if params.options["has_quoted_rows"] else None,
             load_json(given.provenance),
+            list(params.corrupted),
         )
+        portraits = [portrait_media(path) for path in given.portraits]
+        driven = [media for media in portraits if "drive_" in Path(media.path).name]
         media = {
-            "self_driven": read_media(given.self_driven, "all methods side by side, with sound"),
-            "driven": read_media(given.driven, "all methods side by side, with the driving speech"),
+            "self_driven": [
+                *read_media(given.self_driven, "all methods side by side, with sound"),
+                *(media for media in portraits if media not in driven),
+            ],
+            "driven": [
+                *read_media(given.driven, "all methods side by side, with the driving speech"),
+                *driven,
+            ],
             "figure3": [Media(given.figure3, "Columns are methods, rows are test frames, from the "
                               "widest open mouth to the closed one.")],
-            "robustness": read_media(
-                [given.robustness] if given.robustness else [], "scores against strength"
-            ),
+            "robustness": [
+                *(Media(path, "Scores against the strength of the spoiling.")
+                  for path in [given.robustness] if path),
+                *(Media(path, "What the pipeline saw of the most spoiled clip.")
+                  for path in given.spoiled_overlay),
+            ],
+            "spoiled": read_media(given.spoiled, "trained on the most spoiled clip, with sound"),
             "speech": read_media(given.speech, "spectrograms before and after denoising"),
             "motion": list(map(Media, given.overlays, params.clips)),
             "training": read_media(given.training, "losses over training steps"),
         }  # fmt: skip
+        results_dir = Path(snakemake.output.report).parents[1]
         benchmarks = {
-            clip: sorted(map(str, (Path(overlay).parents[1] / "benchmarks").glob("*.tsv")))
-            for clip, overlay in zip(params.clips, given.overlays, strict=True)
+            clip: sorted(map(str, (results_dir / clip / "benchmarks").glob("*.tsv")))
+            for clip in params.timed_clips
         }
-        from workflow_scripts.provenance import file_digest
-
-        weights = {name: file_digest(path) for name, path in params.weights.items() if path}
+        weights = {path: file_digest(path) for path in given.weights}
         main(
             snakemake.output.report,
             "WildTalker: " + ", ".join(params.clips),
             lead_line(tables, params.first_method),
             page_sections(
-                tables, load_json(given.provenance), media, runtime_tables(benchmarks), weights
+                tables,
+                load_json(given.provenance),
+                media,
+                runtime_tables(benchmarks),
+                weights,
+                tabulate_robustness.build_tables(
+                    [load_json(path) for path in given.robustness_scores],
+                    params.strengths,
+                    load_json(given.provenance),
+                )
+                if params.strengths
+                else [],
             ),
         )

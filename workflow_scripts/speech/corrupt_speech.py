@@ -11,22 +11,37 @@ from workflow_scripts.job import job
 
 
 def main(speech_path: str, noise_path: str | None, corrupted_path: str, corruption: dict) -> None:
-    """Write the speech with the noise that ``corruption`` (a value of speech.corruptions) names.
+    """Write the speech with the noise that ``corruption`` (a value of speech.corruptions) names."""
+    speech, sample_rate_hz = read_waveform(speech_path)
+    noisy = corrupted(speech, sample_rate_hz, noise_path, corruption, speech_path)
+    write_waveform(corrupted_path, noisy, sample_rate_hz)
 
-    An empty corruption copies the speech. Which piece of noise is taken, and what is drawn, follow
-    from the speech itself, so that a rerun gives the same file.
+
+def corrupted(
+    speech: np.ndarray,
+    sample_rate_hz: int,
+    noise_path: str | None,
+    corruption: dict,
+    speech_path: str,
+) -> np.ndarray:
+    """``speech`` [samples] with noise; an empty corruption leaves it as it is.
+
+    Which piece of noise is taken, and what is drawn, follow from the speech itself, so that a rerun
+    gives the same.
+
+    Args:
+        speech_path: where the speech is from, for messages.
 
     Raises InputError: the noise file is unreadable or silent.
     """
-    speech, sample_rate_hz = read_waveform(speech_path)
-    if corruption:
-        rng = np.random.default_rng(zlib.crc32(speech.tobytes()))
-        noise = _noise(speech, sample_rate_hz, noise_path, corruption.get("noise"), rng)
-        try:
-            speech = mixing.mix_at_snr(speech, noise, corruption["snr_db"], sample_rate_hz)
-        except ValueError as error:
-            raise InputError(noise_path or speech_path, str(error), "name another noise") from error
-    write_waveform(corrupted_path, speech, sample_rate_hz)
+    if not corruption:
+        return speech
+    rng = np.random.default_rng(zlib.crc32(speech.tobytes()))
+    noise = _noise(speech, sample_rate_hz, noise_path, corruption.get("noise"), rng)
+    try:
+        return mixing.mix_at_snr(speech, noise, corruption["snr_db"], sample_rate_hz)
+    except ValueError as error:
+        raise InputError(noise_path or speech_path, str(error), "name another noise") from error
 
 
 def _noise(

@@ -1,0 +1,137 @@
+"""Weights as inputs of rules: seen, or fetched, before any job; a path overrides the download."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from wildtalker_core.errors import InputError
+from wildtalker_core.pretrained.weight_registry import REGISTRY
+from workflow_scripts import configuration
+from workflow_scripts.weight_inputs import (
+    IS_USED,
+    check_present,
+    fetchable_for,
+    is_fetchable,
+    weight_inputs,
+)
+
+LAMA = {"inpaint": "lama", "lama_weights_path": "weights/big-lama.pt"}
+
+
+def snakemake(folder: Path, config: dict, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "clip.mp4").touch()
+    (folder / "config.yaml").write_text(
+        yaml.safe_dump({"clips": {"clip": {"path": "clip.mp4"}}, **config})
+    )
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "1", "--snakefile", ROOT / "Snakefile",
+         "--directory", folder, "--configfile", folder / "config.yaml", *arguments],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_only_what_is_used_is_needed():
+    assert weight_inputs("motion", LAMA, "lama_weights_path") == ["weights/big-lama.pt"]
+    assert weight_inputs("motion", LAMA | {"inpaint": "temporal"}, "lama_weights_path") == []
+    assert weight_inputs("motion", LAMA | {"lama_weights_path": ""}, "lama_weights_path") == []
+
+
+@pytest.mark.parametrize(
+    ("model", "files"),
+    [
+        ("facebook/hubert-base-ls960", []),
+        ("/data/hubert", ["/data/hubert/config.json"]),
+        (
+            "weights/wav2vec2-base-960h",
+            [
+                "weights/wav2vec2-base-960h/config.json",
+                "weights/wav2vec2-base-960h/model.safetensors",
+            ],
+        ),
+    ],
+)
+def test_a_checkpoint_is_a_folder_or_a_name_on_the_hub(model, files):
+    options = {"audio_features": "hf", "hf_model": model}
+    assert weight_inputs("speech", options, "hf_model") == files
+
+
+def test_every_entry_of_the_config_that_names_weights_is_known():
+    schema = configuration.load_schema(ROOT / "config")["properties"]
+    for stage, key in IS_USED:
+        assert key in schema[stage]["properties"]
+    named = " ".join(weights.purpose for weights in REGISTRY.values())
+    for stage, key in IS_USED:
+        assert f"{stage}.{key}" in named
+
+
+def test_a_missing_file_is_named_before_anything_starts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = LAMA | {"flow": "dis", "flow_weights_path": ""}
+    check_present("motion", options)
+    with pytest.raises(
+        InputError, match=r"my.pt: does not exist .config motion.lama_.*give weights/big-lama.pt"
+    ):
+        check_present("motion", options | {"lama_weights_path": "my.pt"})
+    Path("my.pt").touch()
+    check_present("motion", options | {"lama_weights_path": "my.pt"})
+
+
+def test_what_the_run_could_fetch_instead():
+    assert fetchable_for("motion.lama_weights_path") == ["weights/big-lama.pt"]
+    assert fetchable_for("speech.hf_model") == [
+        "weights/wav2vec2-base-960h",
+        "weights/hubert-large-ls960-ft",
+    ]
+    assert fetchable_for("speech.deepspeech_model") == []
+
+
+def test_only_the_registrys_files_are_fetched():
+    assert is_fetchable("weights/big-lama.pt")
+    assert not is_fetchable("weights/bigger-lama.pt")
+    assert not is_fetchable("big-lama.pt")
+
+
+def test_the_run_fetches_what_the_config_names(tmp_path):
+    config = {
+        "motion": LAMA,
+        "evaluate": {"syncnet_weights": "own.model"},
+        "methods": {
+            "ours": {},
+            "with_lpips": {
+                "train": {
+                    "perceptual": "lpips",
+                    "lpips_backbone": "weights/alexnet-owt-7be5be79.pth",
+                }
+            },
+        },
+    }
+    wrong = snakemake(tmp_path, config, "-n")
+    assert wrong.returncode != 0
+    assert "own.model: does not exist (config evaluate.syncnet_weights)" in wrong.stdout
+    (tmp_path / "own.model").touch()
+    plan = snakemake(tmp_path, config, "-n", "fetch_all")
+    assert plan.returncode == 0, plan.stdout + plan.stderr
+    fetched = set(re.findall(r"^    output: (\S+)", plan.stdout, re.M))
+    assert fetched == {"weights/big-lama.pt", "weights/alexnet-owt-7be5be79.pth"}
+
+
+def test_a_present_file_is_proven_again_and_not_fetched(tmp_path, shared_data):
+    """Without network, as on a compute node; a changed script makes Snakemake run the rule."""
+    file = "weights/face_landmarker.task"
+    (tmp_path / "weights").mkdir()
+    (tmp_path / file).write_bytes((shared_data / file).read_bytes())
+    config = {"evaluate": {"blendshape_model": file}}
+    again = snakemake(tmp_path, config, "--forcerun", "fetch_weights", "--", file)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "(as registered)" in next(tmp_path.rglob("fetch_weights.*.log")).read_text()
+    (tmp_path / file).write_bytes(b"other")
+    wrong = snakemake(tmp_path, config, "--forcerun", "fetch_weights", "--", file)
+    assert wrong.returncode != 0
+    assert "has sha256" in wrong.stderr and "do not use it" in wrong.stderr
