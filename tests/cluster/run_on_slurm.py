@@ -110,8 +110,10 @@ def read_asked(plan: str) -> dict[str, Asked]:
         fields = dict(re.findall(r"^    (\w+): (.*)$", block, re.M))
         if "output" not in fields or block.startswith("local"):
             continue  # a target, or done by Snakemake itself
-        wildcards = dict(item.split("=", 1) for item in fields["wildcards"].split(", "))
-        comment = f"rule_{rule}_wildcards_{'_'.join(wildcards.values())}"
+        wildcards = dict(re.findall(r"(\w+)=([^,]*)", fields.get("wildcards", "")))
+        comment = f"rule_{rule}"
+        if wildcards:
+            comment += f"_wildcards_{'_'.join(wildcards.values())}"
         asked[comment] = Asked(
             rule,
             wildcards.get("clip", ""),

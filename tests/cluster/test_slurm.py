@@ -55,6 +55,12 @@ rule train_head:
     resources: tmpdir=<TBD>, mem_mb=6000, mem_mib=5723, runtime=1440, gpu=1, slurm_partition=gpu
 
 [Sun Nov 22 11:36:35 2026]
+rule tabulate:
+    output: results/report/table1.tsv
+    jobid: 3
+    resources: tmpdir=<TBD>, mem_mb=2000, runtime=30, slurm_partition=cpu
+
+[Sun Nov 22 11:36:35 2026]
 localrule fetch_weights:
     output: weights/x
     wildcards: file=x
@@ -79,7 +85,7 @@ RECORD = {
 
 def test_requests_are_read_from_the_plan_and_compared_with_slurms_record():
     plan = read_asked(PLAN)
-    assert list(plan) == [RECORD["Comment"]]
+    assert list(plan) == [RECORD["Comment"], "rule_tabulate"]
     asked = plan[RECORD["Comment"]]
     assert asked == Asked(
         "train_head",
