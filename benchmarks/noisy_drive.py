@@ -153,7 +153,9 @@ class Listening:
         options, fps = self.config["speech"], self.manifest["fps"]
         _, heard = extract(speech, self.rate_hz, self.manifest["n_frames"], fps, options)
         lip_features = self.portrait.lip_features(
-            torch.as_tensor(heard.audio_features), torch.as_tensor(self.frames)
+            torch.as_tensor(heard.audio_features),
+            torch.as_tensor(self.frames),
+            gain=self.config["render"]["mouth_gain"],
         )
         performance = Performance(self.frames, self.frames, self.scene.expression[self.frames])
         pictures = render(self.portrait, self.scene, performance, lip_features, "head", 1 << 15)
