@@ -1,5 +1,6 @@
 """Paths, options and code digests for the rule files."""
 
+import functools
 import hashlib
 import shutil
 from pathlib import Path
@@ -196,15 +197,18 @@ def drive_corruption(wildcards):
     return CONFIG["speech"]["corruptions"][name] if name else {}
 
 
+@functools.cache
+def method_view(method, for_spoiled=False):
+    """All config sections as a method sees them. A plan asks thousands of times for a few."""
+    configs = (
+        (SPOILED_USER_CONFIG, SPOILED_CONFIG) if for_spoiled else (USER_CONFIG, CONFIG)
+    )
+    return configuration.method_view(*configs, method, ROOT / "config")
+
+
 def method_options(wildcards, method=None):
     """All config sections as the method of ``wildcards``, or another, sees them."""
-    user_config = SPOILED_USER_CONFIG if is_spoiled(wildcards) else USER_CONFIG
-    return configuration.method_view(
-        user_config,
-        clip_config(wildcards),
-        method or wildcards.method,
-        ROOT / "config",
-    )
+    return method_view(method or wildcards.method, is_spoiled(wildcards))
 
 
 def stage_options(stage):
@@ -327,9 +331,7 @@ def weights_of(stage, *keys):
 def sections_with_weights():
     """(stage, section) of the whole config, and of each trained method."""
     sections = [(stage, CONFIG[stage]) for stage in configuration.STAGES]
-    for method in nerf_methods():
-        view = configuration.method_view(USER_CONFIG, CONFIG, method, ROOT / "config")
-        sections.append(("train", view["train"]))
+    sections += [("train", method_view(method)["train"]) for method in nerf_methods()]
     return sections
 
 

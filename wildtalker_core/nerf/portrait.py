@@ -16,7 +16,6 @@ from wildtalker_core.nerf.hash_grid import HashGridShape
 from wildtalker_core.nerf.head_field import TRACES, Condition, HeadField, HeadShape
 from wildtalker_core.nerf.hearing import Hearing
 from wildtalker_core.nerf.occupancy import AlphaGrid, OccupancyGrid
-from wildtalker_core.nerf.position_encoding import set_encoder
 from wildtalker_core.nerf.sampling import hierarchical_samples
 from wildtalker_core.nerf.torso_field import TorsoField, TorsoShape
 from wildtalker_core.nerf.tri_plane import HashGrids
@@ -140,10 +139,6 @@ class Portrait(nn.Module):
         self.torso_codes = nn.Parameter(0.1 * torch.randn(shape.n_frames, shape.torso.n_code))
         self.alpha_grid = AlphaGrid(shape.alpha_resolution)
         self.register_buffer("background", torch.zeros(shape.height, shape.width, 3))
-
-    def set_encoder(self, encoder: str) -> None:
-        """Let another (resolved) encoder compute the hash grids."""
-        set_encoder(self, encoder)
 
     @property
     def encoder(self) -> str:

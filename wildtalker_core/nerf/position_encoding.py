@@ -67,13 +67,6 @@ def grid_tables(module: nn.Module) -> list[nn.Parameter]:
     return [part.tables for part in module.modules() if isinstance(part, HashGrids)]
 
 
-def set_encoder(module: nn.Module, encoder: str) -> None:
-    """Let another (resolved) encoder compute all hash grids inside a module."""
-    for part in module.modules():
-        if isinstance(part, HashGrids):
-            part.encoder = encoder
-
-
 def unit_box(positions: Tensor, half_extents: Tensor) -> Tensor:
     """Positions [n, 3] in the box of ``half_extents`` [3] -> [0, 1]; beyond its walls clamped."""
     return torch.clamp((positions / half_extents + 1) / 2, 0, 1)
