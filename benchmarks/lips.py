@@ -35,20 +35,13 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from wildtalker_core.face.landmarks import (
-    LEFT_EYE_CORNER,
-    LOWER_LIP_INNER,
-    MOUTH_OF_68,
-    RIGHT_EYE_CORNER,
-    UPPER_LIP_INNER,
-)
+from wildtalker_core.face.landmarks import MOUTH_OF_68
 from wildtalker_core.media.files import load_json
 from wildtalker_core.media.video import VideoWriter, read_video
 from wildtalker_core.metrics.landmarks import (
     at_customary_size,
     correlation,
     mouth_landmark_distance,
-    mouth_opening,
 )
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh
@@ -61,11 +54,13 @@ from wildtalker_core.training.mouth import (
     mouth_points,
     mouth_shapes,
 )
+from workflow_scripts.evaluate.score_render import detect, opening
 from workflow_scripts.render.render_portrait import (
     Performance,
     lip_features_of,
     render,
 )
+from workflow_scripts.scene_inputs import scene_files, scene_paths
 
 SCHEMAS = Path(__file__).resolve().parents[1] / "config/schema"
 CONTEXT_FRAMES, N_SWAPS, CRF = 6, 3, 18
@@ -103,14 +98,7 @@ def default_options(stage: str) -> dict:
 
 def load_finished(clip_dir: Path, method: str, speech: str, stage: str) -> Finished:
     """What the workflow has left in ``results/{clip}``."""
-    scene = load_scene(
-        clip_dir / "scene/scene.npz",
-        clip_dir / "speech" / speech / "audio_features.npz",
-        clip_dir / "media/frames.zarr.zip",
-        clip_dir / "motion/hand_free.zarr.zip",
-        clip_dir / "face/parsing.zarr.zip",
-        clip_dir / "motion/transient_mask.zarr.zip",
-    )
+    scene = load_scene(**scene_paths(scene_files(clip_dir, speech)))
     path = clip_dir / "train" / method / f"{stage}.safetensors"
     portrait, _ = restore_portrait(path, "auto", torch.device("cpu"))
     return Finished(scene, portrait, float(load_json(clip_dir / "media/manifest.json")["fps"]))
@@ -160,25 +148,14 @@ def through_codec(shown: Iterator[np.ndarray], fps: float, path: Path) -> list[n
 def faces_in(shown: list[np.ndarray]) -> np.ndarray:
     """Landmarks [k, 478, 2] in pixels, NaN where no face is found."""
     with FaceMesh() as find:
-        found = [find(picture) for picture in shown]
-    return np.stack(
-        [face[0, :, :2] if len(face) else np.full((478, 2), np.nan) for face in found]
-    ).astype(np.float64)
-
-
-def opening_of(points: np.ndarray) -> np.ndarray:
-    """Mouth opening [k] of landmarks [k, 478, 2]."""
-    return mouth_opening(
-        points[:, UPPER_LIP_INNER], points[:, LOWER_LIP_INNER],
-        points[:, LEFT_EYE_CORNER], points[:, RIGHT_EYE_CORNER],
-    )  # fmt: skip
+        return detect(shown, find)
 
 
 def compare(name: str, reference: np.ndarray, estimate: np.ndarray, size_px: int) -> Row:
     """Landmarks [k, 478, 2] of the filmed and of the shown face."""
     mouth = list(MOUTH_OF_68)
     distance = mouth_landmark_distance(reference[:, mouth], estimate[:, mouth])
-    truth, guess = opening_of(reference), opening_of(estimate)
+    truth, guess = opening(reference), opening(estimate)
     return Row(
         name,
         float(np.nanmean(at_customary_size(distance, size_px))),
@@ -241,7 +218,7 @@ def heard_rows(finished: Finished, asked: np.ndarray, reference: np.ndarray) -> 
         reference: [k, 478, 2] landmarks found anew in the filmed frames, the truth of all rows.
     """
     scene, portrait = finished.scene, finished.portrait
-    seen = scene.train_frames[scene.is_face_visible[scene.train_frames]]
+    seen = scene.seen_train_frames
     sound, mouth = sound_around(scene), list(MOUTH_OF_68)
     filmed = scene.landmarks[:, mouth] - scene.landmarks[:, mouth].mean(1, keepdims=True)
     flat = filmed.reshape(scene.n_frames, -1)

@@ -28,18 +28,19 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from wildtalker_core.face.landmarks import MOUTH_OF_68  # noqa: E402
-from wildtalker_core.media.audio import decode_sound, read_waveform  # noqa: E402
+from benchmarks.lips import compare  # noqa: E402
+from benchmarks.noisy_hearing import noises_for  # noqa: E402
+from wildtalker_core.media.audio import read_waveform  # noqa: E402
 from wildtalker_core.media.files import load_json  # noqa: E402
-from wildtalker_core.metrics import landmarks  # noqa: E402
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh  # noqa: E402
 from wildtalker_core.scene.scene import load_scene  # noqa: E402
 from wildtalker_core.speech import mixing  # noqa: E402
 from wildtalker_core.speech.denoisers import make_denoiser  # noqa: E402
 from wildtalker_core.training.build import restore_portrait  # noqa: E402
 from workflow_scripts.configuration import complete_config  # noqa: E402
-from workflow_scripts.evaluate.score_render import detect, opening, read_reference  # noqa: E402
+from workflow_scripts.evaluate.score_render import detect, read_reference  # noqa: E402
 from workflow_scripts.render.render_portrait import Performance, render  # noqa: E402
+from workflow_scripts.scene_inputs import scene_files, scene_paths  # noqa: E402
 from workflow_scripts.speech.extract_audio_features import extract  # noqa: E402
 
 TRUTH = ROOT / "examples" / "truth"
@@ -109,14 +110,7 @@ class Listening:
 
     def __init__(self, results: Path, config: dict, every: int, find_landmarks) -> None:
         self.config, self.find_landmarks = config, find_landmarks
-        self.scene = load_scene(
-            results / "scene" / "scene.npz",
-            results / "speech" / "original.none" / "audio_features.npz",
-            results / "media" / "frames.zarr.zip",
-            results / "motion" / "hand_free.zarr.zip",
-            results / "face" / "parsing.zarr.zip",
-            results / "motion" / "transient_mask.zarr.zip",
-        )
+        self.scene = load_scene(**scene_paths(scene_files(results, "original.none")))
         self.manifest = load_json(results / "media" / "manifest.json")
         self.portrait, _ = restore_portrait(
             results / "train" / "listener" / "lips.safetensors", "numba", torch.device("cpu")
@@ -127,18 +121,9 @@ class Listening:
         self.truth = detect(truth, find_landmarks)
 
     def print_table(self, noise_paths: list[Path]) -> None:
-        rng = np.random.default_rng(0)
-        n = self.speech.size
-        noises = {
-            path.stem: mixing.fit_length(decode_sound(path, self.rate_hz), n, self.rate_hz)
-            for path in noise_paths
-        } or {
-            "babble": mixing.babble_noise(self.speech, n, rng),
-            "pink": mixing.pink_noise(n, rng),
-        }
         print(f"{len(self.frames)} test frames; LMD px at 512 / correlation of mouth opening")
         print(f"{'clean voice':34s}", self.score(self.speech))
-        for name, noise in noises.items():
+        for name, noise in noises_for(self.speech, noise_paths).items():
             for snr_db in SNRS_DB:
                 noisy = mixing.mix_at_snr(self.speech, noise, snr_db, self.rate_hz)
                 cells = []
@@ -160,11 +145,8 @@ class Listening:
         performance = Performance(self.frames, self.frames, self.scene.expression[self.frames])
         pictures = render(self.portrait, self.scene, performance, lip_features, "head", 1 << 15)
         seen = detect(list(pictures), self.find_landmarks)
-        mouth = list(MOUTH_OF_68)
-        distance = landmarks.mouth_landmark_distance(self.truth[:, mouth], seen[:, mouth])
-        at_512 = landmarks.at_customary_size(distance, self.manifest["size_px"])
-        correlation = landmarks.correlation(opening(self.truth), opening(seen))
-        return f"{np.nanmean(at_512):.2f} / {correlation:.2f}"
+        row = compare("", self.truth, seen, self.manifest["size_px"])
+        return f"{row.lmd_px:.2f} / {row.correlation:.2f}"
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from wildtalker_core.speech.audio_features import log_mel  # noqa: E402
 from wildtalker_core.speech.denoisers import make_denoiser  # noqa: E402
 from wildtalker_core.training.mouth import learn_to_hear, measure_mouth  # noqa: E402
 from workflow_scripts.configuration import complete_config  # noqa: E402
+from workflow_scripts.scene_inputs import scene_files, scene_paths  # noqa: E402
 
 TRUTH = ROOT / "examples" / "truth"
 SNRS_DB = (15.0, 10.0, 5.0, 0.0)
@@ -58,14 +59,7 @@ def print_example(noise_paths: list[Path]) -> None:
     with np.load(TRUTH / "truth.npz") as truth:
         mouth = np.stack([truth["mouth_opening"], truth["mouth_rounding"]], 1)
     mouth = torch.as_tensor(mouth / mouth[TRAIN].std(0))
-    rng = np.random.default_rng(0)
-    noises = {
-        path.stem: mixing.fit_length(decode_sound(path, RATE_HZ), speech.size, RATE_HZ)
-        for path in noise_paths
-    } or {
-        "babble": mixing.babble_noise(speech, speech.size, rng),
-        "pink": mixing.pink_noise(speech.size, rng),
-    }
+    noises = noises_for(speech, noise_paths)
     options = complete_config({"clips": {"any": {"path": "any"}}}, ROOT / "config")["speech"]
     for floor_db in FLOORS_DB:
 
@@ -99,20 +93,25 @@ def print_example(noise_paths: list[Path]) -> None:
             print(f"  {name:24s}{snr_db:5g} dB ", *cells)
 
 
+def noises_for(speech: np.ndarray, paths: list[Path]) -> dict[str, np.ndarray]:
+    """Noises as long as the speech, by name: of these files, or babble and pink noise."""
+    rng = np.random.default_rng(0)
+    return {
+        path.stem: mixing.fit_length(decode_sound(path, RATE_HZ), speech.size, RATE_HZ)
+        for path in paths
+    } or {
+        "babble": mixing.babble_noise(speech, speech.size, rng),
+        "pink": mixing.pink_noise(speech.size, rng),
+    }
+
+
 def print_clip(folder: Path) -> None:
-    denoised = folder / "speech" / "original.mss_adaptive"
-    scene = load_scene(
-        folder / "scene" / "scene.npz",
-        denoised / "audio_features.npz",
-        folder / "media" / "frames.zarr.zip",
-        folder / "motion" / "hand_free.zarr.zip",
-        folder / "face" / "parsing.zarr.zip",
-        folder / "motion" / "transient_mask.zarr.zip",
-    )
+    denoised = "original.mss_adaptive"
+    scene = load_scene(**scene_paths(scene_files(folder, denoised)))
     fps = load_json(folder / "media" / "manifest.json")["fps"]
-    speech, rate_hz = read_waveform(denoised / "speech.wav")
+    speech, rate_hz = read_waveform(folder / "speech" / denoised / "speech.wav")
     shapes, basis = measure_mouth(scene, 8)
-    seen = scene.train_frames[scene.is_face_visible[scene.train_frames]]
+    seen = scene.seen_train_frames
     shapes, importance = (
         torch.as_tensor(x, dtype=torch.float32) for x in (shapes, basis.variances)
     )

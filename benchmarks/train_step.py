@@ -42,6 +42,7 @@ from wildtalker_core.training import head, mouth  # noqa: E402
 from wildtalker_core.training.build import new_portrait, options_of  # noqa: E402
 from wildtalker_core.training.clip import Clip  # noqa: E402
 from wildtalker_core.training.optimise import Optimiser, keep_freed_memory  # noqa: E402
+from workflow_scripts.scene_inputs import scene_files, scene_paths  # noqa: E402
 
 _PART = "part: "
 
@@ -50,14 +51,7 @@ def scene_of(folder: Path | None, speech: str) -> Scene:
     if folder is None:
         tiny_scene.SIZE, tiny_scene.FOCAL_LENGTH = 200, 400.0
         return tiny_scene.make_scene()
-    return load_scene(
-        folder / "scene/scene.npz",
-        folder / f"speech/{speech}/audio_features.npz",
-        folder / "media/frames.zarr.zip",
-        folder / "motion/hand_free.zarr.zip",
-        folder / "face/parsing.zarr.zip",
-        folder / "motion/transient_mask.zarr.zip",
-    )
+    return load_scene(**scene_paths(scene_files(folder, speech)))
 
 
 def named(part: str, function: Callable) -> Callable:

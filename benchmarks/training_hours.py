@@ -50,6 +50,7 @@ from wildtalker_core.training.stages import (  # noqa: E402
     torso_stage,
 )
 from workflow_scripts import configuration  # noqa: E402
+from workflow_scripts.scene_inputs import scene_files, scene_paths  # noqa: E402
 from workflow_scripts.train.finetune_lips import perceptual_loss  # noqa: E402
 
 STAGES = ("head", "lips", "torso")
@@ -83,14 +84,8 @@ def main(clip: Path, config_path: Path, n_steps: int) -> None:
 
 def read_scene(clip: Path) -> Scene:
     """The scene of a clip's results folder, with the speech as it was filmed, not denoised."""
-    return load_scene(
-        clip / "scene/scene.npz",
-        next(clip.glob("speech/original.*/audio_features.npz")),
-        clip / "media/frames.zarr.zip",
-        clip / "motion/hand_free.zarr.zip",
-        clip / "face/parsing.zarr.zip",
-        clip / "motion/transient_mask.zarr.zip",
-    )
+    speech = next(clip.glob("speech/original.*/audio_features.npz")).parent.name
+    return load_scene(**scene_paths(scene_files(clip, speech)))
 
 
 def distinct_trainings(path: Path) -> list[tuple[Counter[str], dict]]:

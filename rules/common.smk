@@ -17,6 +17,7 @@ sys.path.insert(0, workflow.basedir)
 
 from wildtalker_core.errors import InputError
 from workflow_scripts import configuration, shared_heads, weight_inputs
+from workflow_scripts.scene_inputs import scene_files
 
 ROOT = Path(workflow.basedir)
 USER_CONFIG = dict(config)
@@ -247,25 +248,20 @@ def driving_speech(name):
     )
 
 
-def speech_file(wildcards, speech, name):
-    """A file of `speech` (None: the method's source) as the method denoises it."""
+def heard_speech(wildcards, speech=None):
+    """Folder of ``speech`` (None: the method's source) as the method denoises it."""
     options = method_options(wildcards)["speech"]
-    return results(
-        f"{wildcards.clip}/speech/{speech or options['source']}.{options['denoiser']}/{name}"
-    )
+    return f"{speech or options['source']}.{options['denoiser']}"
+
+
+def speech_file(wildcards, speech, name):
+    """A file of ``speech`` (None: the method's source) as the method denoises it."""
+    return results(f"{wildcards.clip}/speech/{heard_speech(wildcards, speech)}/{name}")
 
 
 def scene_inputs(wildcards):
     """Input function: the files of a method's scene."""
-    folder = results(wildcards.clip)
-    return {
-        "scene": f"{folder}/scene/scene.npz",
-        "audio_features": speech_file(wildcards, None, "audio_features.npz"),
-        "frames": f"{folder}/media/frames.zarr.zip",
-        "hand_free": f"{folder}/motion/hand_free.zarr.zip",
-        "parsing": f"{folder}/face/parsing.zarr.zip",
-        "transient_mask": f"{folder}/motion/transient_mask.zarr.zip",
-    }
+    return scene_files(results(wildcards.clip), heard_speech(wildcards))
 
 
 def head_owner(wildcards):

@@ -37,12 +37,8 @@ rule render_portrait:
 
 rule render_baseline:
     input:
-        scene=results("{clip}/scene/scene.npz"),
-        audio_features=results("{clip}/speech/original.none/audio_features.npz"),
-        frames=results("{clip}/media/frames.zarr.zip"),
-        hand_free=results("{clip}/motion/hand_free.zarr.zip"),
-        parsing=results("{clip}/face/parsing.zarr.zip"),
-        transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
+        # No baseline listens; a scene has sound all the same.
+        **scene_files(results("{clip}"), "original.none"),
         manifest=results("{clip}/media/manifest.json"),
         speech=results("{clip}/media/speech.wav"),
         truth=truth_file("hand_free.mp4"),

@@ -16,6 +16,7 @@ from tests.report.chromium import CHROMIUM, Page
 from wildtalker_core.media.files import load_json
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.scene.scene import load_scene
+from workflow_scripts.scene_inputs import scene_files, scene_paths
 
 CONFIG = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text())
 METHODS = ("ground_truth", "mean_frame", "nearest_landmarks", *CONFIG["methods"])
@@ -58,14 +59,7 @@ def test_every_stage_agrees_on_the_number_of_frames(run):
     clip = results / "astronaut"
     manifest = load_json(clip / "media" / "manifest.json")
     assert manifest["n_frames"] == 4 * 25
-    scene = load_scene(
-        clip / "scene" / "scene.npz",
-        next(clip.glob("speech/original.*/audio_features.npz")),
-        clip / "media" / "frames.zarr.zip",
-        clip / "motion" / "hand_free.zarr.zip",
-        clip / "face" / "parsing.zarr.zip",
-        clip / "motion" / "transient_mask.zarr.zip",
-    )
+    scene = load_scene(**scene_paths(scene_files(clip, "original.none")))
     assert scene.n_frames == manifest["n_frames"]
     assert (scene.height, scene.width) == (96, 96)
     assert set(scene.train_frames).isdisjoint(scene.test_frames)

@@ -67,6 +67,12 @@ def grid_tables(module: nn.Module) -> list[nn.Parameter]:
     return [part.tables for part in module.modules() if isinstance(part, HashGrids)]
 
 
+def other_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """All parameters of a module but :func:`grid_tables`."""
+    is_grid = {id(tables) for tables in grid_tables(module)}
+    return [parameter for parameter in module.parameters() if id(parameter) not in is_grid]
+
+
 def unit_box(positions: Tensor, half_extents: Tensor) -> Tensor:
     """Positions [n, 3] in the box of ``half_extents`` [3] -> [0, 1]; beyond its walls clamped."""
     return torch.clamp((positions / half_extents + 1) / 2, 0, 1)

@@ -120,6 +120,11 @@ class Scene:
     def width(self) -> int:
         return self.background.shape[1]
 
+    @property
+    def seen_train_frames(self) -> np.ndarray:
+        """Training frames in which the face was found."""
+        return self.train_frames[self.is_face_visible[self.train_frames]]
+
     def facts(self) -> dict[str, np.ndarray]:
         """The part that is stored in ``scene.npz``: all but audio features and stacks."""
         return {name: np.asarray(getattr(self, name)) for name in _SAVED}

@@ -74,7 +74,7 @@ def portrait_shape(
         audio_window=scene.audio_features.shape[2],
         lip_feature=model["lip_feature"],
         n_mouth_shapes=model["n_mouth_shapes"],
-        n_heard=int(scene.is_face_visible[scene.train_frames].sum()),
+        n_heard=len(scene.seen_train_frames),
         sampling=model["sampling"],
         n_steps_across=model["n_steps_across"],
         n_samples=model["n_samples"],

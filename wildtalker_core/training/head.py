@@ -15,7 +15,7 @@ from wildtalker_core.geometry.cameras import project
 from wildtalker_core.geometry.rotations import transform_points
 from wildtalker_core.nerf.head_field import Condition
 from wildtalker_core.nerf.portrait import Portrait, Traces
-from wildtalker_core.nerf.position_encoding import grid_tables
+from wildtalker_core.nerf.position_encoding import grid_tables, other_parameters
 from wildtalker_core.training.clip import HANDS, HEAD, Clip, in_memory
 from wildtalker_core.training.losses import (
     PerceptualLoss,
@@ -174,7 +174,7 @@ def train_head(
 ) -> Outcome:
     """Train head field, frame codes and what makes lip features, on the training frames."""
     targets = HeadTargets(clip)
-    train_frames = clip.scene.train_frames[clip.scene.is_face_visible[clip.scene.train_frames]]
+    train_frames = clip.scene.seen_train_frames
     portrait.occupancy.carve(possible_cells(portrait, targets, train_frames))
 
     def before_step(step: int, generator: torch.Generator) -> None:
@@ -194,9 +194,7 @@ def train_head(
 
 def head_parameters(portrait: Portrait, optimiser: Optimiser) -> list[Group]:
     """What the head's and the lips' stage train: tables, networks and codes, audio attention."""
-    grids = grid_tables(portrait.head)
-    is_grid = {id(tables) for tables in grids}
-    nets = [p for p in portrait.head.parameters() if id(p) not in is_grid]
+    nets = other_parameters(portrait.head)
     attention = []
     if portrait.shape.head.n_code:
         nets.append(portrait.head_codes)
@@ -207,7 +205,7 @@ def head_parameters(portrait: Portrait, optimiser: Optimiser) -> list[Group]:
         # The hearing has been fitted to landmarks and stays as it is.
         nets += portrait.mouth_to_lip.parameters()
     return [
-        Group(grids, optimiser.lr_grids),
+        Group(grid_tables(portrait.head), optimiser.lr_grids),
         Group(nets, optimiser.lr_nets),
         Group(
             attention, optimiser.lr_nets * optimiser.audio_attention_factor,

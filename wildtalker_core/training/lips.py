@@ -48,7 +48,7 @@ def finetune_lips(
 ) -> Outcome:
     """Alternate steps on lip patches (Eq. 7) with steps on the whole head (Eq. 5), as peers do."""
     targets = HeadTargets(clip)
-    train_frames = clip.scene.train_frames[clip.scene.is_face_visible[clip.scene.train_frames]]
+    train_frames = clip.scene.seen_train_frames
 
     def before_step(step: int, generator: torch.Generator) -> None:
         if is_due(step, head_options.occupancy_every):

@@ -134,7 +134,7 @@ def rest_shape(shapes: np.ndarray, opening: np.ndarray, is_silent: np.ndarray) -
 
 def measure_mouth(scene: Scene, n_shapes: int) -> tuple[np.ndarray, MouthBasis]:
     """Mouth shapes of all frames [n, k], with unit variance on the training frames."""
-    seen = scene.train_frames[scene.is_face_visible[scene.train_frames]]
+    seen = scene.seen_train_frames
     points = mouth_points(
         scene.landmarks, scene.T_camera_head, scene.focal_length, scene.height, scene.width, seen
     )

@@ -187,7 +187,7 @@ def _preview(portrait: Portrait, clip: Clip, stage: str, show: Show) -> Callable
 def _learn_mouth(portrait: Portrait, clip: Clip) -> dict[str, float]:
     scene = clip.scene
     shapes, basis = measure_mouth(scene, portrait.shape.n_mouth_shapes)
-    seen = scene.train_frames[scene.is_face_visible[scene.train_frames]]
+    seen = scene.seen_train_frames
     rest = rest_shape(shapes[seen], basis.opening(shapes[seen]), scene.is_silent[seen])
     portrait.mouth_rest.copy_(torch.as_tensor(rest))
     return learn_to_hear(

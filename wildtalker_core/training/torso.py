@@ -11,7 +11,7 @@ from torch import Tensor
 
 from wildtalker_core.nerf.head_field import Condition
 from wildtalker_core.nerf.portrait import Portrait
-from wildtalker_core.nerf.position_encoding import grid_tables
+from wildtalker_core.nerf.position_encoding import grid_tables, other_parameters
 from wildtalker_core.training.clip import HEAD, Clip, in_memory
 from wildtalker_core.training.head import LipFeatures
 from wildtalker_core.training.losses import opacity_entropy, torso_loss
@@ -101,10 +101,10 @@ def train_torso(
         if is_due(step, options.alpha_every) and step > 0:
             update_alpha_grid(portrait, clip, generator)
 
-    grids = grid_tables(portrait.torso)
-    is_grid = {id(tables) for tables in grids}
-    nets = [p for p in portrait.torso.parameters() if id(p) not in is_grid]
-    groups = [Group(grids, optimiser.lr_grids), Group([*nets, codes], optimiser.lr_nets)]
+    groups = [
+        Group(grid_tables(portrait.torso), optimiser.lr_grids),
+        Group([*other_parameters(portrait.torso), codes], optimiser.lr_nets),
+    ]
     return optimise(portrait, groups, loss_of, optimiser, run, "torso", before_step)
 
 

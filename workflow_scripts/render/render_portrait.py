@@ -47,7 +47,7 @@ def last_seen_frames(scene: Scene) -> np.ndarray:
 
 def driven_performance(scene: Scene, n_frames: int, fps: float, seed: int) -> Performance:
     """Other speech: known poses back and forth, and new blinks like the clip's own."""
-    known = playback.longest_run(scene.train_frames[scene.is_face_visible[scene.train_frames]])
+    known = playback.longest_run(scene.seen_train_frames)
     pose_frames = known[playback.back_and_forth(len(known), n_frames)]
     expression = scene.expression[pose_frames].copy()
     expression[:, playback.BLINK_CHANNELS] = playback.new_blinks(
