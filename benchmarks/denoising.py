@@ -31,7 +31,6 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
     os.environ[variable] = "1"
 
 import numpy as np  # noqa: E402
-import yaml  # noqa: E402
 from pesq import pesq  # noqa: E402
 from pystoi import stoi  # noqa: E402
 
@@ -53,6 +52,7 @@ from wildtalker_core.speech.adaptive_subtraction import (  # noqa: E402
 from wildtalker_core.speech.audio_features import log_mel  # noqa: E402
 from wildtalker_core.speech.denoisers import make_denoiser  # noqa: E402
 from wildtalker_core.speech.encoder_features import waveform_features  # noqa: E402
+from workflow_scripts.configuration import default_options  # noqa: E402
 
 RATE_HZ = 16000
 SNRS_DB = (17.5, 12.5, 7.5, 2.5)
@@ -101,8 +101,7 @@ def main() -> None:
 
 
 def options(**changes: object) -> dict:
-    schema = yaml.safe_load((ROOT / "config" / "schema" / "speech.yaml").read_text())
-    return {name: entry["default"] for name, entry in schema["properties"].items()} | changes
+    return default_options("speech", ROOT / "config") | changes
 
 
 def named(name: str, **changes: object) -> Denoise:

@@ -15,9 +15,10 @@ one, and the spread of the opening over the filmed spread:
 and, from guessed landmarks without any picture (a portrait's own errors cannot show there):
 
     ridge            6 frames of log-mel either side -> mouth landmarks by ridge regression
-    ridge, posed     the same with the head's motion, which no sound tells, taken as known
-    hearing          what the portrait hears (``nerf.hearing``), likewise
-    true shapes      the mouth as it was filmed, in the few numbers in which it is heard
+    ridge, posed     the same in the head's own plane, placed with the head's pose as it is known
+    pose, no sound   what the portrait makes of the head's pose alone, likewise
+    hearing          what it makes of speech and pose (``nerf.hearing``), likewise
+    true shapes      the mouth as it was filmed, in the few numbers in which it is heard, likewise
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from wildtalker_core.face.landmarks import MOUTH_OF_68
+from wildtalker_core.geometry.rotations import matrix_to_axis_angle
 from wildtalker_core.media.files import load_json
 from wildtalker_core.media.video import VideoWriter, read_video
 from wildtalker_core.metrics.landmarks import (
@@ -54,6 +55,7 @@ from wildtalker_core.training.mouth import (
     mouth_points,
     mouth_shapes,
 )
+from workflow_scripts.configuration import default_options
 from workflow_scripts.evaluate.score_render import detect, opening
 from workflow_scripts.render.render_portrait import (
     Performance,
@@ -62,7 +64,7 @@ from workflow_scripts.render.render_portrait import (
 )
 from workflow_scripts.scene_inputs import scene_files, scene_paths
 
-SCHEMAS = Path(__file__).resolve().parents[1] / "config/schema"
+CONFIG_DIR = Path(__file__).resolve().parents[1] / "config"
 CONTEXT_FRAMES, N_SWAPS, CRF = 6, 3, 18
 RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of the mean of the Gram matrix's diagonal
 N_FOLDS, FOLD_GAP = 6, 12
@@ -90,12 +92,6 @@ class Finished:
     fps: float
 
 
-def default_options(stage: str) -> dict:
-    """The defaults of a config section."""
-    schema = yaml.safe_load((SCHEMAS / f"{stage}.yaml").read_text())
-    return {name: entry["default"] for name, entry in schema["properties"].items()}
-
-
 def load_finished(clip_dir: Path, method: str, speech: str, stage: str) -> Finished:
     """What the workflow has left in ``results/{clip}``."""
     scene = load_scene(**scene_paths(scene_files(clip_dir, speech)))
@@ -118,7 +114,10 @@ def lip_features(finished: Finished, frames: np.ndarray, options: dict) -> dict[
 
     def heard(audio_frames: np.ndarray) -> torch.Tensor:
         performance = Performance(frames, audio_frames, scene.expression[frames])
-        return lip_features_of(portrait, audio, scene.is_silent, performance, finished.fps, options)
+        return lip_features_of(
+            portrait, audio, scene.is_silent, scene.T_camera_head, performance, finished.fps,
+            options,
+        )  # fmt: skip
 
     features = {"own": heard(frames)}
     train = scene.train_frames
@@ -231,27 +230,37 @@ def heard_rows(finished: Finished, asked: np.ndarray, reference: np.ndarray) -> 
         return compare(name, reference, estimate, scene.width)
 
     rows = [row("ridge", ridge(sound, flat, seen, asked).reshape(len(asked), -1, 2))]
+    found = scene.landmarks.copy()
+    found[asked] = reference
     points = mouth_points(
-        scene.landmarks, scene.T_camera_head, scene.focal_length, scene.height, scene.width, seen
+        found, scene.T_camera_head, scene.focal_length, scene.height, scene.width, seen
     )
     of_68 = [LIPS.index(i) for i in mouth]
-    to_pixels = scene.focal_length / np.median(scene.T_camera_head[asked, 2, 3])
+    truth = points[asked].reshape(len(asked), -1, 2)[:, of_68]
+    shape = truth - truth.mean(1, keepdims=True)
+    to_pixels = (shape * reference[:, mouth]).sum() / (shape**2).sum()
 
     def posed_row(name: str, guess: np.ndarray) -> Row:
         """Of mouth points [k, points * 2] in the head's plane: the error is moved to the frame."""
-        error = (guess - points[asked]).reshape(len(asked), -1, 2)[:, of_68] * to_pixels
-        return row(name, filmed[asked] + error)
+        error = guess.reshape(len(asked), -1, 2)[:, of_68] - truth
+        return row(name, reference[:, mouth] + error * to_pixels)
 
     rows.append(posed_row("ridge, posed", ridge(sound, points, seen, asked)))
     if portrait.shape.lip_feature == "mouth_shape":
         basis = fit_mouth_basis(points[seen], portrait.shape.n_mouth_shapes)
+        turns = matrix_to_axis_angle(torch.as_tensor(scene.T_camera_head[asked, :3, :3]).float())
         with torch.no_grad():
-            heard = portrait.hearing(
-                torch.as_tensor(scene.audio_features), torch.as_tensor(asked)
-            ).numpy()
-        rows.append(posed_row("hearing", basis.mean + heard @ basis.basis))
-        true = mouth_shapes(points[asked], basis)
-        rows.append(posed_row("true shapes", basis.mean + true @ basis.basis))
+            hearing = portrait.hearing
+            heard, deaf = (
+                hearing(torch.as_tensor(scene.audio_features), torch.as_tensor(asked), turns, gain)
+                for gain in (1.0, 0.0)
+            )
+        shapes = {
+            "pose, no sound": deaf.numpy(),
+            "hearing": heard.numpy(),
+            "true shapes": mouth_shapes(points[asked], basis),
+        }
+        rows += [posed_row(name, basis.mean + each @ basis.basis) for name, each in shapes.items()]
     return rows
 
 
@@ -301,7 +310,7 @@ def main() -> None:
     asked = finished.scene.test_frames
     print(f"{finished.scene.clip}, {arguments.method}, {len(asked)} frames of the test split")
     print(f"{'row':22s} {'LMD px':>7s} {'correlation':>12s} {'spread':>7s}")
-    options = default_options("render") | {"mode": arguments.mode}
+    options = default_options("render", CONFIG_DIR) | {"mode": arguments.mode}
     if arguments.gain:
         options["mouth_gain"] = arguments.gain
     print_rows(finished, asked, options, arguments.keep)

@@ -140,6 +140,7 @@ class Listening:
         lip_features = self.portrait.lip_features(
             torch.as_tensor(heard.audio_features),
             torch.as_tensor(self.frames),
+            torch.as_tensor(self.scene.T_camera_head[self.frames], dtype=torch.float32),
             gain=self.config["render"]["mouth_gain"],
         )
         performance = Performance(self.frames, self.frames, self.scene.expression[self.frames])

@@ -23,6 +23,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from wildtalker_core.geometry.rotations import matrix_to_axis_angle  # noqa: E402
 from wildtalker_core.media.audio import decode_sound, read_waveform  # noqa: E402
 from wildtalker_core.media.files import load_json  # noqa: E402
 from wildtalker_core.nerf.hearing import Hearing  # noqa: E402
@@ -31,7 +32,7 @@ from wildtalker_core.speech import mixing  # noqa: E402
 from wildtalker_core.speech.audio_features import log_mel  # noqa: E402
 from wildtalker_core.speech.denoisers import make_denoiser  # noqa: E402
 from wildtalker_core.training.mouth import learn_to_hear, measure_mouth  # noqa: E402
-from workflow_scripts.configuration import complete_config  # noqa: E402
+from workflow_scripts.configuration import default_options  # noqa: E402
 from workflow_scripts.scene_inputs import scene_files, scene_paths  # noqa: E402
 
 TRUTH = ROOT / "examples" / "truth"
@@ -60,7 +61,7 @@ def print_example(noise_paths: list[Path]) -> None:
         mouth = np.stack([truth["mouth_opening"], truth["mouth_rounding"]], 1)
     mouth = torch.as_tensor(mouth / mouth[TRAIN].std(0))
     noises = noises_for(speech, noise_paths)
-    options = complete_config({"clips": {"any": {"path": "any"}}}, ROOT / "config")["speech"]
+    options = default_options("speech", ROOT / "config")
     for floor_db in FLOORS_DB:
 
         def features(waveform: np.ndarray, floor_db: float = floor_db) -> torch.Tensor:
@@ -115,13 +116,14 @@ def print_clip(folder: Path) -> None:
     shapes, importance = (
         torch.as_tensor(x, dtype=torch.float32) for x in (shapes, basis.variances)
     )
+    turns = matrix_to_axis_angle(torch.as_tensor(scene.T_camera_head[:, :3, :3])).float()
     print(f"{folder}: unexplained motion of the mouth, cross-validated on training frames")
     for floor_db in FLOORS_DB:
         heard = log_mel(speech, rate_hz, scene.n_frames, fps, floor_db)
         features = torch.as_tensor(heard.audio_features)
         hearing = Hearing(*features.shape[1:], shapes.shape[1], len(seen))
         listener = SimpleNamespace(hearing=hearing)
-        figures = learn_to_hear(listener, features, shapes, importance, seen)
+        figures = learn_to_hear(listener, features, turns, shapes, importance, seen)
         print(f"  floor {floor_db:g} dB: {figures['unexplained_variance']:.3f}", flush=True)
 
 

@@ -29,10 +29,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.lips import Finished, default_options, load_finished, through_codec
+from benchmarks.lips import CONFIG_DIR, Finished, load_finished, through_codec
 from wildtalker_core.media.files import load_json
 from wildtalker_core.metrics import image
 from wildtalker_core.scene.scene import Scene
+from workflow_scripts.configuration import default_options
 from workflow_scripts.evaluate.score_render import picture_regions
 from workflow_scripts.render.render_baseline import nearest_training_frame
 from workflow_scripts.render.render_portrait import lip_features_of, own_performance, render
@@ -43,10 +44,11 @@ N_SHOWN, EDGE_PX = 6, 4  # at 256 pixels
 def pictures_of(finished: Finished) -> Iterator[tuple[str, Iterator[np.ndarray]]]:
     """Rows by name, with their pictures of the test split."""
     scene, portrait = finished.scene, finished.portrait
-    performance, options = own_performance(scene, scene.test_frames), default_options("render")
+    performance = own_performance(scene, scene.test_frames)
+    options = default_options("render", CONFIG_DIR)
     lips = lip_features_of(
-        portrait, torch.as_tensor(scene.audio_features), scene.is_silent, performance,
-        finished.fps, options,
+        portrait, torch.as_tensor(scene.audio_features), scene.is_silent, scene.T_camera_head,
+        performance, finished.fps, options,
     )  # fmt: skip
     for mode in ("portrait", "head"):
         yield mode, render(portrait, scene, performance, lips, mode, options["chunk_rays"])

@@ -149,7 +149,7 @@ def main() -> None:
     if portrait.shape.lip_feature == "audio":
 
         def lip_features(frames):
-            return portrait.lip_features(clip.audio_features, frames)
+            return portrait.lip_features(clip.audio_features, frames, clip.T_camera_head[frames])
     else:
         shapes, _ = mouth.measure_mouth(scene, portrait.shape.n_mouth_shapes)
         shapes = torch.as_tensor(shapes, dtype=torch.float32)

@@ -39,6 +39,11 @@ def load_schema(config_dir: Path) -> Config:
     return schema
 
 
+def default_options(section: str, config_dir: Path) -> Config:
+    """A section as it is when the user says nothing about it."""
+    return complete_config({"clips": {"any": {"path": "any"}}}, config_dir)[section]
+
+
 def complete_config(config: Mapping[str, Any], config_dir: Path) -> Config:
     """Check ``config`` and fill in every default; presets fill ``train`` below the user's values.
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from tests.media.made_clips import FFMPEG, face_picture, run_ffmpeg
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.video import VideoWriter
+from workflow_scripts.configuration import default_options
 from workflow_scripts.media import extract_frames, extract_speech
 
-SCHEMA = Path(__file__).parents[2] / "config" / "schema" / "media.yaml"
+CONFIG_DIR = Path(__file__).parents[2] / "config"
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,7 @@ def face():
 
 
 def options(**changes):
-    schema = yaml.safe_load(SCHEMA.read_text())
-    return {name: entry["default"] for name, entry in schema["properties"].items()} | changes
+    return default_options("media", CONFIG_DIR) | changes
 
 
 def film(path, images, sound="sine=frequency=300:sample_rate=44100", fps=25.0):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import yaml
 
 from tests.conftest import ROOT
 from tests.motion.test_rigid_motion import SIZE, moving_square
@@ -12,6 +11,7 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import load_arrays, save_arrays, save_json
 from wildtalker_core.media.frame_store import FrameStore, write_frames
 from wildtalker_core.media.image import read_image
+from workflow_scripts.configuration import default_options
 from workflow_scripts.motion import (
     accumulate_transient_masks,
     draw_overlays,
@@ -23,8 +23,7 @@ N_FRAMES = 12
 
 
 def defaults() -> dict:
-    schema = yaml.safe_load((ROOT / "config/schema/motion.yaml").read_text())
-    return {name: entry["default"] for name, entry in schema["properties"].items()}
+    return default_options("motion", ROOT / "config")
 
 
 @pytest.fixture(scope="module")

@@ -46,10 +46,42 @@ def test_finds_by_how_much_the_sound_is_late():
         late = torch.roll(loudness, delay)  # sound i is that of picture i - delay
         hearing = Hearing(12, 16, 1, 390)
         figures = learn_to_hear(
-            SimpleNamespace(hearing=hearing), windows_of(late, 0.3, 5), shapes, torch.ones(1),
-            np.arange(10, 400),
+            SimpleNamespace(hearing=hearing), windows_of(late, 0.3, 5), torch.zeros(420, 3), shapes,
+            torch.ones(1), np.arange(10, 400),
         )  # fmt: skip
         assert figures["delay_frames"] == delay == hearing.delay.item()
+
+
+def test_what_the_pose_tells_is_learnt_beside_the_sound():
+    generator = torch.Generator().manual_seed(6)
+    calm = (
+        torch.nn.functional.avg_pool1d(torch.randn(4, 1, 500, generator=generator), 15, 1, 7)[:, 0]
+        * 3
+    )
+    loudness, turns = calm[0], 0.05 * calm[1:].T
+    features = windows_of(loudness, 0.3, 7)
+    shapes = (loudness.tanh() + 12 * turns[:, 0])[:, None]
+    train, test = np.arange(10, 400), torch.arange(410, 490)
+
+    def error(hearing: Hearing, told: torch.Tensor | None) -> float:
+        guess = hearing(features, test, told)
+        return ((guess - shapes[test]).square().mean() / shapes[test].var()).item()
+
+    hearing, deaf = Hearing(12, 16, 1, len(train)), Hearing(12, 16, 1, len(train))
+    figures = learn_to_hear(
+        SimpleNamespace(hearing=hearing), features, turns, shapes, torch.ones(1), train
+    )
+    learn_to_hear(
+        SimpleNamespace(hearing=deaf), features, torch.zeros_like(turns), shapes, torch.ones(1),
+        train,
+    )  # fmt: skip
+    assert figures["turn_weight"] > 0
+    slope = hearing.turn_slope[:, 0] / hearing.turn_scale
+    torch.testing.assert_close(slope, torch.tensor([12.0, 0, 0]), atol=1.5, rtol=0)
+    assert error(hearing, turns[test]) < 0.5 * error(deaf, turns[test])
+    torch.testing.assert_close(
+        hearing(features, test), hearing(features, test, hearing.turn_mean.expand(80, 3))
+    )
 
 
 def test_unknown_sound_gives_the_mean_shape():

@@ -41,7 +41,7 @@ def example():
         portrait.mouth_to_lip.weight.copy_(torch.eye(2))
         portrait.mouth_to_lip.bias.zero_()
     learn_to_hear(
-        portrait, torch.as_tensor(heard.audio_features),
+        portrait, torch.as_tensor(heard.audio_features), torch.zeros(len(mouth), 3),
         torch.as_tensor(mouth, dtype=torch.float32), torch.ones(2), np.arange(len(mouth)),
     )  # fmt: skip
     rest = rest_shape(mouth, mouth[:, 0], heard.is_silent)
@@ -60,8 +60,9 @@ def test_silence_closes_the_mouth(example, hiss):
     heard = features_of(driving.astype(np.float32), rate_hz, n_frames)
     performance = Performance(np.zeros(n_frames, int), np.arange(n_frames), np.zeros((n_frames, 7)))
     opening = lip_features_of(
-        portrait, torch.as_tensor(heard.audio_features), heard.is_silent, performance, FPS, OPTIONS
-    )[:, 0].numpy()
+        portrait, torch.as_tensor(heard.audio_features), heard.is_silent, np.eye(4)[None],
+        performance, FPS, OPTIONS,
+    )[:, 0].numpy()  # fmt: skip
     seconds, length = np.arange(n_frames) / FPS, len(speech) / rate_hz
     middle = PAUSE_SECONDS + length
     edge = 0.6  # a pause between words leaves the mouth as it was, and speech fades

@@ -7,14 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from tests.training.tiny_scene import make_scene
+from tests.training.tiny_scene import make_scene, save_scene
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import read_waveform, write_waveform
-from wildtalker_core.media.files import save_arrays, save_json
-from wildtalker_core.media.frame_store import write_frames
+from wildtalker_core.media.files import save_json
 from wildtalker_core.media.video import VideoWriter, read_video
 from workflow_scripts.frame_sound import cut_to_frames, sound_of_frames
 from workflow_scripts.render import copy_external, render_baseline, render_portrait
+from workflow_scripts.scene_inputs import scene_paths
 
 RENDER = {"mode": "portrait", "crf": 10, "lip_smoothing": 0, "close_in_silence": True,
           "chunk_rays": 4096}  # fmt: skip
@@ -24,19 +24,7 @@ RENDER = {"mode": "portrait", "crf": 10, "lip_smoothing": 0, "close_in_silence":
 def files(tmp_path_factory):
     """The ball clip as the files of its rules."""
     folder, scene = tmp_path_factory.mktemp("ball"), make_scene()
-    save_arrays(folder / "scene.npz", **scene.facts())
-    save_arrays(
-        folder / "audio.npz", audio_features=scene.audio_features, is_silent=scene.is_silent
-    )
-    paths = {"scene_path": folder / "scene.npz", "audio_features_path": folder / "audio.npz"}
-    for name, stack in (
-        ("frames", scene.frames), ("hand_free", scene.hand_free_frames),
-        ("parsing", scene.parsing), ("transient_mask", scene.transient_mask),
-    ):  # fmt: skip
-        paths[f"{name}_path"] = folder / f"{name}.zarr.zip"
-        with write_frames(paths[f"{name}_path"], len(stack), stack.shape[1:]) as writer:
-            for frame in stack:
-                writer.append(frame)
+    paths = scene_paths(save_scene(folder, scene))
     n = scene.n_frames
     save_json(
         folder / "manifest.json",

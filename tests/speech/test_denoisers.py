@@ -2,7 +2,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.speech.denoisers import (
@@ -12,13 +11,13 @@ from wildtalker_core.speech.denoisers import (
     stretched,
 )
 from wildtalker_core.speech.spectral_subtraction import Scale
+from workflow_scripts.configuration import default_options, load_schema
 
 RATE_HZ = 16000
-SCHEMA = yaml.safe_load(
-    (Path(__file__).parents[2] / "config" / "schema" / "speech.yaml").read_text()
-)
-OPTIONS = {name: entry["default"] for name, entry in SCHEMA["properties"].items()}
-NAMES = [name for name in SCHEMA["properties"]["denoiser"]["enum"] if name != "external"]
+CONFIG_DIR = Path(__file__).parents[2] / "config"
+OPTIONS = default_options("speech", CONFIG_DIR)
+DENOISERS = load_schema(CONFIG_DIR)["properties"]["speech"]["properties"]["denoiser"]["enum"]
+NAMES = [name for name in DENOISERS if name != "external"]
 
 
 def recording(seconds, seed=0):

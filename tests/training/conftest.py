@@ -6,7 +6,6 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.training.tiny_scene import make_scene
 from workflow_scripts import configuration
@@ -16,9 +15,8 @@ CONFIG = Path(__file__).resolve().parents[2] / "config"
 
 def preset(name: str, **changes) -> dict:
     """The train section of a preset as the rules' scripts get it."""
-    schema = {"properties": {"train": yaml.safe_load((CONFIG / "schema/train.yaml").read_text())}}
-    section = configuration._train_section({"preset": name}, schema, CONFIG)
-    return configuration.merge(section, changes)
+    user = {"clips": {"any": {"path": "any"}}, "train": {"preset": name}}
+    return configuration.merge(configuration.complete_config(user, CONFIG)["train"], changes)
 
 
 #: Laid over a published preset it trains in a second: its parts, losses and schedule stay.

@@ -42,6 +42,17 @@ def test_head_motion_leaves_no_trace_in_the_mouth():
     assert still.std(0).max() < 0.1 * points.reshape(n, -1, 2)[:, mouth.LOWER_INNER_LIP].std(0)[1]
 
 
+def test_a_mouth_that_opens_with_each_nod_keeps_its_opening():
+    n = 60
+    yaw = 0.3 * np.sin(np.arange(n) / 5)
+    opening = 0.02 + 0.05 * yaw[::-1]  # the pitch is half of that
+    landmarks, T = project_face(opening, yaw)
+    points = mouth.mouth_points(landmarks, T, FOCAL, SIZE, SIZE, np.arange(n))
+    basis = mouth.fit_mouth_basis(points, 2)
+    gap = basis.opening(mouth.mouth_shapes(points, basis))
+    np.testing.assert_allclose(np.diff(gap), np.diff(opening), atol=1e-3)
+
+
 def test_shapes_have_unit_variance_and_rebuild_the_points():
     points = np.random.default_rng(1).normal(size=(50, 6)) @ np.diag([5, 3, 1, 0.1, 0.1, 0.1])
     basis = mouth.fit_mouth_basis(points, 6)

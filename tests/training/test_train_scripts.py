@@ -8,8 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.training.conftest import tiny_preset
-from wildtalker_core.media.files import save_arrays
-from wildtalker_core.media.frame_store import write_frames
+from tests.training.tiny_scene import save_scene
 from wildtalker_core.training.checkpoints import load_portrait
 from workflow_scripts.scene_inputs import scene_paths
 from workflow_scripts.train import finetune_lips, train_head, train_torso
@@ -18,20 +17,7 @@ from workflow_scripts.train import finetune_lips, train_head, train_torso
 @pytest.fixture
 def inputs(tmp_path, scene) -> dict:
     """The scene as a rule's named inputs."""
-    save_arrays(tmp_path / "scene.npz", **scene.facts())
-    save_arrays(
-        tmp_path / "audio.npz", audio_features=scene.audio_features, is_silent=scene.is_silent
-    )
-    named = {"scene": tmp_path / "scene.npz", "audio_features": tmp_path / "audio.npz"}
-    for name, stack in (
-        ("frames", scene.frames), ("hand_free", scene.hand_free_frames),
-        ("parsing", scene.parsing), ("transient_mask", scene.transient_mask),
-    ):  # fmt: skip
-        named[name] = tmp_path / f"{name}.zarr.zip"
-        with write_frames(named[name], len(stack), stack.shape[1:]) as writer:
-            for frame in stack:
-                writer.append(frame)
-    return named | {"of another kind": "x"}
+    return save_scene(tmp_path, scene) | {"of another kind": "x"}
 
 
 def test_three_scripts_make_a_portrait_and_can_be_watched(tmp_path, inputs):

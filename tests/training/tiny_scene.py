@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from wildtalker_core.media.files import save_arrays
+from wildtalker_core.media.frame_store import write_frames
 from wildtalker_core.scene.scene import Scene
 
 SIZE, N_FRAMES, RADIUS, DISTANCE = 40, 24, 0.15, 1.5
@@ -64,6 +68,24 @@ def make_scene(seed: int = 0, with_hand: bool = False) -> Scene:
         parsing=parsing,
         transient_mask=transient_mask,
     )
+
+
+def save_scene(folder: Path, scene: Scene) -> dict[str, Path]:
+    """Write the scene's files as the rules do; returns them by named input."""
+    named = {"scene": folder / "scene.npz", "audio_features": folder / "audio_features.npz"}
+    save_arrays(named["scene"], **scene.facts())
+    save_arrays(
+        named["audio_features"], audio_features=scene.audio_features, is_silent=scene.is_silent
+    )
+    for name, stack in (
+        ("frames", scene.frames), ("hand_free", scene.hand_free_frames),
+        ("parsing", scene.parsing), ("transient_mask", scene.transient_mask),
+    ):  # fmt: skip
+        named[name] = folder / f"{name}.zarr.zip"
+        with write_frames(named[name], len(stack), stack.shape[1:]) as writer:
+            for frame in stack:
+                writer.append(frame)
+    return named
 
 
 def _picture(T_camera_head: np.ndarray, opening: float) -> tuple[np.ndarray, ...]:

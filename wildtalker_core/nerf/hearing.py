@@ -4,6 +4,9 @@ A minute of one person's speech is too little for a network that starts from not
 a smooth interpolation between sounds that were seen: the shape at a frame is a weighted mean of the
 training frames' shapes, with the weights of a Gaussian process. On real clips of 20 and 60 seconds
 it hears more than a linear regression (docs/portrait.md).
+
+What no sound tells but the head's pose does (lips are not flat, and a nodding head opens its mouth)
+is a linear part of the same regression: its kernel is added to that of the sound.
 """
 
 from __future__ import annotations
@@ -45,14 +48,26 @@ class Hearing(nn.Module):
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
         self.register_buffer("components", torch.zeros(n_components, n_features))
+        self.register_buffer("turn_mean", torch.zeros(3))
+        self.register_buffer("turn_scale", torch.ones(3))
         self.register_buffer("known", torch.zeros(n_frames, n_parts * n_components))
         self.register_buffer("coefficients", torch.zeros(n_frames, n_shapes))
+        self.register_buffer("turn_slope", torch.zeros(3, n_shapes))
         self.register_buffer("mean_shape", torch.zeros(n_shapes))
         self.register_buffer("sharpness", torch.ones(()))
         self.register_buffer("delay", torch.zeros((), dtype=torch.int64))
 
-    def standardise(self, audio_features: Tensor) -> None:
-        """Take the statistics of training windows [frames, features, window] as the unit."""
+    def standardise(self, audio_features: Tensor, turns: Tensor | None = None) -> None:
+        """Take the statistics of training frames as the unit.
+
+        Args:
+            audio_features: [frames, features, window].
+            turns: [frames, 3] rotation vectors of the head, radians.
+        """
+        if turns is not None:
+            self.turn_mean.copy_(turns.mean(0))
+            # ASSUME a head that turns by less than a tenth of a degree does not turn.
+            self.turn_scale.copy_(turns.std(0).clamp_min(2e-3))
         self.mean.copy_(audio_features.mean((0, 2)))
         self.scale.copy_(audio_features.std((0, 2)).clamp_min(1e-3))
         spectra = self._parts(audio_features).flatten(0, 1)
@@ -93,18 +108,54 @@ class Hearing(nn.Module):
         """Similarity of descriptions [n, d] and [m, d], [n, m]: 1 for equal ones, falling to 0."""
         return (-sharpness * torch.cdist(a, b).square() / a.shape[-1]).exp()
 
+    def turned(self, turns: Tensor) -> Tensor:
+        """Rotation vectors [k, 3] in units of their spread in training."""
+        return (turns - self.turn_mean) / self.turn_scale
+
     def fit(
-        self, known: Tensor, wanted: Tensor, sharpness: float, noise: float, delay: int = 0
+        self,
+        known: Tensor,
+        wanted: Tensor,
+        sharpness: float,
+        noise: float,
+        delay: int = 0,
+        turns: Tensor | None = None,
+        turn_weight: float = 0.0,
     ) -> None:
-        """Remember descriptions [n_frames, d] (of ``delay``) and shapes [n_frames, n_shapes]."""
-        mean, coefficients = fit_kernel(self.kernel(known, known, sharpness), wanted, noise)
+        """Remember descriptions [n_frames, d] (of ``delay``) and shapes [n_frames, n_shapes].
+
+        Args:
+            turns: [n_frames, 3] rotation vectors of the head; None if they tell nothing.
+            turn_weight: of their linear kernel beside that of the sound.
+        """
+        kernel = self.kernel(known, known, sharpness)
+        turned = kernel.new_zeros(len(known), 3) if turns is None else self.turned(turns)
+        mean, coefficients = fit_kernel(kernel + turn_weight * turned @ turned.T, wanted, noise)
         self.known.copy_(known)
         self.coefficients.copy_(coefficients)
+        self.turn_slope.copy_(turn_weight * turned.T @ coefficients)
         self.mean_shape.copy_(mean)
         self.sharpness.fill_(sharpness)
         self.delay.fill_(delay)
 
-    def forward(self, audio_features: Tensor, frames: Tensor) -> Tensor:
-        """Shapes [k, n_shapes] of frames [k] of a clip with features [n, features, window]."""
-        heard = self.describe(audio_features, frames)
-        return self.mean_shape + self.kernel(heard, self.known, self.sharpness) @ self.coefficients
+    def forward(
+        self,
+        audio_features: Tensor,
+        frames: Tensor,
+        turns: Tensor | None = None,
+        gain: float = 1.0,
+    ) -> Tensor:
+        """
+        Args:
+            audio_features: [n, features, window] of a clip.
+            frames: [k] of the clip's sound.
+            turns: [k, 3] rotation vectors of the head that is shown, radians; None: its mean pose.
+            gain: factor of what the sound adds to the mean shape.
+
+        Returns:
+            shapes [k, n_shapes].
+        """
+        described = self.describe(audio_features, frames)
+        heard = self.kernel(described, self.known, self.sharpness) @ self.coefficients
+        shapes = self.mean_shape + gain * heard
+        return shapes if turns is None else shapes + self.turned(turns) @ self.turn_slope

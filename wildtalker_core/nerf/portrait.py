@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from wildtalker_core.geometry.cameras import pixel_grid, project
 from wildtalker_core.geometry.rays import pixel_rays
-from wildtalker_core.geometry.rotations import transform_points
+from wildtalker_core.geometry.rotations import matrix_to_axis_angle, transform_points
 from wildtalker_core.nerf.cpu_products import rounded_up
 from wildtalker_core.nerf.face_sync import AudioEncoder
 from wildtalker_core.nerf.hash_grid import HashGridShape
@@ -151,23 +151,28 @@ class Portrait(nn.Module):
         self,
         audio_features: Tensor,
         frames: Tensor,
+        T_camera_head: Tensor | None = None,
         silence: Tensor | None = None,
         gain: float = 1.0,
     ) -> Tensor:
-        """f_l of frames [k] of a clip.
+        """f_l of frames [k] of a speech.
 
         Args:
-            audio_features: [n, features, window] of the whole clip.
+            audio_features: [n, features, window] of the whole speech.
+            T_camera_head: [k, 4, 4] head poses that are shown with it (``mouth_shape`` only); None:
+                the mean pose.
             silence: [k] in [0, 1]: how far the mouth is drawn to its rest (``mouth_shape`` only).
-            gain: factor of what is heard beyond the mean mouth (``mouth_shape`` only).
+            gain: factor of what the sound adds to the mean mouth (``mouth_shape`` only).
 
         Returns:
             [k, n_lip].
         """
         if self.shape.lip_feature == "audio":
             return self.audio(audio_features, frames)
-        shapes = self.hearing(audio_features, frames)
-        shapes = self.hearing.mean_shape + gain * (shapes - self.hearing.mean_shape)
+        turns = None
+        if T_camera_head is not None:
+            turns = matrix_to_axis_angle(T_camera_head[:, :3, :3])
+        shapes = self.hearing(audio_features, frames, turns, gain)
         if silence is not None:
             shapes = torch.lerp(shapes, self.mouth_rest.expand_as(shapes), silence[:, None])
         return self.mouth_to_lip(shapes)

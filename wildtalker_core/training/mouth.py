@@ -13,7 +13,6 @@ from itertools import product
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from wildtalker_core.nerf.hearing import fit_kernel
@@ -28,8 +27,9 @@ LIPS = (
 CHIN = (152, 148, 377, 176, 400)
 UPPER_INNER_LIP, LOWER_INNER_LIP = LIPS.index(13), LIPS.index(14)
 _SHARPNESSES, _NOISES = (0.25, 0.5, 1.0, 2.0), (0.03, 0.1, 0.3, 1.0)
+_TURN_WEIGHTS = (0.0, 0.003, 0.01, 0.03, 0.1)
 _DELAYS = range(-2, 5)  # frames
-#: Sharpness and noise while the delay is chosen, and if nothing can be held out.
+#: Sharpness and noise while delay and turn weight are chosen, and if nothing can be held out.
 _CAUTIOUS = (0.5, 1.0)
 _N_FOLDS, _FOLD_GAP = 6, 12  # frames: half a second at 25 fps
 #: The choice is made on this many frames at most: its cost grows with their third power.
@@ -68,11 +68,12 @@ def mouth_points(
     width: int,
     fit_frames: np.ndarray,
 ) -> np.ndarray:
-    """Mouth and chin landmarks without the head's motion: [n, points * 2], head units.
+    """Mouth and chin landmarks in the head's own plane: [n, points * 2], head units.
 
     Rays through the landmarks meet a plane of the head that is parallel to the face. Its depth is
-    the one at which the points move least, and what still follows the head's rotation linearly (the
-    lips are not flat) is taken off.
+    the one at which the points move least. Lips are not flat, so a little of the head's rotation
+    stays in the points; it is not taken off by a regression, for a mouth that opens with each nod
+    would lose its opening, too (docs/portrait.md).
 
     Args:
         landmarks: [n, 478, 2] pixels.
@@ -96,12 +97,7 @@ def mouth_points(
         return (origins + t[..., None] * directions)[..., :2]
 
     spread = [on_plane(z)[fit_frames].var(0).sum() for z in _PLANES_TRIED]
-    points = on_plane(_PLANES_TRIED[int(np.argmin(spread))]).reshape(len(landmarks), -1)
-    turn = Rotation.from_matrix(rotation).as_rotvec()
-    turn = turn - turn[fit_frames].mean(0)
-    design = np.concatenate((turn, np.ones((len(turn), 1))), 1)
-    slope = np.linalg.lstsq(design[fit_frames], points[fit_frames], rcond=None)[0]
-    return points - turn @ slope[:-1]
+    return on_plane(_PLANES_TRIED[int(np.argmin(spread))]).reshape(len(landmarks), -1)
 
 
 def fit_mouth_basis(points: np.ndarray, n_shapes: int) -> MouthBasis:
@@ -145,19 +141,22 @@ def measure_mouth(scene: Scene, n_shapes: int) -> tuple[np.ndarray, MouthBasis]:
 def learn_to_hear(
     portrait: Portrait,
     audio_features: Tensor,
+    turns: Tensor,
     shapes: Tensor,
     importance: Tensor,
     train_frames: np.ndarray,
 ) -> dict[str, float]:
-    """Fit the portrait's hearing on training frames; cross-validation chooses its three numbers.
+    """Fit the portrait's hearing on training frames; cross-validation chooses its four numbers.
 
-    First the delay between picture and sound, then sharpness and noise together.
+    First the delay between picture and sound, then how much the pose tells, then sharpness and
+    noise together.
 
     ASSUME six folds of consecutive frames, half a second apart from what they are tested on:
     windows overlap, so a random fold would be tested on what it was trained with.
 
     Args:
-        audio_features: [n, features, window]; shapes: [n, k] of the same frames.
+        audio_features: [n, features, window]; turns: [n, 3] rotation vectors of the head, radians;
+            shapes: [n, k] of the same frames.
         importance: [k] what an error of one unit costs (``MouthBasis.variances``).
         train_frames: frame numbers, in time order.
 
@@ -166,28 +165,37 @@ def learn_to_hear(
     """
     hearing = portrait.hearing
     frames = torch.as_tensor(np.ascontiguousarray(train_frames), device=shapes.device)
-    hearing.standardise(audio_features[frames])
+    hearing.standardise(audio_features[frames], turns[frames])
     compared = frames[:_MOST_COMPARED]
+    turned = hearing.turned(turns[compared])
+    by_turn = turned @ turned.T
 
     def likeness(delay: int) -> Tensor:
         heard = hearing.describe(audio_features, compared, delay)
         return hearing.kernel(heard, heard, 1.0)
 
-    def unexplained(likeness: Tensor, sharpness: float, noise: float) -> float:
-        errors = _cross_validate(likeness**sharpness, shapes[compared], noise)
+    def unexplained(likeness: Tensor, turn_weight: float, sharpness: float, noise: float) -> float:
+        kernel = likeness**sharpness + turn_weight * by_turn
+        errors = _cross_validate(kernel, shapes[compared], noise)
         return ((errors * importance).sum() / importance.sum()).item()
 
     # Nearest to none first: stays none if the clip is too short to hold anything out.
     delays = sorted(_DELAYS, key=abs)
-    delay = min(delays, key=lambda delay: unexplained(likeness(delay), *_CAUTIOUS))
-    chosen_likeness = likeness(delay)
+    delay = min(delays, key=lambda delay: unexplained(likeness(delay), 0.0, *_CAUTIOUS))
+    alike = likeness(delay)
+    turn_weight = min(_TURN_WEIGHTS, key=lambda weight: unexplained(alike, weight, *_CAUTIOUS))
     choices = [_CAUTIOUS, *product(_SHARPNESSES, _NOISES)]
-    left = [unexplained(chosen_likeness, *choice) for choice in choices]
+    left = [unexplained(alike, turn_weight, *choice) for choice in choices]
     best = int(np.argmin(left))
     sharpness, noise = choices[best]
     known = hearing.describe(audio_features, frames, delay)
-    hearing.fit(known, shapes[frames], sharpness, noise, delay)
-    figures = {"delay_frames": delay, "sharpness": sharpness, "noise": noise}
+    hearing.fit(known, shapes[frames], sharpness, noise, delay, turns[frames], turn_weight)
+    figures = {
+        "delay_frames": delay,
+        "turn_weight": turn_weight,
+        "sharpness": sharpness,
+        "noise": noise,
+    }
     if math.isinf(left[best]):
         return figures
     return {"unexplained_variance": left[best], **figures}

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wildtalker_core.geometry.rotations import matrix_to_axis_angle
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.training import head, lips, torso
@@ -174,7 +175,9 @@ def _preview(portrait: Portrait, clip: Clip, stage: str, show: Show) -> Callable
     def preview(step: int) -> None:
         index = torch.tensor([frame], device=clip.device)
         with torch.no_grad():
-            lip_feature = portrait.lip_features(clip.audio_features, index)[0]
+            lip_feature = portrait.lip_features(
+                clip.audio_features, index, clip.T_camera_head[index]
+            )[0]
         picture, _ = portrait.render_frame(
             clip.T_camera_head[frame], lip_feature, clip.expression[frame], behind
         )
@@ -191,8 +194,8 @@ def _learn_mouth(portrait: Portrait, clip: Clip) -> dict[str, float]:
     rest = rest_shape(shapes[seen], basis.opening(shapes[seen]), scene.is_silent[seen])
     portrait.mouth_rest.copy_(torch.as_tensor(rest))
     return learn_to_hear(
-        portrait, clip.audio_features, _tensor(shapes, clip.device),
-        _tensor(basis.variances, clip.device), seen,
+        portrait, clip.audio_features, matrix_to_axis_angle(clip.T_camera_head[:, :3, :3]),
+        _tensor(shapes, clip.device), _tensor(basis.variances, clip.device), seen,
     )  # fmt: skip
 
 
@@ -203,7 +206,9 @@ def _lip_features(portrait: Portrait, clip: Clip) -> head.LipFeatures:
     picture.
     """
     if portrait.shape.lip_feature == "audio":
-        return lambda frames: portrait.lip_features(clip.audio_features, frames)
+        return lambda frames: portrait.lip_features(
+            clip.audio_features, frames, clip.T_camera_head[frames]
+        )
     shapes, _ = measure_mouth(clip.scene, portrait.shape.n_mouth_shapes)
     true_shapes = _tensor(shapes, clip.device)
     return lambda frames: portrait.mouth_to_lip(true_shapes[frames])

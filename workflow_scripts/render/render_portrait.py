@@ -89,17 +89,27 @@ def lip_features_of(
     portrait: Portrait,
     audio_features: torch.Tensor,
     is_silent: np.ndarray,
+    T_camera_head: np.ndarray,
     performance: Performance,
     fps: float,
     options: dict,
 ) -> torch.Tensor:
-    """Lip features [k, n_lip] of the driving speech, on its device."""
+    """Lip features [k, n_lip] of the driving speech, on its device.
+
+    Args:
+        audio_features, is_silent: of the driving speech.
+        T_camera_head: [n, 4, 4] of the clip.
+        options: the config section ``render``.
+    """
     frames = torch.as_tensor(performance.audio_frames, device=audio_features.device)
     silence = None
     if options["close_in_silence"] and portrait.shape.lip_feature == "mouth_shape":
         ramp = playback.silence_ramp(is_silent, fps)[performance.audio_frames]
         silence = torch.as_tensor(ramp, dtype=torch.float32, device=frames.device)
-    features = portrait.lip_features(audio_features, frames, silence, options["mouth_gain"])
+    poses = torch.as_tensor(
+        T_camera_head[performance.pose_frames], dtype=torch.float32, device=frames.device
+    )
+    features = portrait.lip_features(audio_features, frames, poses, silence, options["mouth_gain"])
     if options["lip_smoothing"]:
         smooth = playback.smooth_causally(features.cpu().numpy(), options["lip_smoothing"])
         features = torch.as_tensor(smooth, device=frames.device)
@@ -142,7 +152,13 @@ def main(
         performance = driven_performance(scene, n_frames, fps, train["seed"])
     audio_features = torch.as_tensor(driving["audio_features"], device=device)
     lip_features = lip_features_of(
-        portrait, audio_features, driving["is_silent"], performance, fps, options
+        portrait,
+        audio_features,
+        driving["is_silent"],
+        scene.T_camera_head,
+        performance,
+        fps,
+        options,
     )
     started = time.monotonic()
     pictures = render(
