@@ -32,7 +32,6 @@ from wildtalker_core.motion.flow import DisFlow, FlowEstimator, measure_motion, 
 from wildtalker_core.motion.hand_removal import hidden_region
 from wildtalker_core.motion.rigid_motion import RigidMotion
 from wildtalker_core.motion.transient_mask import (
-    above_noise,
     accumulate,
     restrict_to_transients,
     threshold_px,
@@ -60,10 +59,8 @@ def measure(clip: Clip, use_hands: bool, estimate: FlowEstimator | None = None) 
     estimate = estimate or DisFlow("medium")
     stream = list(measure_motion(clip.frames, clip.parsing, clip.landmarks, estimate, 1, use_hands))
     parsing = clip.parsing if use_hands else np.stack([without_hands(p) for p in clip.parsing])
-    theta_px = threshold_px(defaults("motion")["flow_threshold"], clip.frames.shape[1], FPS)
     magnitude = [
-        above_noise(without_head_motion(frame.beyond_rigid, p), p, theta_px)
-        for frame, p in zip(stream, parsing, strict=True)
+        without_head_motion(frame.beyond_rigid, p) for frame, p in zip(stream, parsing, strict=True)
     ]
     return Measured(magnitude, [frame.rigid for frame in stream], parsing, use_hands)
 

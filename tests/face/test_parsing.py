@@ -135,6 +135,35 @@ def test_a_collar_under_the_chin_teaches_its_colour(person):
     assert likelihoods[-1] > 100 and likelihoods[-1] > 10 * likelihoods[:-1].max()
 
 
+def test_a_picture_that_ends_under_the_chin_still_teaches_cloth(person):
+    """Without any, a dark jacket beside the neck would be taken for hair."""
+    frames, people, landmarks, *_ = person
+    shown = []
+    for mask, points in zip(people, landmarks, strict=True):
+        face = parsing.FaceFrame.of(points)
+        u, v = face.coordinates(SIZE, SIZE)
+        shown.append(mask * ((v < 0.29 * face.height) & (np.abs(u) < 0.85 * face.width)))
+    colours = parsing.fit_colours(frames, shown, landmarks, [NO_HANDS] * len(frames))
+    hair, skin, cloth, _ = colours(parsing.to_lab(np.full((1, 1, 3), CLOTH, np.uint8)))[0, 0]
+    assert cloth > 100 and cloth > 10 * max(hair, skin)
+
+
+def test_a_jacket_is_no_hair_by_a_thin_dark_edge_between_them():
+    """The wall's dark edge beside a cheek joins short hair and a dark jacket."""
+    is_above = np.zeros((120, 120), bool)
+    is_above[:80] = True
+    hair, edge, jacket = (np.zeros((120, 120), bool) for _ in range(3))
+    hair[10:50, 30:60] = True
+    edge[50:90, 54:58] = True
+    jacket[90:, 40:110] = True
+    kept = parsing._hanging(hair | edge | jacket, is_above, 10)
+    assert kept[15:45, 35:55].min() > 0.9
+    assert not kept[95:].any()
+    edge[50:90, 46:60] = True  # a strand, however, brings its own end along
+    kept = parsing._hanging(hair | edge, is_above, 10)
+    assert kept[52:88, 49:57].min() > 0.9
+
+
 def made_hand(x, y, size):
     """A spread hand, wrist below; [21, 2]."""
     hand = [(x, y)]

@@ -145,6 +145,44 @@ def test_flat_places_have_no_motion_whatever_the_flow_guesses():
     assert intensity_motion(flat, flat, parts_near(parsing), RigidMotion.none()).max() == 0.0
 
 
+def still_torso_parsing() -> np.ndarray:
+    parsing = np.zeros((SIZE, SIZE, 5), np.uint8)
+    parsing[..., TORSO] = 255
+    return parsing
+
+
+def test_cloth_that_looks_different_all_over_has_not_moved_but_a_hand_before_it_has():
+    """Fast motion, coarsely coded: plain cloth changes in patches by several grey levels."""
+    rng = np.random.default_rng(2)
+    patches = rng.uniform(-8, 8, (SIZE // 16, SIZE // 16)).astype(np.float32)
+    patches = cv2.resize(patches, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+    earlier = np.full((SIZE, SIZE), 90, np.uint8)
+    now = np.clip(earlier + patches, 0, 255).astype(np.uint8)
+    earlier[50:80, 50:80], now[50:80, 54:84] = 190, 190
+    shown = intensity_motion(now, earlier, parts_near(still_torso_parsing()), RigidMotion.none())
+    hand = np.zeros((SIZE, SIZE), np.uint8)
+    hand[50:80, 50:84] = 1
+    assert shown[60:70, 80:86].min() > 0.5
+    assert shown[cv2.dilate(hand, np.ones((31, 31))) == 0].max() < 0.3
+
+
+def test_intensities_allow_a_fast_part_the_share_of_its_speed_that_the_flow_allows_it():
+    earlier = texture(5)[..., 0]
+    near = parts_near(still_torso_parsing())
+
+    def shown(shift: float, fitted: float) -> float:
+        moved = cv2.warpAffine(
+            earlier, np.float32([[1, 0, shift], [0, 1, 0]]), (SIZE, SIZE),
+            flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT,
+        )  # fmt: skip
+        motion = RigidMotion(*(np.array([[-fitted, 0, 0], [0, 0, 0]], np.float32),) * 3)
+        inside = intensity_motion(moved, earlier, near, motion)[12:-12, 12:-12]
+        return float(np.median(inside))
+
+    assert shown(1.2, 0.0) > 0.3
+    assert shown(7.2, 6.0) < 0.05
+
+
 def moving_square(n_frames: int = 6) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A textured square crosses a textured torso that drifts; frames, parsings, true places."""
     picture, patch = texture(7), texture(8)[:28, :28]
@@ -203,3 +241,25 @@ def test_large_frames_mean_the_same_motion():
     assert np.allclose(found.rigid.torso[:, 0], (-2.0, -1.2), atol=0.4)
     place = cv2.resize(places[2].astype(np.uint8), (512, 512)) > 0
     assert np.median(found.beyond_rigid[place].astype(np.float32)) > 6
+
+
+def test_flow_is_estimated_at_one_size_whatever_the_frames():
+    """Or θ, a share of the height, would meet other details in larger frames."""
+    frames, parsings, _ = moving_square(4)
+    landmarks = np.random.default_rng(0).uniform(40, 80, (4, 20, 2))
+    heights = []
+
+    def estimate(now: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+        heights.append(now.shape[1])
+        return DisFlow()(now, earlier)
+
+    def measured(factor: int) -> np.ndarray:
+        large = (a.repeat(factor, 1).repeat(factor, 2) for a in (frames, parsings))
+        stream = measure_motion(*large, factor * landmarks, estimate)
+        return np.stack([motion.beyond_rigid for motion in stream]).astype(np.float32)
+
+    of_256, of_768 = measured(2), measured(6)
+    assert set(heights) == {256}
+    shrunk = np.stack([cv2.resize(m, (256, 256), interpolation=cv2.INTER_AREA) for m in of_768])
+    assert np.abs(shrunk / 3 - of_256).mean() < 0.02 * of_256.mean() + 0.002
+    assert of_256.max() > 2

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wildtalker_core.motion.rigid_motion import BACKGROUND, HANDS, HEAD, TORSO, RigidMotion
+from wildtalker_core.motion.rigid_motion import BACKGROUND, HANDS, HEAD, NECK, TORSO, RigidMotion
 from wildtalker_core.motion.transient_mask import (
     HalfLives,
     RestMemory,
-    above_noise,
     accumulate,
     adaptive_decay,
     constant_decay,
@@ -186,29 +185,8 @@ def test_head_motion_leaves_no_trace_where_the_head_has_been():
     assert (kept[:10] == 5.0).all()
 
 
-def torso_parsing() -> np.ndarray:
-    parsing = np.zeros((64, 64, 5), np.uint8)
-    parsing[..., TORSO] = 255
-    return parsing
-
-
-def test_a_torso_that_folds_everywhere_is_judged_by_its_own_noise():
-    rng = np.random.default_rng(4)
-    folding = rng.uniform(0, 1.2, (64, 64)).astype(np.float32)  # θ = 1: a sixth would be masked
-    judged = above_noise(folding, torso_parsing(), 1.0)
-    assert np.allclose(judged / folding, judged[0, 0] / folding[0, 0])
-    assert judged.max() < 0.2
-    folding[20:40, 20:40] = 12.0
-    assert above_noise(folding, torso_parsing(), 1.0)[20:40, 20:40].min() > 1.0
-
-
-def test_a_quiet_torso_and_the_hand_before_it_are_left_alone():
-    magnitude = np.full((64, 64), 0.05, np.float32)
-    magnitude[:12] = 0.6  # a hand at rest over a fifth of the torso stirs
-    magnitude[40:60, 10:40] = 5.0
-    assert np.array_equal(above_noise(magnitude, torso_parsing(), 1.0), magnitude)
-
-
-def test_without_a_torso_there_is_no_noise_to_judge_by():
-    magnitude = np.full((64, 64), 0.9, np.float32)
-    assert np.array_equal(above_noise(magnitude, parsing_of(HEAD), 1.0), magnitude)
+def test_a_neck_that_moves_over_its_throat_is_no_transient():
+    magnitude = np.full((64, 64), 5.0, np.float32)
+    kept = without_head_motion(magnitude, parsing_of(NECK))
+    assert not kept[19:41, 20:40].any()
+    assert (kept[:10] == 5.0).all()

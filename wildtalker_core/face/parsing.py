@@ -153,10 +153,16 @@ def fit_colours(
         is_low = (v > 0.8 * face.height) | (
             (v > 0.3 * face.height) & (np.abs(u) > 0.9 * face.width)
         )
+        # ASSUME: where the picture ends sooner, what lies beside the neck in the lower half of what
+        # it shows below the chin is cloth. Without any, dark cloth would be taken for hair.
+        depth = np.max(v, where=inner, initial=0.0) / face.height
+        top_of_low = min(0.3, 0.5 * depth) * face.height
+        if depth < 0.8:
+            is_low |= (v > top_of_low) & (np.abs(u) > 0.5 * face.width)
         is_cloth = inner & is_low & ~is_hand
         # ASSUME: under the middle of the chin hangs neither hair nor beard: what is not skin there
         # is a collar, a tie, a shirt: cloth of its own colour, which may touch the hair.
-        is_collar = (np.abs(u) < 0.25 * face.width) & (v > 0.3 * face.height) & inner
+        is_collar = (np.abs(u) < 0.25 * face.width) & (v > top_of_low) & inner
         is_collar &= (v < 0.8 * face.height) & ~is_hand
         lab = to_lab(frame)
         places = (is_hair & inner, hull & inner, is_cloth, is_collar)
@@ -437,8 +443,12 @@ def _hanging(is_hair: np.ndarray, is_above: np.ndarray, gap_px: int) -> np.ndarr
 
     Gaps are closed.
     """
-    # Opening cuts thin bridges, such as the dark rim of a collar.
-    solid = cv2.morphologyEx(is_hair.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    # Opening cuts thin bridges, such as the dark rim of a collar or the wall's edge beside a cheek.
+    # ASSUME: they are thinner than two thirds of the gap.
+    size = 2 * max(1, round(gap_px / 3)) + 1
+    solid = cv2.morphologyEx(
+        is_hair.astype(np.uint8), cv2.MORPH_OPEN, np.ones((size, size), np.uint8)
+    )
     n_parts, labels = cv2.connectedComponents(solid)
     areas = np.bincount(labels.ravel(), minlength=n_parts)
     above = np.bincount(labels[is_above], minlength=n_parts)

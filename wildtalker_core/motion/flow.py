@@ -25,7 +25,8 @@ from wildtalker_core.motion.rigid_motion import (
 FlowEstimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-# ASSUME: flow is measured on whole frames, and judged at this height at most: masks need no more.
+# ASSUME: flow is measured and judged at this height at most: masks need no more, and a dense flow
+# finds other details at another size, so that masks would depend on it.
 _ANALYSIS_PX = 256
 
 
@@ -83,7 +84,7 @@ def measure_motion(
     Args:
         frames: [height, width, 3] uint8 RGB each. parsings: [height, width, 5] uint8 each.
         landmarks: [n, points, 2] pixels.
-        estimate: optical flow, given ``batch_size`` pairs at a time.
+        estimate: optical flow, given ``batch_size`` pairs at a time, 256 pixels high at most.
         use_hands: False counts the parsing's hands as torso, as if hands were never detected.
 
     At most ``batch_size`` + 1 frames are held.
@@ -95,11 +96,10 @@ def measure_motion(
     beyond, rigid = np.zeros(earlier.gray.shape, np.float32), RigidMotion.none()
     number = 1
     while batch := list(islice(frames, batch_size)):
-        flows = estimate(np.stack(batch), np.stack([earlier.frame, *batch[:-1]]))
-        for frame, flow in zip(batch, flows, strict=True):
-            now = Observation.of(frame, next(parsings))
-            head_shift = landmark_motion(landmarks[number - 1], landmarks[number], len(frame))
-            flow = now.scale * _shrink(flow, now.scale)
+        seen = [Observation.of(frame, next(parsings)) for frame in batch]
+        small = np.stack([observation.frame for observation in (earlier, *seen)])
+        for flow, now in zip(estimate(small[1:], small[:-1]), seen, strict=True):
+            head_shift = landmark_motion(landmarks[number - 1], landmarks[number], now.height)
             motion = fit_rigid_motion(flow, now.gray, now.parsing, now.scale * head_shift)
             yield earlier.report(_borne_out(beyond, earlier, now, motion.reversed()), rigid)
             beyond, rigid = motion_beyond(flow, now.near, motion), motion
@@ -114,28 +114,32 @@ class Observation:
     """One frame as this module needs it.
 
     Attributes:
-        frame: [height, width, 3] uint8 RGB, whole.
+        height, width: of the whole frame, pixels.
         scale: size of what follows, relative to the frame.
+        frame: [h, w, 3] uint8 RGB.
         gray, parsing, near: see :mod:`wildtalker_core.motion.rigid_motion`.
     """
 
-    frame: np.ndarray
+    height: int
+    width: int
     scale: float
+    frame: np.ndarray
     gray: np.ndarray
     parsing: np.ndarray
     near: list[np.ndarray]
 
     @classmethod
     def of(cls, frame: np.ndarray, parsing: np.ndarray) -> Observation:
-        scale = min(1.0, _ANALYSIS_PX / len(frame))
-        parsing = _shrink(parsing, scale)
-        return cls(frame, scale, _shrink(to_gray(frame), scale), parsing, parts_near(parsing))
+        height, width = frame.shape[:2]
+        scale = min(1.0, _ANALYSIS_PX / height)
+        frame, parsing = _shrink(frame, scale), _shrink(parsing, scale)
+        return cls(height, width, scale, frame, to_gray(frame), parsing, parts_near(parsing))
 
     def report(self, beyond: np.ndarray, rigid: RigidMotion) -> FrameMotion:
         """Back at the size of the frame."""
         if self.scale < 1.0:
-            height, width = self.frame.shape[:2]
-            beyond = cv2.resize(beyond, (width, height), interpolation=cv2.INTER_LINEAR)
+            size = (self.width, self.height)
+            beyond = cv2.resize(beyond, size, interpolation=cv2.INTER_LINEAR)
         return FrameMotion((beyond / self.scale).astype(np.float16), rigid.scaled(1.0 / self.scale))
 
 

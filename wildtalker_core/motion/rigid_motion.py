@@ -33,6 +33,11 @@ _FIT_ERROR = 0.2
 _HALF_TRUST_GRADIENT = 4.0
 # ASSUME: grey levels by which frames differ without motion (sensor, codec).
 _GRAY_NOISE = 3.0
+# ASSUME: where a part as a whole differs more (blur, shading, coarse compression of fast motion),
+# so many times its median difference are no motion; hands may be most of what is seen of a torso,
+# hence the limit.
+_NOISE_PER_TYPICAL = 3.0
+_MAX_GRAY_NOISE = 15.0
 # ASSUME: gradient below which intensities say nothing about motion, grey levels per pixel.
 _FLAT_GRADIENT = 3.0
 # ASSUME: intensities are compared over this share of the frame height, and evidence of motion
@@ -205,10 +210,15 @@ def motion_beyond(flow: np.ndarray, near: list[np.ndarray], motion: RigidMotion)
         along = np.clip(-(x * across_x + y * across_y) / length, 0.0, 1.0)
         nearest = (x + along * across_x) ** 2 + (y + along * across_y) ** 2
         beyond[both] = np.minimum(beyond[both], nearest)
-    speed = np.zeros((height, width), np.float32)
+    return np.maximum(np.sqrt(beyond) - _FIT_ERROR * _fastest(rigid, near), 0.0)
+
+
+def _fastest(rigid: list[tuple[np.ndarray, ...]], near: list[np.ndarray]) -> np.ndarray:
+    """Speed [height, width] of the fastest part nearby, of flows as planes (x, y)."""
+    speed = np.zeros(near[0].shape, np.float32)
     for is_near, part in zip(near, rigid, strict=True):
         np.maximum(speed, cv2.magnitude(*part), out=speed, where=is_near)
-    return np.maximum(np.sqrt(beyond) - _FIT_ERROR * speed, 0.0)
+    return speed
 
 
 def intensity_motion(
@@ -218,7 +228,8 @@ def intensity_motion(
 
     In flat places a dense flow is a guess. Moving the other frame by the rigid motion of a part
     nearby leaves differences only where something else moved; their size over the gradient's is a
-    displacement (the normal flow): small where a rigid part explains what is seen.
+    displacement (the normal flow): small where a rigid part explains what is seen. As in
+    :func:`motion_beyond`, a share of the parts' own speed is no motion beyond it.
 
     Args:
         gray: [height, width] uint8, frame i. other_gray: the frame before it, or the one after.
@@ -231,22 +242,26 @@ def intensity_motion(
     current = gray.astype(np.float32)
     gradient = cv2.GaussianBlur(_gradient(gray) ** 2, (0, 0), spread) + _FLAT_GRADIENT**2
     least = np.full((height, width), np.inf, np.float32)
-    for model, is_near in zip(motion.models(), near, strict=True):
-        flow = evaluate(model, height, width)
+    rigid = [cv2.split(evaluate(model, height, width)) for model in motion.models()]
+    for (shift_x, shift_y), is_near in zip(rigid, near, strict=True):
         moved = cv2.remap(
             other_gray,
-            x + flow[..., 0],
-            y + flow[..., 1],
+            x + shift_x,
+            y + shift_y,
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        difference = np.maximum(np.abs(current - moved) - _GRAY_NOISE, 0.0) ** 2
+        difference = np.abs(current - moved)
+        typical = float(np.median(difference[is_near])) if is_near.any() else 0.0
+        noise = np.clip(_NOISE_PER_TYPICAL * typical, _GRAY_NOISE, _MAX_GRAY_NOISE)
+        difference = np.maximum(difference - noise, 0.0) ** 2
         np.minimum(least, cv2.GaussianBlur(difference, (0, 0), spread), out=least, where=is_near)
     displacement = np.sqrt(least / gradient)
     # The inside of a hand is flat as well: close it from its outline and its fingers.
     size = 2 * max(1, round(_EVIDENCE_REACH * height)) + 1
     square = np.ones((size, size), np.uint8)  # separable, hence fast
-    return cv2.morphologyEx(displacement, cv2.MORPH_CLOSE, square)
+    closed = cv2.morphologyEx(displacement, cv2.MORPH_CLOSE, square)
+    return np.maximum(closed - _FIT_ERROR * _fastest(rigid, near), 0.0)
 
 
 def parts_near(parsing: np.ndarray) -> list[np.ndarray]:

@@ -12,7 +12,7 @@ from wildtalker_core.motion.rigid_motion import (
     BACKGROUND,
     HANDS,
     HEAD,
-    TORSO,
+    NECK,
     RigidMotion,
     evaluate,
 )
@@ -34,12 +34,8 @@ _DOUBT_REACH = 0.04
 # ASSUME: the flow of hair, loose strands that the parsing misses, and a chin that talks reach this
 # far beyond the head, share of the height.
 _HEAD_MARGIN = 0.05
-# ASSUME: up to this share of θ is the error of any dense flow against a rigid torso; clothes that
-# fold and a body that leans leave more, which is then no sign of a hand.
-_QUIET_NOISE = 0.1
-# Quantile of the quiet torso's motion that is its noise: a hand that rests covers less than the
-# rest of it.
-_NOISE_QUANTILE = 0.75
+# ASSUME: a neck draws the skin beside and below it along this far, share of the height.
+_NECK_MARGIN = 0.03
 # ASSUME: stirring of a hand's outline keeps the mask of what lies this near, share of the height.
 _STIR_REACH = 0.02
 
@@ -214,34 +210,18 @@ def accumulate(
 def without_head_motion(flow_magnitude: np.ndarray, parsing: np.ndarray) -> np.ndarray:
     """|V_i| with the talking head taken out: what accumulates begins outside it.
 
-    A mouth that talks and hair that swings move beyond any rigid head, yet are what is learnt. They
-    must not even enter the mask, or they would stay in it where the head has left.
+    A mouth that talks, hair that swings and the skin of a neck over its throat move beyond any
+    rigid part, yet are what is learnt. They must not even enter the mask, or they would stay in it
+    where the head has left.
     """
-    radius = round(_HEAD_MARGIN * len(parsing))
-    square = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-    near_head = cv2.dilate(np.ascontiguousarray(parsing[..., HEAD]), square) > 127
-    return np.where(near_head, np.float32(0.0), flow_magnitude.astype(np.float32))
-
-
-def above_noise(
-    flow_magnitude: np.ndarray, parsing: np.ndarray, flow_threshold_px: float
-) -> np.ndarray:
-    """|V_i| on the scale of how well the rigid motion explains the torso in this frame.
-
-    Where cloth folds or the whole body leans, the visible torso itself moves beyond any rigid
-    motion, and would pass θ here and there, and seem to stir everywhere. Its noise is the upper
-    quartile of the motion below θ on the torso; a frame with more than a tenth of θ of it is scaled
-    down to that. A quiet frame stays as it is.
-
-    Args:
-        flow_magnitude: [height, width] pixels per frame. parsing: [height, width, 5] uint8.
-        flow_threshold_px: θ; see :func:`threshold_px`.
-    """
-    quiet = flow_magnitude[(parsing[..., TORSO] > 127) & (flow_magnitude < flow_threshold_px)]
-    if len(quiet) == 0:
-        return flow_magnitude
-    noise = float(np.quantile(quiet, _NOISE_QUANTILE)) / flow_threshold_px
-    return flow_magnitude / np.float32(max(1.0, noise / _QUIET_NOISE))
+    is_own = np.zeros(flow_magnitude.shape, bool)
+    for part, margin in ((HEAD, _HEAD_MARGIN), (NECK, _NECK_MARGIN)):
+        size = 2 * round(margin * len(parsing)) + 1
+        reach = cv2.dilate(
+            np.ascontiguousarray(parsing[..., part]), np.ones((size, size), np.uint8)
+        )
+        is_own |= reach > 127
+    return np.where(is_own, np.float32(0.0), flow_magnitude.astype(np.float32))
 
 
 def restrict_to_transients(mask: np.ndarray, parsing: np.ndarray, use_hands: bool) -> np.ndarray:

@@ -16,7 +16,6 @@ from wildtalker_core.motion.transient_mask import (
     Decay,
     HalfLives,
     RestMemory,
-    above_noise,
     accumulate,
     adaptive_decay,
     constant_decay,
@@ -65,8 +64,7 @@ def main(
 
     def motion(number: int) -> np.ndarray:
         magnitude = scale * small(magnitudes[number].astype(np.float32))
-        outside_head = without_head_motion(magnitude, small_parsing(number))
-        return above_noise(outside_head, small_parsing(number), flow_threshold_px)
+        return without_head_motion(magnitude, small_parsing(number))
 
     def masks(is_backward: bool) -> Iterator[np.ndarray]:
         order = range(n_frames)[:: -1 if is_backward else 1]
