@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.spatial.transform import Rotation
 
 from wildtalker_core.training import mouth
@@ -10,28 +11,33 @@ from wildtalker_core.training import mouth
 FOCAL, SIZE = 600.0, 256
 
 
-def project_face(opening: np.ndarray, yaw: np.ndarray, moves: bool = True) -> tuple:
-    """A flat mouth 0.1 in front of the head's origin; the lower lip drops by ``opening``."""
+def project_face(opening: np.ndarray, yaw: np.ndarray, curved: float = 0.0) -> tuple:
+    """A mouth 0.1 in front of the head's origin; the lower lip drops by ``opening``.
+
+    Its points lie up to ``curved`` behind or before that.
+    """
     generator = np.random.default_rng(0)
     n, points = len(opening), generator.uniform(-0.05, 0.05, (478, 2))
+    depth = -0.1 + curved * generator.uniform(-1, 1, 478)
     rotation = Rotation.from_euler("yx", np.stack((yaw, 0.5 * yaw[::-1]), -1)).as_matrix()
     T = np.tile(np.eye(4), (n, 1, 1))
     T[:, :3, :3] = rotation
     T[:, :3, 3] = np.c_[0.02 * yaw, -0.01 * yaw, 1.6 + 0.05 * yaw]
     landmarks = np.empty((n, 478, 2))
     for i in range(n):
-        head = np.c_[points, np.full(478, -0.1)]
+        head = np.c_[points, depth]
         head[14, 1] = head[13, 1] + 0.01 + opening[i]
         camera = head @ T[i, :3, :3].T + T[i, :3, 3]
         landmarks[i] = camera[:, :2] / camera[:, 2:] * FOCAL + SIZE / 2
     return landmarks, T
 
 
-def test_head_motion_leaves_no_trace_in_the_mouth():
+@pytest.mark.parametrize("curved", [0.0, 0.03])
+def test_head_motion_leaves_no_trace_in_the_mouth(curved):
     n = 60
     yaw = 0.3 * np.sin(np.arange(n) / 5)
     opening = 0.02 * (1 + np.sin(np.arange(n) * 2.1))
-    landmarks, T = project_face(opening, yaw)
+    landmarks, T = project_face(opening, yaw, curved)
     points = mouth.mouth_points(landmarks, T, FOCAL, SIZE, SIZE, np.arange(n))
     basis = mouth.fit_mouth_basis(points, 2)
     shapes = mouth.mouth_shapes(points, basis)

@@ -70,10 +70,10 @@ def mouth_points(
 ) -> np.ndarray:
     """Mouth and chin landmarks in the head's own plane: [n, points * 2], head units.
 
-    Rays through the landmarks meet a plane of the head that is parallel to the face. Its depth is
-    the one at which the points move least. Lips are not flat, so a little of the head's rotation
-    stays in the points; it is not taken off by a regression, for a mouth that opens with each nod
-    would lose its opening, too (docs/portrait.md).
+    Rays through the landmarks meet planes of the head that are parallel to the face, one for each
+    point, for lips are not flat: its depth is the one at which the point moves least. What still
+    goes with the head's rotation is not taken off by a regression, for a mouth that opens with each
+    nod would lose its opening, too (docs/portrait.md).
 
     Args:
         landmarks: [n, 478, 2] pixels.
@@ -92,12 +92,13 @@ def mouth_points(
     directions = directions @ rotation
     origins = -np.einsum("nji,nj->ni", rotation, translation)[:, None]
 
-    def on_plane(z: float) -> np.ndarray:
+    def on_plane(z: float | np.ndarray) -> np.ndarray:
         t = (z - origins[..., 2]) / directions[..., 2]
         return (origins + t[..., None] * directions)[..., :2]
 
-    spread = [on_plane(z)[fit_frames].var(0).sum() for z in _PLANES_TRIED]
-    return on_plane(_PLANES_TRIED[int(np.argmin(spread))]).reshape(len(landmarks), -1)
+    tried = np.stack([on_plane(z)[fit_frames].var(0).sum(-1) for z in _PLANES_TRIED])
+    depths = _PLANES_TRIED[tried.argmin(0)]
+    return on_plane(depths).reshape(len(landmarks), -1)
 
 
 def fit_mouth_basis(points: np.ndarray, n_shapes: int) -> MouthBasis:
