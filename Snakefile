@@ -12,6 +12,8 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
+include: "rules/shown.smk"
+include: "rules/inputs.smk"
 include: "rules/media.smk"
 include: "rules/speech.smk"
 include: "rules/face.smk"

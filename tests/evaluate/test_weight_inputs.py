@@ -122,6 +122,18 @@ def test_the_run_fetches_what_the_config_names(tmp_path):
     assert fetched == {"weights/big-lama.pt", "weights/alexnet-owt-7be5be79.pth"}
 
 
+def test_weights_of_the_robustness_benchmark_are_looked_for_too(tmp_path):
+    (tmp_path / "clean.mp4").touch()
+    train = {"perceptual": "lpips", "lpips_backbone": "own.pth"}
+    config = {"robustness": {"path": "clean.mp4", "train": train}}
+    wrong = snakemake(tmp_path, config, "-n")
+    assert wrong.returncode != 0
+    assert "own.pth: does not exist (config train.lpips_backbone)" in wrong.stdout
+    train["lpips_backbone"] = "weights/alexnet-owt-7be5be79.pth"
+    plan = snakemake(tmp_path, config, "-n", "fetch_all")
+    assert "output: weights/alexnet-owt-7be5be79.pth" in plan.stdout
+
+
 def test_a_present_file_is_proven_again_and_not_fetched(tmp_path, shared_data):
     """Without network, as on a compute node; a changed script makes Snakemake run the rule."""
     file = "weights/face_landmarker.task"

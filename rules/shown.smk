@@ -1,0 +1,96 @@
+"""Which clips, methods and settings there are, and what is shown of them."""
+
+
+def clips():
+    return list(CONFIG["clips"])
+
+
+def robustness_clips():
+    """Clips of the robustness benchmark and their strengths, percent."""
+    strengths = sorted(ROBUSTNESS["strengths"]) if ROBUSTNESS["path"] else []
+    return {f"spoiled_{strength}": strength for strength in strengths}
+
+
+def strongest_clip():
+    """The clip of the largest strength, as a list of one; or none."""
+    return list(robustness_clips())[-1:]
+
+
+def robustness_methods():
+    """Methods that take part in the benchmark."""
+    named = ROBUSTNESS["methods"]
+    return nerf_methods() if named is None else named
+
+
+def is_spoiled(wildcards):
+    """Whether this is a clip of the robustness benchmark."""
+    clip = getattr(wildcards, "clip", None)
+    return clip == CLEAN_CLIP or clip in robustness_clips()
+
+
+def all_methods():
+    """Methods that the config names, in its order."""
+    return list(CONFIG["methods"])
+
+
+def nerf_methods():
+    """Methods that are trained here."""
+    return [name for name in all_methods() if CONFIG["methods"][name]["kind"] == "nerf"]
+
+
+def external_methods():
+    return [
+        name for name in all_methods() if CONFIG["methods"][name]["kind"] == "external"
+    ]
+
+
+def table_methods():
+    """Rows of the tables: the ground truth, the trivial baselines, then the config's methods."""
+    return [*configuration.BASELINES, *all_methods()]
+
+
+def settings():
+    """What is rendered of each method: the test split, and each driving speech."""
+    return ["self_driven", *(f"drive_{name}" for name in CONFIG["drive"])]
+
+
+def shown_methods(clip, setting):
+    """Rows of a setting: nothing but trained and external methods speak what was never filmed."""
+    if clip in robustness_clips():
+        return ["ground_truth", *robustness_methods()]
+    if setting == "self_driven":
+        named = CONFIG["report"]["table1"]
+        return [*configuration.BASELINES, *(named or all_methods())]
+    return CONFIG["report"]["table2"] or all_methods()
+
+
+def truth_clip(wildcards):
+    """The clip whose ground truth is rendered: once for all strengths of the benchmark."""
+    return list(robustness_clips())[0] if is_spoiled(wildcards) else wildcards.clip
+
+
+def ceiling_methods():
+    """Methods that are also scored on frames they were trained on: the first that is trained."""
+    return nerf_methods()[:1] if CONFIG["evaluate"]["has_ceiling"] else []
+
+
+def corrupted_settings():
+    """Settings whose driving speech has noise mixed in."""
+    return [
+        f"drive_{name}"
+        for name, drive in CONFIG["drive"].items()
+        if drive["corruption"]
+    ]
+
+
+def any_of(names):
+    """A wildcard constraint that matches these names only (and nothing, if there are none)."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+wildcard_constraints:
+    clip=any_of([*clips(), CLEAN_CLIP, *robustness_clips()]),
+    method=any_of(table_methods()),
+    setting=any_of([*settings(), "training_frames"]),
+    speech="[A-Za-z0-9_-]+",
+    denoiser="[a-z0-9_]+",
