@@ -17,7 +17,6 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
@@ -32,6 +31,7 @@ from synthetic_portrait import (  # noqa: E402
 from wildtalker_core.media.files import load_arrays, save_arrays, save_json  # noqa: E402
 from wildtalker_core.media.frame_store import FrameStore, write_frames  # noqa: E402
 from wildtalker_core.motion.synthetic_hand import Gesture, HandPalette  # noqa: E402
+from workflow_scripts.configuration import default_options  # noqa: E402
 from workflow_scripts.face import detect_landmarks, parse_portrait  # noqa: E402
 
 FPS = 25.0
@@ -173,8 +173,7 @@ class Clip:
 
 def defaults(stage: str) -> dict:
     """Defaults of a config section."""
-    schema = yaml.safe_load((ROOT / f"config/schema/{stage}.yaml").read_text())
-    return {name: entry.get("default") for name, entry in schema["properties"].items()}
+    return default_options(stage, ROOT / "config")
 
 
 def through_codec(frames: np.ndarray, crf: int) -> np.ndarray:
