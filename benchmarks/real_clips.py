@@ -19,6 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from wildtalker_core.face.parsing import HANDS
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.files import load_arrays, load_json
 from wildtalker_core.media.frame_store import FrameStore
@@ -26,7 +27,7 @@ from wildtalker_core.media.frame_store import FrameStore
 STORES = (
     "media/frames", "face/parsing", "motion/transient_mask", "motion/hand_free",
 )  # fmt: skip
-HANDS, N_LOOKED_AT = 4, 100
+N_LOOKED_AT = 100
 
 
 def share(store: FrameStore, channel: int | None = None) -> float:

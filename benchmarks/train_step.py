@@ -38,10 +38,11 @@ from tests.training.conftest import preset  # noqa: E402
 from wildtalker_core.nerf import portrait as portrait_module  # noqa: E402
 from wildtalker_core.nerf.tri_plane import HashGrids  # noqa: E402
 from wildtalker_core.scene.scene import Scene, load_scene  # noqa: E402
-from wildtalker_core.training import head, mouth  # noqa: E402
+from wildtalker_core.training import head  # noqa: E402
 from wildtalker_core.training.build import new_portrait, options_of  # noqa: E402
 from wildtalker_core.training.clip import Clip  # noqa: E402
 from wildtalker_core.training.optimise import Optimiser, keep_freed_memory  # noqa: E402
+from wildtalker_core.training.stages import told_lips  # noqa: E402
 from workflow_scripts.scene_inputs import scene_files, scene_paths  # noqa: E402
 
 _PART = "part: "
@@ -146,17 +147,7 @@ def main() -> None:
         betas=(options["head"]["beta1"], options["head"]["beta2"]), weight_decay=0, fused=True,
     )  # fmt: skip
     generator = torch.Generator().manual_seed(0)
-    if portrait.shape.lip_feature == "audio":
-
-        def lip_features(frames):
-            return portrait.lip_features(clip.audio_features, frames, clip.T_camera_head[frames])
-    else:
-        shapes, _ = mouth.measure_mouth(scene, portrait.shape.n_mouth_shapes)
-        shapes = torch.as_tensor(shapes, dtype=torch.float32)
-
-        def lip_features(frames):
-            return portrait.mouth_to_lip(shapes[frames])
-
+    lip_features = told_lips(portrait, clip)
     name_parts(portrait, targets, clip)
     n_samples = []
     portrait.head.register_forward_pre_hook(lambda _, inputs: n_samples.append(len(inputs[0])))

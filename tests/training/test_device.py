@@ -60,7 +60,7 @@ def test_all_stages_and_the_picture_stay_on_their_device(tmp_path, scene, name, 
     portrait, clip = new_portrait(scene, options["model"], "torch", CPU, 0), Clip.of(scene, CPU)
     if options["model"]["lip_feature"] == "mouth_shape":
         stages._learn_mouth(portrait, clip)
-    lip_features = stages._lip_features(portrait, clip)
+    lip_features = stages.told_lips(portrait, clip)
 
     def run(stage):
         return stages._run(portrait, clip, options, stage, tmp_path / stage, None, None)

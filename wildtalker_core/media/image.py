@@ -33,6 +33,15 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
         Image.fromarray(image).save(partial)
 
 
+def at_most(image: np.ndarray, height_px: int) -> np.ndarray:
+    """An image [height, width(, channels)], shrunk to ``height_px`` (areas averaged) if higher."""
+    shrink = height_px / len(image)
+    if shrink >= 1.0:
+        return image
+    size = (round(image.shape[1] * shrink), height_px)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
 def resize_image(image: np.ndarray, size_px: int) -> np.ndarray:
     """Resize a square [side, side, channels] to [size_px, size_px, channels].
 

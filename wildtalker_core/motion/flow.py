@@ -9,6 +9,7 @@ from itertools import islice
 import cv2
 import numpy as np
 
+from wildtalker_core.media.image import at_most
 from wildtalker_core.motion.rigid_motion import (
     HANDS,
     TORSO,
@@ -27,7 +28,7 @@ FlowEstimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 # ASSUME: flow is measured and judged at this height at most: masks need no more, and a dense flow
 # finds other details at another size, so that masks would depend on it.
-_ANALYSIS_PX = 256
+ANALYSIS_PX = 256
 
 
 class DisFlow:
@@ -131,8 +132,8 @@ class Observation:
     @classmethod
     def of(cls, frame: np.ndarray, parsing: np.ndarray) -> Observation:
         height, width = frame.shape[:2]
-        scale = min(1.0, _ANALYSIS_PX / height)
-        frame, parsing = _shrink(frame, scale), _shrink(parsing, scale)
+        frame, parsing = at_most(frame, ANALYSIS_PX), at_most(parsing, ANALYSIS_PX)
+        scale = len(frame) / height
         return cls(height, width, scale, frame, to_gray(frame), parsing, parts_near(parsing))
 
     def report(self, beyond: np.ndarray, rigid: RigidMotion) -> FrameMotion:
@@ -141,13 +142,6 @@ class Observation:
             size = (self.width, self.height)
             beyond = cv2.resize(beyond, size, interpolation=cv2.INTER_LINEAR)
         return FrameMotion((beyond / self.scale).astype(np.float16), rigid.scaled(1.0 / self.scale))
-
-
-def _shrink(image: np.ndarray, scale: float) -> np.ndarray:
-    if scale == 1.0:
-        return image
-    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _borne_out(

@@ -14,6 +14,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from wildtalker_core.media.image import at_most
 from wildtalker_core.motion.flow import to_gray
 from wildtalker_core.motion.rigid_motion import (
     BACKGROUND,
@@ -77,23 +78,14 @@ class View:
         """Grey frame, parsing and hidden region (255) at the size at which frames are aligned."""
         hidden = self.is_hidden.astype(np.uint8) * 255
         frame, parsing, hidden = (
-            _at_most(image, _ALIGN_PX) for image in (self.frame, self.parsing, hidden)
+            at_most(image, _ALIGN_PX) for image in (self.frame, self.parsing, hidden)
         )
         return to_gray(frame), parsing, hidden
 
     @cached_property
     def coarse(self) -> tuple[np.ndarray, np.ndarray]:
         """Frame and layers at the size at which shade is judged."""
-        return _at_most(self.frame, _SHADE_PX), _at_most(self.layers, _SHADE_PX)
-
-
-def _at_most(image: np.ndarray, height_px: int) -> np.ndarray:
-    """An image [height, width(, channels)] no higher than ``height_px``."""
-    shrink = height_px / len(image)
-    if shrink >= 1.0:
-        return image
-    size = (round(image.shape[1] * shrink), height_px)
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return at_most(self.frame, _SHADE_PX), at_most(self.layers, _SHADE_PX)
 
 
 def hidden_region(

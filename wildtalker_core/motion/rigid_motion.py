@@ -192,7 +192,7 @@ def motion_beyond(flow: np.ndarray, near: list[np.ndarray], motion: RigidMotion)
     """
     height, width = flow.shape[:2]
     # Planes x and y apart: sums over a last axis of two are slow.
-    rigid = [cv2.split(evaluate(model, height, width)) for model in motion.models()]
+    rigid = _planes(motion, height, width)
     flow_x, flow_y = cv2.split(flow)
     offsets = [(flow_x - x, flow_y - y) for x, y in rigid]
     beyond = np.full((height, width), np.inf, np.float32)
@@ -211,6 +211,11 @@ def motion_beyond(flow: np.ndarray, near: list[np.ndarray], motion: RigidMotion)
         nearest = (x + along * across_x) ** 2 + (y + along * across_y) ** 2
         beyond[both] = np.minimum(beyond[both], nearest)
     return np.maximum(np.sqrt(beyond) - _FIT_ERROR * _fastest(rigid, near), 0.0)
+
+
+def _planes(motion: RigidMotion, height: int, width: int) -> list[tuple[np.ndarray, ...]]:
+    """Flow of each part at every pixel, as planes (x, y)."""
+    return [cv2.split(evaluate(model, height, width)) for model in motion.models()]
 
 
 def _fastest(rigid: list[tuple[np.ndarray, ...]], near: list[np.ndarray]) -> np.ndarray:
@@ -242,7 +247,7 @@ def intensity_motion(
     current = gray.astype(np.float32)
     gradient = cv2.GaussianBlur(_gradient(gray) ** 2, (0, 0), spread) + _FLAT_GRADIENT**2
     least = np.full((height, width), np.inf, np.float32)
-    rigid = [cv2.split(evaluate(model, height, width)) for model in motion.models()]
+    rigid = _planes(motion, height, width)
     for (shift_x, shift_y), is_near in zip(rigid, near, strict=True):
         moved = cv2.remap(
             other_gray,

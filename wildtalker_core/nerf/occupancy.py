@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wildtalker_core.geometry.cameras import pixel_grid
+
 _DECAY = 0.95
 # A cell counts as occupied above min(mean density, cap). The peers' cap of 10 at their step of
 # 0.0271 is this optical depth per step; as such it holds in any unit of length.
@@ -141,9 +143,7 @@ class AlphaGrid(nn.Module):
             alpha_of: torso points [k, 2] in [-1, 1] -> alpha [k], under a random training pose.
         """
         r, device = self.resolution, self.alpha.device
-        along = torch.arange(r, device=device)
-        y, x = torch.meshgrid(along, along, indexing="ij")
-        cells = torch.stack((x, y), -1).reshape(-1, 2)
+        cells = pixel_grid(r, r, device)
         noise = torch.rand(r * r, 2, generator=generator).to(device)
         current = alpha_of((cells + noise) * (2 / r) - 1).view(1, 1, r, r)
         dilated = F.max_pool2d(current, 5, 1, 2)[0, 0]

@@ -22,6 +22,11 @@ def in_memory(stack: FrameStack) -> FrameStack:
     return stack[:] if np.prod(stack.shape, dtype=float) <= _MEMORY_LIMIT_BYTES else stack
 
 
+def random_frames(frames: np.ndarray, n: int, generator: torch.Generator) -> np.ndarray:
+    """``n`` of the frames, each drawn from all of them."""
+    return frames[torch.randint(len(frames), (n,), generator=generator).numpy()]
+
+
 @dataclass(frozen=True)
 class Clip:
     """The tensors of a scene that every step needs, on the training device.

@@ -16,7 +16,7 @@ from wildtalker_core.geometry.rotations import transform_points
 from wildtalker_core.nerf.head_field import Condition
 from wildtalker_core.nerf.portrait import Portrait, Traces
 from wildtalker_core.nerf.position_encoding import grid_tables, other_parameters
-from wildtalker_core.training.clip import HANDS, HEAD, Clip, in_memory
+from wildtalker_core.training.clip import HANDS, HEAD, Clip, in_memory, random_frames
 from wildtalker_core.training.losses import (
     PerceptualLoss,
     opacity_entropy,
@@ -250,9 +250,7 @@ def sample_batch(
     n_frames = options.frames_per_step
     per_frame = options.rays_per_step // n_frames
     n_lips = round(options.lip_share * per_frame)
-    chosen = train_frames[
-        torch.randint(len(train_frames), (n_frames,), generator=generator).numpy()
-    ]
+    chosen = random_frames(train_frames, n_frames, generator)
     rows = np.arange(n_frames)
     pixels = [random_pixels(targets.boxes[chosen], per_frame - n_lips, generator)]
     row = [rows.repeat(per_frame - n_lips)]
@@ -261,6 +259,12 @@ def sample_batch(
         pixels.append(random_pixels(lip_boxes, n_lips, generator))
         row.append(rows.repeat(n_lips))
     return Batch(chosen, np.concatenate(row), np.concatenate(pixels))
+
+
+def square_pixels(size: int) -> np.ndarray:
+    """(x, y) of the pixels of a square from 0, in reading order, [size^2, 2]."""
+    y, x = np.mgrid[:size, :size]
+    return np.stack((x, y), -1).reshape(-1, 2)
 
 
 def sample_patches(
@@ -272,9 +276,7 @@ def sample_patches(
     """As :func:`sample_batch`, but square patches around the heads."""
     size, n_frames = options.face_patch_size, options.frames_per_step
     n_patches = max(1, options.rays_per_step // n_frames // size**2)
-    chosen = train_frames[
-        torch.randint(len(train_frames), (n_frames,), generator=generator).numpy()
-    ]
+    chosen = random_frames(train_frames, n_frames, generator)
     scene = targets.clip.scene
     if size > min(scene.height, scene.width):
         raise InputError(
@@ -284,8 +286,7 @@ def sample_patches(
         )
     middles = random_pixels(targets.boxes[chosen], n_patches, generator)
     first = np.clip(middles - size // 2, 0, (scene.width - size, scene.height - size))
-    y, x = np.mgrid[:size, :size]
-    pixels = first[:, None] + np.stack((x, y), -1).reshape(1, -1, 2)
+    pixels = first[:, None] + square_pixels(size)
     row = np.arange(n_frames).repeat(n_patches * size**2)
     return Batch(chosen, row, pixels.reshape(-1, 2), size)
 
@@ -418,7 +419,7 @@ def update_occupancy(
     """Re-evaluate the occupancy grid under the conditions of random training frames."""
 
     def density_of(positions: Tensor) -> Tensor:
-        frame = train_frames[torch.randint(len(train_frames), (1,), generator=generator).numpy()]
+        frame = random_frames(train_frames, 1, generator)
         condition = condition_of(portrait, clip, lip_features, frame)
         return portrait.head.density(positions, condition)[0]
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from wildtalker_core.nerf.portrait import Portrait
-from wildtalker_core.training.clip import Clip
+from wildtalker_core.training.clip import Clip, random_frames
 from wildtalker_core.training.head import (
     Batch,
     HeadOptions,
@@ -19,6 +19,7 @@ from wildtalker_core.training.head import (
     head_step,
     sample_batch,
     sample_patches,
+    square_pixels,
     update_occupancy,
 )
 from wildtalker_core.training.losses import PerceptualLoss, head_loss
@@ -65,7 +66,7 @@ def finetune_lips(
                 sample(targets, train_frames, head_options, generator), head_options, 1.0,
                 generator, perceptual=perceptual,
             )  # fmt: skip
-        frame = train_frames[torch.randint(len(train_frames), (1,), generator=generator).numpy()]
+        frame = random_frames(train_frames, 1, generator)
         return _patch_step(
             portrait, clip, lip_features, targets, frame, options, perceptual,
             head_options.photometric,
@@ -85,8 +86,7 @@ def lip_patch(lip_box: np.ndarray, patch_size: int, height: int, width: int) -> 
     middle = (lip_box[:2] + lip_box[2:]) / 2
     first = np.round(middle - patch_size / 2).astype(np.int64)
     first = np.clip(first, 0, (width - patch_size, height - patch_size))
-    y, x = np.mgrid[:patch_size, :patch_size]
-    return np.stack((x, y), -1).reshape(-1, 2) + first
+    return square_pixels(patch_size) + first
 
 
 def _patch_step(

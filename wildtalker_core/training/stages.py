@@ -63,7 +63,7 @@ def head_stage(
     elif is_new:
         portrait.audio.standardise(clip.audio_features[scene.train_frames])
     outcome = head.train_head(
-        portrait, clip, _lip_features(portrait, clip),
+        portrait, clip, told_lips(portrait, clip),
         options_of(head.HeadOptions, train["head"]),
         options_of(Optimiser, train["head"]),
         _run(portrait, clip, train, "head", folder, log, show),
@@ -85,7 +85,7 @@ def lips_stage(
     portrait, _ = restore_portrait(portrait_path, train["encoder"], device)
     clip = Clip.of(scene, device)
     outcome = lips.finetune_lips(
-        portrait, clip, _lip_features(portrait, clip),
+        portrait, clip, told_lips(portrait, clip),
         options_of(head.HeadOptions, train["lips"]),
         options_of(lips.LipOptions, train["lips"], lambda_lpips=train["lambda_lpips"]),
         perceptual,
@@ -118,7 +118,7 @@ def torso_stage(
         alpha_every=values["occupancy_every"],
     )
     outcome = torso.train_torso(
-        portrait, clip, _lip_features(portrait, clip), options, options_of(Optimiser, values),
+        portrait, clip, told_lips(portrait, clip), options, options_of(Optimiser, values),
         _run(portrait, clip, train, "torso", folder, log, show),
     )  # fmt: skip
     return Trained(portrait, outcome, _figures(portrait, device, outcome))
@@ -199,7 +199,7 @@ def _learn_mouth(portrait: Portrait, clip: Clip) -> dict[str, float]:
     )  # fmt: skip
 
 
-def _lip_features(portrait: Portrait, clip: Clip) -> head.LipFeatures:
+def told_lips(portrait: Portrait, clip: Clip) -> head.LipFeatures:
     """f_l of training frames: of what is heard (``audio``), or of the mouth as it was seen.
 
     With ``mouth_shape`` the field learns from true shapes: what cannot be heard must not blur the

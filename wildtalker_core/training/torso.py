@@ -12,7 +12,7 @@ from torch import Tensor
 from wildtalker_core.nerf.head_field import Condition
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.nerf.position_encoding import grid_tables, other_parameters
-from wildtalker_core.training.clip import HEAD, Clip, in_memory
+from wildtalker_core.training.clip import HEAD, Clip, in_memory, random_frames
 from wildtalker_core.training.head import LipFeatures
 from wildtalker_core.training.losses import opacity_entropy, torso_loss
 from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, is_due, optimise
@@ -58,11 +58,9 @@ def train_torso(
     portrait.torso.learn_poses(clip.T_camera_head[scene.train_frames], portrait.shape.focal_ratio)
 
     def loss_of(step: int, generator: torch.Generator) -> Step:
-        picks = torch.randint(
-            len(scene.train_frames), (options.frames_per_step,), generator=generator
-        )
+        picks = random_frames(scene.train_frames, options.frames_per_step, generator)
         parts = []
-        for frame in scene.train_frames[picks.numpy()].tolist():
+        for frame in picks.tolist():
             is_open, is_near_head = head_zones(parsing[frame][..., HEAD])
             rows, columns = is_open.nonzero()
             chosen = torch.randint(
@@ -91,7 +89,7 @@ def train_torso(
             photometric + options.alpha_entropy * entropy,
             {"photometric": photometric, "entropy": entropy},
             {
-                "frames": scene.train_frames[picks.numpy()],
+                "frames": picks,
                 "pixels": pixels.cpu().numpy(),
                 "frame_of_pixel": frames.cpu().numpy(),
             },
@@ -150,8 +148,7 @@ def _head_at(
 
 def update_alpha_grid(portrait: Portrait, clip: Clip, generator: torch.Generator) -> None:
     """Re-evaluate the torso's alpha grid under a random training pose."""
-    train_frames = clip.scene.train_frames
-    frame = int(train_frames[torch.randint(len(train_frames), (1,), generator=generator).item()])
+    frame = int(random_frames(clip.scene.train_frames, 1, generator)[0])
 
     def alpha_of(points: Tensor) -> Tensor:
         code = portrait.torso_codes[frame : frame + 1]

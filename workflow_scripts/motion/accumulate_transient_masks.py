@@ -10,7 +10,8 @@ import numpy as np
 
 from wildtalker_core.media.files import load_arrays, load_json
 from wildtalker_core.media.frame_store import FrameStore, write_frames
-from wildtalker_core.motion.flow import without_hands
+from wildtalker_core.media.image import at_most
+from wildtalker_core.motion.flow import ANALYSIS_PX, without_hands
 from wildtalker_core.motion.rigid_motion import RigidMotion
 from wildtalker_core.motion.transient_mask import (
     Decay,
@@ -25,10 +26,6 @@ from wildtalker_core.motion.transient_mask import (
 )
 from wildtalker_core.progress import progress
 from workflow_scripts.job import job
-
-# ASSUME: masks are accumulated at this height at most, as the flow is judged; more shows nothing
-# new and costs its area.
-_ACCUMULATED_PX = 256
 
 
 def main(
@@ -50,20 +47,19 @@ def main(
     motions = load_motions(rigid_motion_path)
     fps = load_json(manifest_path)["fps"]
     n_frames, height, width = magnitudes.shape
-    scale = min(1.0, _ACCUMULATED_PX / height)
+    # ASSUME: masks are accumulated at the size at which the flow is judged; more shows nothing new
+    # and costs its area.
+    scale = min(1.0, ANALYSIS_PX / height)
     size = (round(scale * width), round(scale * height))
     motions = [motion.scaled(scale) for motion in motions]
     flow_threshold_px = threshold_px(options["flow_threshold"], size[1], fps)
 
-    def small(image: np.ndarray) -> np.ndarray:
-        return image if scale == 1.0 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-
     @lru_cache(4)  # each frame's parsing is asked for twice, at nearly the same time
     def small_parsing(number: int) -> np.ndarray:
-        return small(parsing[number])
+        return at_most(parsing[number], ANALYSIS_PX)
 
     def motion(number: int) -> np.ndarray:
-        magnitude = scale * small(magnitudes[number].astype(np.float32))
+        magnitude = scale * at_most(magnitudes[number].astype(np.float32), ANALYSIS_PX)
         return without_head_motion(magnitude, small_parsing(number))
 
     def masks(is_backward: bool) -> Iterator[np.ndarray]:
@@ -72,7 +68,7 @@ def main(
             options,
             size[1],
             fps,
-            (small(frames[number]) for number in order),
+            (at_most(frames[number], ANALYSIS_PX) for number in order),
             (_seen(small_parsing(number), options["use_hands"]) for number in order),
             backward(motions) if is_backward else motions,
         )
