@@ -1,0 +1,298 @@
+"""How a part of the picture moves as a whole: each frame registered to a mean picture of the part.
+
+Head poses come from the face. How the torso moves, and how the camera moves against what is behind
+the person, must be measured too: learnt from the picture's error alone it stays where it started
+(a blurred edge has no gradient that leads a collar over ten pixels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.signal import medfilt
+
+#: (frame number) -> grey picture [height, width] uint8 and where it shows the part [height, width]
+#: bool.
+ReadPart = Callable[[int], tuple[np.ndarray, np.ndarray]]
+
+#: Columns of a motion: shift x and y at the part's centre (pixels), rotation (radians), logarithm
+#: of the scale.
+N_SIMILARITY = 4
+_GRID = 9  # points a side on which soft motion is described
+_MOST_AVERAGED = 200  # frames: more do not sharpen the mean
+_TEXTURE = 4.0  # grey levels per pixel: below it flow guesses
+_LEAST_POINTS = 50
+_MEDIAN_FRAMES = 9
+# ASSUME what leaves the running median by more is a failed fit: shift in pixels at 256, rotation
+# and scale. People do not jump for a ninth of a second.
+_OUTLIER = np.array([0.8, 0.8, 0.0087, 0.008])
+
+
+def torso_view(
+    frame: np.ndarray, parsing: np.ndarray, transient: np.ndarray, backdrop: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The torso before an even backdrop, and where it can be followed.
+
+    Plain cloth shows its motion by its outline only. Before the real background that outline would
+    be two motions; before an even one it is the cloth's alone. Near head and hands nothing is
+    followed: their edges move otherwise.
+
+    Args:
+        frame: [height, width, 3] uint8; parsing: [height, width, 5]; transient: [height, width].
+        backdrop: grey level.
+
+    Returns:
+        grey picture [height, width] uint8 and [height, width] bool.
+    """
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    background, head, neck, torso, hands = np.moveaxis(parsing, -1, 0).astype(np.float32)
+    share = background / 255
+    picture = (1 - share) * grey + share * backdrop
+    reach = np.ones((2 * max(2, round(0.02 * len(frame))) + 1,) * 2, np.uint8)
+    foreign = np.maximum(np.maximum(head + neck, hands), transient) > 60
+    is_foreign = cv2.dilate(foreign.astype(np.uint8), reach) > 0
+    is_torso = cv2.dilate((torso > 127).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return picture.round().astype(np.uint8), is_torso & ~is_foreign
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Motion of a part in each frame, from the mean picture (canvas) to the frame.
+
+    A canvas point p goes to ``similarity(p) + sum_k soft[i, k] * soft_basis[k](p)``.
+
+    Attributes:
+        similarity: [n, 4], columns as ``N_SIMILARITY`` says, about ``centre``.
+        centre: [2] pixels.
+        soft: [n, k] unit variance on the frames that were fitted; [n, 0] if nothing is soft.
+        soft_basis: [k, grid, grid, 2] pixels, on a regular grid over ``box``.
+        box: [4] x0, y0, x1, y1 pixels of the canvas.
+        is_interpolated: [n] bool, where the fit failed.
+        canvas: [height, width] uint8 mean grey picture; is_known: [height, width] bool.
+        reference: number of the frame whose place the canvas has.
+    """
+
+    similarity: np.ndarray
+    centre: np.ndarray
+    soft: np.ndarray
+    soft_basis: np.ndarray
+    box: np.ndarray
+    is_interpolated: np.ndarray
+    reference: int
+
+
+def similarity_matrix(motion: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Motions [..., 4] -> matrices [..., 3, 3] that map canvas pixels to frame pixels.
+
+    >>> similarity_matrix(np.array([2.0, 0, 0, 0]), np.zeros(2))[:2, 2]
+    array([2., 0.])
+    """
+    scale, angle = np.exp(motion[..., 3]), motion[..., 2]
+    matrix = np.zeros((*motion.shape[:-1], 3, 3))
+    matrix[..., 0, 0] = matrix[..., 1, 1] = scale * np.cos(angle)
+    matrix[..., 1, 0] = scale * np.sin(angle)
+    matrix[..., 0, 1] = -matrix[..., 1, 0]
+    matrix[..., :2, 2] = centre + motion[..., :2] - matrix[..., :2, :2] @ centre
+    matrix[..., 2, 2] = 1
+    return matrix
+
+
+def similarity_of(matrix: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Inverse of :func:`similarity_matrix` for matrices [..., 3, 3] (or [..., 2, 3])."""
+    shift = matrix[..., :2, :2] @ centre + matrix[..., :2, 2] - centre
+    angle = np.arctan2(
+        matrix[..., 1, 0] - matrix[..., 0, 1], matrix[..., 0, 0] + matrix[..., 1, 1]
+    )
+    scale = np.log(np.linalg.det(matrix[..., :2, :2])) / 2
+    return np.concatenate((shift, angle[..., None], scale[..., None]), -1)
+
+
+class _Registrar:
+    """Dense flow from a fixed picture, made a similarity by RANSAC on textured points."""
+
+    def __init__(self, picture: np.ndarray, is_part: np.ndarray) -> None:
+        self.picture = picture
+        self.flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        slopes = [cv2.Sobel(picture, cv2.CV_32F, *d, ksize=3) / 4 for d in ((1, 0), (0, 1))]
+        self.is_textured = is_part & (np.hypot(*slopes) > _TEXTURE)
+        y, x = self.is_textured.nonzero()
+        self.points = np.stack((x, y), -1).astype(np.float32)
+
+    def residual(
+        self, frame: np.ndarray, is_part: np.ndarray, matrix: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Flow [h, w, 2] left after ``matrix`` [3, 3], and where the frame shows the part."""
+        size = frame.shape[::-1]
+        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        warped = cv2.warpAffine(frame, matrix[:2], size, flags=how, borderMode=cv2.BORDER_REPLICATE)
+        shows = cv2.warpAffine(is_part.astype(np.uint8) * 255, matrix[:2], size, flags=how)
+        return self.flow.calc(self.picture, warped, None), shows > 127
+
+    def fit(
+        self, frame: np.ndarray, is_part: np.ndarray, matrix: np.ndarray
+    ) -> np.ndarray | None:
+        """A better matrix [3, 3] than ``matrix``; None where too little can be seen."""
+        flow, shows = self.residual(frame, is_part, matrix)
+        x, y = self.points.astype(int).T
+        targets = self.points + flow[y, x]
+        nearest = np.round(targets).astype(int).clip(0, np.array(frame.shape[::-1]) - 1)
+        valid = shows[nearest[:, 1], nearest[:, 0]]
+        if valid.sum() < _LEAST_POINTS:
+            return None
+        step, _ = cv2.estimateAffinePartial2D(
+            self.points[valid], targets[valid], ransacReprojThreshold=1.0, maxIters=500
+        )
+        return None if step is None else matrix @ np.vstack((step, (0, 0, 1)))
+
+
+def register(
+    read: ReadPart,
+    n_frames: int,
+    fit_frames: np.ndarray,
+    segments: list[np.ndarray],
+    reference: int,
+    n_soft: int = 0,
+) -> Motion:
+    """Register every frame to the mean picture of the part.
+
+    The mean and the soft basis come from ``fit_frames`` alone. Outliers are found within each of
+    ``segments`` (the parts of the split), so that no frame depends on one of another segment.
+
+    Args:
+        read: gives a frame's picture and the part in it.
+        reference: one of ``fit_frames``; the canvas has its place.
+        n_soft: components of the motion beyond a similarity.
+    """
+    averaged = fit_frames[:: max(1, len(fit_frames) // _MOST_AVERAGED)]
+    first = _Registrar(*read(reference))
+    rough = _follow(first, read, averaged, start=reference)
+    canvas, is_known = mean_picture(read, averaged, rough)
+    registrar = _Registrar(canvas, is_known)
+    height, width = canvas.shape
+    rows, columns = is_known.nonzero()
+    if not len(rows):
+        rows, columns = np.array([0, height - 1]), np.array([0, width - 1])
+    centre = np.array([columns.mean(), rows.mean()])
+    box = np.array([columns.min(), rows.min(), columns.max(), rows.max()], np.float64)
+    motion = np.full((n_frames, N_SIMILARITY), np.nan)
+    for segment in segments:
+        known = np.interp(
+            segment, averaged, np.arange(len(averaged))
+        ).round().astype(int)  # the nearest frame of the rough pass
+        for frame, near in zip(segment.tolist(), known.tolist(), strict=True):
+            picture, part = read(frame)
+            matrix = rough[near]
+            for _ in range(2):
+                better = registrar.fit(picture, part, matrix)
+                if better is None:
+                    break
+                matrix = better
+            else:
+                motion[frame] = similarity_of(matrix, centre)
+    is_interpolated = np.ones(n_frames, bool)
+    for segment in segments:
+        motion[segment], is_interpolated[segment] = without_outliers(
+            motion[segment], max(height, width) / 256
+        )
+    soft, basis = np.zeros((n_frames, 0)), np.zeros((0, _GRID, _GRID, 2))
+    if n_soft:
+        matrices = similarity_matrix(motion, centre)
+        soft, basis = _soft_motion(
+            registrar, read, matrices, box, fit_frames, np.concatenate(segments), n_soft
+        )
+    return Motion(motion, centre, soft, basis, box, is_interpolated, reference)
+
+
+def _follow(
+    registrar: _Registrar, read: ReadPart, frames: np.ndarray, start: int
+) -> np.ndarray:
+    """Matrices [len(frames), 3, 3], each found from its neighbour's, outwards from ``start``."""
+    place = int(np.abs(frames - start).argmin())
+    matrices = np.tile(np.eye(3), (len(frames), 1, 1))
+    for walk in (range(place, len(frames)), range(place - 1, -1, -1)):
+        matrix = matrices[place]
+        for i in walk:
+            picture, part = read(int(frames[i]))
+            for _ in range(2):
+                better = registrar.fit(picture, part, matrix)
+                matrix = matrix if better is None else better
+            matrices[i] = matrix
+    return matrices
+
+
+def mean_picture(
+    read: ReadPart, frames: np.ndarray, matrices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the registered part [h, w] uint8, and where half of the frames show it [h, w]."""
+    total, count = 0.0, 0.0
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for frame, matrix in zip(frames.tolist(), matrices, strict=True):
+        picture, part = read(frame)
+        size = picture.shape[::-1]
+        shows = cv2.warpAffine(part.astype(np.float32), matrix[:2], size, flags=how) > 0.9
+        total = total + cv2.warpAffine(picture.astype(np.float32), matrix[:2], size, flags=how) * shows
+        count = count + shows
+    mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+    return mean.round().astype(np.uint8), count > 0.5 * len(frames)
+
+
+def without_outliers(motion: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Motions [n, 4] with failed fits (NaN, or far from the running median) interpolated.
+
+    Args:
+        size: of the picture in units of 256 pixels.
+
+    Returns:
+        motions, and which were interpolated [n] bool.
+    """
+    found = np.isfinite(motion).all(1)
+    if not found.any():
+        return np.zeros_like(motion), ~found
+    time = np.arange(len(motion))
+
+    def fill(valid: np.ndarray) -> np.ndarray:
+        return np.stack([np.interp(time, time[valid], c[valid]) for c in motion.T], -1)
+
+    filled = fill(found)
+    window = min(_MEDIAN_FRAMES, len(motion) - 1 + len(motion) % 2)
+    median = np.stack([medfilt(np.pad(c, window, "edge"), window)[window:-window] for c in filled.T], -1)
+    good = found & (np.abs(filled - median) <= _OUTLIER * [size, size, 1, 1]).all(1)
+    return (fill(good), ~good) if good.any() else (median, ~good)
+
+
+def _soft_motion(
+    registrar: _Registrar,
+    read: ReadPart,
+    matrices: np.ndarray,
+    box: np.ndarray,
+    fit_frames: np.ndarray,
+    frames: np.ndarray,
+    n_soft: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Principal components of what the part does beyond a similarity."""
+    height, width = registrar.picture.shape
+    gx, gy = (np.linspace(box[i], box[i + 2], _GRID) for i in (0, 1))
+    ix, iy = gx.round().astype(int), gy.round().astype(int)
+    reach = (box[2] - box[0]) / _GRID / 1.5
+    flows = np.zeros((len(matrices), _GRID, _GRID, 2))
+    for frame in frames.tolist():
+        picture, part = read(frame)
+        flow, shows = registrar.residual(picture, part, matrices[frame])
+        weight = (registrar.is_textured & shows).astype(np.float32)
+        weight *= np.abs(flow).max(-1) < 0.06 * width  # farther is a hand or a mistake
+        below = cv2.GaussianBlur(weight, (0, 0), reach) + 0.03  # tends to no motion where unseen
+        above = cv2.GaussianBlur(flow * weight[..., None], (0, 0), reach)
+        smooth = above / below[..., None]
+        flows[frame] = smooth[np.ix_(iy.clip(0, height - 1), ix.clip(0, width - 1))]
+    flat = flows.reshape(len(flows), -1)
+    fitted = flat[fit_frames]
+    mean = fitted.mean(0)
+    _, spread, directions = np.linalg.svd(fitted - mean, full_matrices=False)
+    scale = spread[:n_soft] / np.sqrt(len(fitted))
+    basis = directions[:n_soft] * scale[:, None]
+    soft = (flat - mean) @ directions[:n_soft].T / np.maximum(scale, 1e-9)
+    # People do not twitch: three frames' median takes single wrong flows out.
+    return soft, basis.reshape(-1, _GRID, _GRID, 2)

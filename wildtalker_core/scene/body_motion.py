@@ -1,0 +1,223 @@
+"""How torso, eyes and camera move in each frame: what the head's pose does not say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from wildtalker_core.geometry.rotations import matrix_to_axis_angle
+from wildtalker_core.media.image import at_most
+from wildtalker_core.motion.plate import is_moving, moved_plate
+from wildtalker_core.motion.registration import (
+    Motion,
+    register,
+    similarity_matrix,
+    similarity_of,
+    torso_view,
+)
+from wildtalker_core.scene.scene import PARSING_CLASSES, Scene
+
+# ASSUME motion is measured at this height at most, as the flow of the masks is.
+_ANALYSIS_PX = 256
+_TORSO, _HANDS = PARSING_CLASSES.index("torso"), PARSING_CLASSES.index("hands")
+#: MediaPipe's iris centres with the corners of their eyes.
+_EYES = ((468, 33, 133), (473, 362, 263))
+#: ASSUME a part that cannot be followed in half of the frames is not followed at all.
+_LEAST_FOLLOWED = 0.5
+
+
+@dataclass(frozen=True)
+class BodyMotion:
+    """Motion beside the head's pose, ``n`` frames.
+
+    Attributes:
+        torso: its motion; canvas pixels are those of its reference frame's place.
+        torso_follows_head: the torso could not be followed: its motion is the head's.
+        camera: [n, 4] similarity of what is behind the person, about ``camera_centre`` [2]; zeros
+            where the camera stands.
+        plate: [h, w, 3] uint8 what is behind the person; larger than a frame if the camera moves.
+        gaze: [n, 2] where the irises stand between the corners of the eyes, in eye widths.
+        template: [478, 3] landmarks of the face, head units.
+    """
+
+    torso: Motion
+    torso_follows_head: bool
+    camera: np.ndarray
+    camera_centre: np.ndarray
+    plate: np.ndarray
+    gaze: np.ndarray
+    template: np.ndarray
+
+    @property
+    def torso_numbers(self) -> np.ndarray:
+        """[n, 4 + k]: similarity, then soft motion."""
+        return np.concatenate((self.torso.similarity, self.torso.soft), 1)
+
+    @property
+    def camera_moves(self) -> bool:
+        return bool(self.camera.any())
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Flat, for one file."""
+        own = {
+            field.name: np.asarray(getattr(self, field.name))
+            for field in fields(self)
+            if field.name != "torso"
+        }
+        torso = {
+            f"torso_{field.name}": np.asarray(getattr(self.torso, field.name))
+            for field in fields(Motion)
+        }
+        return own | torso
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> BodyMotion:
+        """Inverse of :meth:`to_arrays`."""
+        torso = {field.name: arrays[f"torso_{field.name}"] for field in fields(Motion)}
+        torso["reference"] = int(torso["reference"])
+        own = {field.name: arrays[field.name] for field in fields(cls) if field.name != "torso"}
+        own["torso_follows_head"] = bool(own["torso_follows_head"])
+        return cls(torso=Motion(**torso), **own)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Names of :meth:`to_arrays`."""
+        own = [field.name for field in fields(cls) if field.name != "torso"]
+        return (*own, *(f"torso_{field.name}" for field in fields(Motion)))
+
+
+def measure_body(scene: Scene, template: np.ndarray, n_soft: int) -> BodyMotion:
+    """Measure the motion of torso and camera; what is learnt is learnt from training frames.
+
+    Args:
+        template: [478, 3] landmarks of the face, head units.
+        n_soft: components of the torso's motion beyond a similarity.
+    """
+    torso, follows_head = _torso_motion(scene, n_soft)
+    camera = _camera_motion(scene)
+    height, width = scene.height, scene.width
+    plate = scene.background
+    if is_moving(camera.similarity[scene.train_frames], height):
+
+        def colours(frame: int) -> tuple[np.ndarray, np.ndarray]:
+            return scene.frames[frame], scene.parsing[frame][..., 0] > 250
+
+        matrices = similarity_matrix(camera.similarity, camera.centre)
+        plate = moved_plate(colours, scene.train_frames, matrices[scene.train_frames])
+        similarity = camera.similarity
+    else:
+        similarity = np.zeros((scene.n_frames, 4))
+    return BodyMotion(
+        torso, follows_head, similarity, camera.centre, plate, gaze(scene.landmarks), template
+    )
+
+
+def gaze(landmarks: np.ndarray) -> np.ndarray:
+    """Landmarks [n, 478, 2] -> where the irises look [n, 2], mean of both eyes, in eye widths."""
+    both = []
+    for iris, outer, inner in _EYES:
+        across = landmarks[:, inner] - landmarks[:, outer]
+        width = np.linalg.norm(across, axis=1, keepdims=True)
+        x = across / width
+        y = np.stack((-x[:, 1], x[:, 0]), 1)
+        off = landmarks[:, iris] - (landmarks[:, outer] + landmarks[:, inner]) / 2
+        both.append(np.stack(((off * x).sum(1), (off * y).sum(1)), 1) / width)
+    return np.mean(both, 0)
+
+
+def _torso_motion(scene: Scene, n_soft: int) -> tuple[Motion, bool]:
+    seen = scene.seen_train_frames
+    some = seen[:: max(1, len(seen) // 40)]
+    hands = [float((scene.parsing[int(i)][..., _HANDS] > 60).mean()) for i in some]
+    turns = matrix_to_axis_angle_np(scene.T_camera_head[some])
+    odd = np.square(turns - turns.mean(0)).sum(1)
+    # Few hands first, then the pose nearest to the mean.
+    reference = int(some[np.lexsort((odd, np.round(hands, 2)))[0]])
+    parsing, grey = scene.parsing[reference], cv2.cvtColor(scene.frames[reference], cv2.COLOR_RGB2GRAY)
+    cloth = grey[parsing[..., _TORSO] > 200]
+    # The outline shows best before what the cloth is not.
+    backdrop = 255 if len(cloth) and np.median(cloth) < 128 else 0
+
+    @lru_cache(2)
+    def read(frame: int) -> tuple[np.ndarray, np.ndarray]:
+        return torso_view(
+            at_most(scene.hand_free_frames[frame], _ANALYSIS_PX),
+            at_most(scene.parsing[frame], _ANALYSIS_PX),
+            at_most(scene.transient_mask[frame], _ANALYSIS_PX),
+            backdrop,
+        )
+
+    motion = register(read, scene.n_frames, seen, _segments(scene), reference, n_soft)
+    follows_head = motion.is_interpolated[seen].mean() > 1 - _LEAST_FOLLOWED
+    motion = scaled(motion, scene.height / min(scene.height, _ANALYSIS_PX))
+    if follows_head:
+        centre = np.array([scene.width / 2, scene.height / 2])
+        moved = head_similarity(scene, reference, centre)
+        motion = replace(
+            motion, similarity=moved, centre=centre, soft=motion.soft[:, :0],
+            soft_basis=motion.soft_basis[:0],
+        )  # fmt: skip
+    return motion, bool(follows_head)
+
+
+def matrix_to_axis_angle_np(T: np.ndarray) -> np.ndarray:
+    """Rotation vectors [n, 3] of poses [n, 4, 4]."""
+    import torch
+
+    return matrix_to_axis_angle(torch.as_tensor(T[:, :3, :3])).numpy()
+
+
+def head_similarity(scene: Scene, reference: int, centre: np.ndarray) -> np.ndarray:
+    """The head's own motion in the picture as a similarity about ``centre``, [n, 4]."""
+    T, f = scene.T_camera_head, scene.focal_length
+    place = T[:, :2, 3] / T[:, 2:3, 3] * f + [scene.width / 2, scene.height / 2]
+    scale = T[reference, 2, 3] / T[:, 2, 3]
+    roll = np.arctan2(T[:, 1, 0], T[:, 0, 0])
+    roll = roll - roll[reference]
+    matrix = np.tile(np.eye(3), (len(T), 1, 1))
+    matrix[:, 0, 0] = matrix[:, 1, 1] = scale * np.cos(roll)
+    matrix[:, 1, 0] = scale * np.sin(roll)
+    matrix[:, 0, 1] = -matrix[:, 1, 0]
+    matrix[:, :2, 2] = place - np.einsum("nij,j->ni", matrix[:, :2, :2], place[reference])
+    return similarity_of(matrix, centre)
+
+
+def _camera_motion(scene: Scene) -> Motion:
+    @lru_cache(2)
+    def read(frame: int) -> tuple[np.ndarray, np.ndarray]:
+        picture = at_most(scene.frames[frame], _ANALYSIS_PX)
+        person = 255 - at_most(scene.parsing[frame], _ANALYSIS_PX)[..., 0]
+        reach = np.ones((2 * max(2, round(0.03 * len(picture))) + 1,) * 2, np.uint8)
+        return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.dilate(person, reach) < 20
+
+    seen = scene.seen_train_frames
+    motion = register(read, scene.n_frames, seen, _segments(scene), int(seen[len(seen) // 2]))
+    if motion.is_interpolated[seen].mean() > 1 - _LEAST_FOLLOWED:  # an even wall shows no motion
+        motion = replace(motion, similarity=np.zeros_like(motion.similarity))
+    return scaled(motion, scene.height / min(scene.height, _ANALYSIS_PX))
+
+
+def _segments(scene: Scene) -> list[np.ndarray]:
+    """Parts of the clip whose motion is found apart from each other's: those of the split."""
+    ends = [0, *(int(f[0]) for f in (scene.validation_frames, scene.test_frames) if len(f))]
+    ends = [*sorted(set(ends)), scene.n_frames]
+    return [np.arange(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+
+
+def scaled(motion: Motion, factor: float) -> Motion:
+    """A motion measured in pictures smaller by ``factor``, in the pixels of the larger ones.
+
+    Pixel centres are at whole numbers here, so a small pixel p is ``factor * (p + .5) - .5``.
+    """
+    similarity = motion.similarity.copy()
+    similarity[:, :2] *= factor
+    return replace(
+        motion,
+        similarity=similarity,
+        centre=factor * (motion.centre + 0.5) - 0.5,
+        box=factor * (motion.box + 0.5) - 0.5,
+        soft_basis=factor * motion.soft_basis,
+    )

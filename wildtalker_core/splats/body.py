@@ -1,0 +1,105 @@
+"""One body of 3-D Gaussians: head, neck and torso in one set, moved by bones and linear bases.
+
+Kerbl et al. 2023 give the Gaussians, linear blend skinning the bones. All that the face does is
+linear in a few conditions (Cootes et al. 2001: appearance models), per Gaussian: its place, colour
+and opacity move along learnt directions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+#: Bones, in the order of the skinning weights.
+BONES = ("head", "torso")
+
+
+@dataclass(frozen=True)
+class BodyShape:
+    """Everything that decides a body's tensors.
+
+    Attributes:
+        n_head: Gaussians that follow the head alone and hold the face's bases. They come first.
+        n_rest: the others: neck, torso, hair and cloth below the jaw.
+        n_face: conditions of the first (mouth, expression, gaze, turn of the head).
+        n_soft: conditions of the others.
+    """
+
+    n_head: int
+    n_rest: int
+    n_face: int
+    n_soft: int
+
+    @property
+    def n(self) -> int:
+        return self.n_head + self.n_rest
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """What is projected and drawn.
+
+    Attributes:
+        means: [n, 3] head units; quaternions: [n, 4] (w, x, y, z), any length; log_scales: [n, 3].
+        colours: [n, 3]; opacities: [n] in (0, 1).
+    """
+
+    means: Tensor
+    quaternions: Tensor
+    log_scales: Tensor
+    colours: Tensor
+    opacities: Tensor
+
+
+class Bases(nn.Module):
+    """Directions along which ``n`` Gaussians move, linear in ``n_conditions`` numbers."""
+
+    def __init__(self, n: int, n_conditions: int) -> None:
+        super().__init__()
+        self.means = nn.Parameter(torch.zeros(n, 3, n_conditions))
+        self.colours = nn.Parameter(torch.zeros(n, 3, n_conditions))
+        self.opacities = nn.Parameter(torch.zeros(n, n_conditions))
+
+    def forward(self, conditions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Conditions [k] -> changes of means [n, 3], colours [n, 3], opacity logits [n]."""
+        k = len(conditions)
+        return (
+            torch.mv(self.means.view(-1, k), conditions).view(-1, 3),
+            torch.mv(self.colours.view(-1, k), conditions).view(-1, 3),
+            torch.mv(self.opacities, conditions),
+        )
+
+
+class Body(nn.Module):
+    """Gaussians in the head's canonical place, their bases and their skinning weights."""
+
+    weights: Tensor
+
+    def __init__(self, shape: BodyShape) -> None:
+        super().__init__()
+        self.shape = shape
+        n = shape.n
+        self.means = nn.Parameter(torch.zeros(n, 3))
+        self.quaternions = nn.Parameter(torch.tensor([1.0, 0, 0, 0]).repeat(n, 1))
+        self.log_scales = nn.Parameter(torch.zeros(n, 3))
+        self.colours = nn.Parameter(torch.zeros(n, 3))
+        self.opacity_logits = nn.Parameter(torch.zeros(n))
+        self.face = Bases(shape.n_head, shape.n_face)
+        self.soft = Bases(shape.n_rest, shape.n_soft)
+        self.register_buffer("weights", torch.zeros(n, len(BONES)))
+
+    def forward(self, face: Tensor, soft: Tensor) -> Gaussians:
+        """The body under conditions ``face`` [n_face] and ``soft`` [n_soft]."""
+        moved = [torch.cat(parts) for parts in zip(self.face(face), self.soft(soft), strict=True)]
+        return Gaussians(
+            self.means + moved[0],
+            self.quaternions,
+            self.log_scales,
+            self.colours + moved[1],
+            torch.sigmoid(self.opacity_logits + moved[2]),
+        )
