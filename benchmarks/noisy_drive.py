@@ -78,9 +78,8 @@ def write_config(folder: Path, floor_db: float) -> dict:
         "clips": {"clip": {"path": str(clip), "truth": str(TRUTH)}},
         "methods": {"listener": {"speech": {"denoiser": "none"}}},
         "speech": {"logmel_floor_db": floor_db},
-        "media": {"size_px": 192},
         # 12 seconds are few: a third of them is kept to listen to.
-        "scene": {"train_fraction": 0.67},
+        "media": {"size_px": 192, "train_fraction": 0.67},
         "train": {"preset": "example"},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(user))

@@ -44,9 +44,9 @@ from situations import (
 from wildtalker_core.media.files import load_arrays, save_arrays, save_json
 from wildtalker_core.media.frame_store import write_frames
 from wildtalker_core.media.image import read_image
+from wildtalker_core.media.splits import Split, split_frames
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.scene.scene import Scene
-from wildtalker_core.scene.splits import split_frames
 from wildtalker_core.training.build import new_portrait
 from wildtalker_core.training.checkpoints import save_portrait
 from wildtalker_core.training.clip import HEAD
@@ -124,14 +124,16 @@ def scene_of(clip: Clip, made: HandFree, background: np.ndarray) -> Scene:
     n, height, width = made.region.shape
     T_camera_head = clip.T_camera_head.astype(np.float32).copy()
     T_camera_head[:, :3, 3] *= UNITS_PER_METRE
-    train_frames, test_frames = split_frames(n)
+    split = Split(split_frames(n), np.ones(n, bool))
     nowhere = np.zeros((n, 4), np.int64)
     return Scene(
         clip="benchmark", frame_times_seconds=np.arange(n) / 25.0, T_camera_head=T_camera_head,
         focal_length=clip.focal_length, landmarks=clip.landmarks,
         expression=np.zeros((n, 7), np.float32), is_face_visible=np.ones(n, bool),
-        face_box=nowhere, lip_box=nowhere, background=background, train_frames=train_frames,
-        test_frames=test_frames, audio_features=np.zeros((n, 1, 8), np.float32),
+        face_box=nowhere, lip_box=nowhere, background=background,
+        is_counted=split.is_counted, train_frames=split.frames("train"),
+        validation_frames=split.frames("validation"), test_frames=split.frames("test"),
+        audio_features=np.zeros((n, 1, 8), np.float32),
         is_silent=np.zeros(n, bool), frames=clip.frames, hand_free_frames=made.frames,
         parsing=clip.parsing, transient_mask=made.transient_mask,
     )  # fmt: skip

@@ -46,6 +46,29 @@ rule extract_speech:
         "../workflow_scripts/media/extract_speech.py"
 
 
+rule split_frames:
+    input:
+        frames=results("{clip}/media/frames.zarr.zip"),
+        manifest=results("{clip}/media/manifest.json"),
+    output:
+        split=results("{clip}/media/split.json"),
+    log:
+        results("{clip}/logs/split_frames.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_digest("media"),
+        train_fraction=lambda wildcards: clip_config(wildcards)["media"][
+            "train_fraction"
+        ],
+    script:
+        "../workflow_scripts/media/split_frames.py"
+
+
 # The robustness benchmark's clips: the clean one with hands and noise.
 rule spoil_clip:
     input:

@@ -1,6 +1,7 @@
 rule assemble_scene:
     input:
         manifest=results("{clip}/media/manifest.json"),
+        split=results("{clip}/media/split.json"),
         landmarks=results("{clip}/face/landmarks.npz"),
         head_pose=results("{clip}/face/head_pose.npz"),
         expression=results("{clip}/face/expression.npz"),

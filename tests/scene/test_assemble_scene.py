@@ -7,6 +7,7 @@ import pytest
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import save_arrays, save_json
 from wildtalker_core.media.frame_store import write_frames
+from wildtalker_core.media.splits import Split, save_split, split_frames
 from wildtalker_core.scene.scene import load_scene
 from workflow_scripts.scene import assemble_scene
 
@@ -25,6 +26,8 @@ def clip(tmp_path):
     rng = np.random.default_rng(0)
     times = (np.arange(N) / 25).tolist()
     save_json(tmp_path / "manifest.json", {"clip": "me", "frame_times_seconds": times})
+    is_counted = ~np.isin(np.arange(N), [1, 18, 21])
+    save_split(tmp_path / "split.json", Split(split_frames(N), is_counted))
     save_arrays(
         tmp_path / "landmarks.npz",
         landmarks=rng.uniform(20, 44, (N, 478, 2)).astype(np.float32),
@@ -46,6 +49,7 @@ def clip(tmp_path):
 def assemble(folder, stacks):
     assemble_scene.main(
         str(folder / "manifest.json"),
+        str(folder / "split.json"),
         str(folder / "landmarks.npz"),
         str(folder / "head_pose.npz"),
         str(folder / "expression.npz"),
@@ -55,7 +59,6 @@ def assemble(folder, stacks):
         stacks["transient_mask"],
         stacks["hand_free"],
         str(folder / "scene.npz"),
-        train_fraction=10 / 11,
         face_margin=0.1,
         lip_margin=0.2,
     )
@@ -76,7 +79,10 @@ def test_a_scene_is_read_back_as_it_was_written(clip):
     assert (scene.clip, scene.n_frames, scene.height, scene.focal_length) == ("me", N, SIZE, 160.0)
     assert scene.background[0, 0].tolist() == [30, 20, 10], "RGB, though OpenCV writes BGR"
     assert np.flatnonzero(~scene.is_face_visible).tolist() == [3]
-    assert len(scene.train_frames) == 20 and scene.test_frames.tolist() == [20, 21]
+    assert scene.train_frames.tolist() == [0, *range(2, 18)]
+    assert scene.validation_frames.tolist() == [19] and scene.test_frames.tolist() == [20]
+    assert scene.seen_train_frames.tolist() == [0, 2, *range(4, 18)]
+    assert np.flatnonzero(~scene.is_counted).tolist() == [1, 18, 21]
     assert scene.frames[5][0, 0, 0] == 5
 
 

@@ -16,7 +16,7 @@ WALL = np.array([60, 90, 160])
 
 
 def make_scene(seed: int = 0, with_hand: bool = False) -> Scene:
-    """24 frames of 40 pixels; the last six are the test split.
+    """24 frames of 40 pixels; 16 to train, two to validate, six to test.
 
     The mouth (a dark patch) opens with the loudness that fills the audio features. With a hand, a
     green square covers the torso's left part in frames 8 to 15 of ``frames``, and the transient
@@ -59,7 +59,9 @@ def make_scene(seed: int = 0, with_hand: bool = False) -> Scene:
         face_box=np.array([12.0, 12, 28, 28]) + shift,
         lip_box=np.array([16.0, 20, 24, 26]) + shift,
         background=background,
-        train_frames=np.arange(18),
+        is_counted=np.ones(N_FRAMES, bool),
+        train_frames=np.arange(16),
+        validation_frames=np.arange(16, 18),
         test_frames=np.arange(18, N_FRAMES),
         audio_features=audio.astype(np.float32),
         is_silent=loudness < 0.1,

@@ -21,10 +21,12 @@ _PER_FRAME = (
     "landmarks",
     "expression",
     "is_face_visible",
+    "is_counted",
     "face_box",
     "lip_box",
 )
-_SAVED = (*_PER_FRAME, "clip", "focal_length", "background", "train_frames", "test_frames")
+_SPLIT = ("train_frames", "validation_frames", "test_frames")
+_SAVED = (*_PER_FRAME, *_SPLIT, "clip", "focal_length", "background")
 
 
 class FrameStack(Protocol):
@@ -56,7 +58,9 @@ class Scene:
         is_face_visible: [n] bool; false where landmarks were interpolated.
         face_box, lip_box: [n, 4] pixels x0, y0, x1, y1 (half open, inside the image).
         background: [height, width, 3] uint8 static plate.
-        train_frames, test_frames: frame numbers of the split.
+        is_counted: [n] bool; false where the person is not in view (black, titles). Such a frame is
+            in no list of the split: nothing is learnt from it, chosen on it or scored.
+        train_frames, validation_frames, test_frames: frame numbers of the split, in time order.
         audio_features: [n, features, window] float32.
         is_silent: [n] bool, no voice around the frame.
         frames, hand_free_frames: [n, height, width, 3] uint8 stacks.
@@ -71,10 +75,12 @@ class Scene:
     landmarks: np.ndarray
     expression: np.ndarray
     is_face_visible: np.ndarray
+    is_counted: np.ndarray
     face_box: np.ndarray
     lip_box: np.ndarray
     background: np.ndarray
     train_frames: np.ndarray
+    validation_frames: np.ndarray
     test_frames: np.ndarray
     audio_features: np.ndarray
     is_silent: np.ndarray
@@ -142,12 +148,10 @@ def load_scene(
     facts = load_arrays(scene_path, *_SAVED)
     audio = load_arrays(audio_features_path, "audio_features", "is_silent")
     return Scene(
-        **{name: facts[name] for name in _PER_FRAME},
+        **{name: facts[name] for name in (*_PER_FRAME, *_SPLIT)},
         clip=str(facts["clip"]),
         focal_length=float(facts["focal_length"]),
         background=facts["background"],
-        train_frames=facts["train_frames"],
-        test_frames=facts["test_frames"],
         audio_features=audio["audio_features"],
         is_silent=audio["is_silent"],
         frames=FrameStore(frames_path),

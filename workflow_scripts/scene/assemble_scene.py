@@ -10,13 +10,14 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.face.landmarks import face_box, lip_box
 from wildtalker_core.media.files import load_arrays, load_json, save_arrays
 from wildtalker_core.media.frame_store import FrameStore
+from wildtalker_core.media.splits import load_split
 from wildtalker_core.scene.scene import Scene
-from wildtalker_core.scene.splits import split_frames
 from workflow_scripts.job import job
 
 
 def main(
     manifest_path: str,
+    split_path: str,
     landmarks_path: str,
     head_pose_path: str,
     expression_path: str,
@@ -26,7 +27,6 @@ def main(
     transient_mask_path: str,
     hand_free_path: str,
     scene_path: str,
-    train_fraction: float,
     face_margin: float,
     lip_margin: float,
 ) -> None:
@@ -49,7 +49,7 @@ def main(
             "remove the clip's face folder and run again",
         )
     n_frames = len(manifest["frame_times_seconds"])
-    train_frames, test_frames = split_frames(n_frames, train_fraction)
+    split = load_split(split_path)
     scene = Scene(
         clip=manifest["clip"],
         frame_times_seconds=np.asarray(manifest["frame_times_seconds"], np.float64),
@@ -61,8 +61,10 @@ def main(
         face_box=face_box(track["landmarks"], height, width, face_margin),
         lip_box=lip_box(track["landmarks"], height, width, lip_margin),
         background=background,
-        train_frames=train_frames,
-        test_frames=test_frames,
+        train_frames=split.frames("train"),
+        validation_frames=split.frames("validation"),
+        test_frames=split.frames("test"),
+        is_counted=split.is_counted,
         audio_features=np.zeros((n_frames, 0, 0), np.float32),
         is_silent=np.zeros(n_frames, bool),
         frames=frames,
@@ -70,7 +72,6 @@ def main(
         parsing=FrameStore(parsing_path),
         transient_mask=FrameStore(transient_mask_path),
     )
-    print(f"{n_frames} frames: {len(train_frames)} to train, {len(test_frames)} to test")
     save_arrays(scene_path, **scene.facts())
 
 
@@ -88,6 +89,7 @@ if __name__ == "__main__":
         options = snakemake.params.options
         main(
             snakemake.input.manifest,
+            snakemake.input.split,
             snakemake.input.landmarks,
             snakemake.input.head_pose,
             snakemake.input.expression,
@@ -97,7 +99,6 @@ if __name__ == "__main__":
             snakemake.input.transient_mask,
             snakemake.input.hand_free,
             snakemake.output.scene,
-            train_fraction=options["train_fraction"],
             face_margin=options["face_margin"],
             lip_margin=options["lip_margin"],
         )
