@@ -17,7 +17,7 @@ and, from guessed landmarks without any picture (a portrait's own errors cannot 
     ridge            6 frames of log-mel either side -> mouth landmarks by ridge regression
     ridge, posed     the same in the head's own plane, placed with the head's pose as it is known
     pose, no sound   what the portrait makes of the head's pose alone, likewise
-    hearing          what it makes of speech and pose (``nerf.hearing``), likewise
+    hearing          what it makes of speech and pose (``mouth.ear``), likewise
     true shapes      the mouth as it was filmed, in the few numbers in which it is heard, likewise
 """
 
@@ -44,17 +44,17 @@ from wildtalker_core.metrics.landmarks import (
     correlation,
     mouth_landmark_distance,
 )
-from wildtalker_core.nerf.portrait import Portrait
-from wildtalker_core.pretrained.mediapipe_models import FaceMesh
-from wildtalker_core.scene.scene import Scene, load_scene
-from wildtalker_core.training.build import restore_portrait
-from wildtalker_core.training.mouth import (
+from wildtalker_core.mouth.shape import (
     LIPS,
     fit_mouth_basis,
     measure_mouth,
     mouth_points,
     mouth_shapes,
 )
+from wildtalker_core.nerf.portrait import Portrait
+from wildtalker_core.pretrained.mediapipe_models import FaceMesh
+from wildtalker_core.scene.scene import Scene, load_scene
+from wildtalker_core.training.build import restore_portrait
 from workflow_scripts.configuration import default_options
 from workflow_scripts.evaluate.score_render import detect, opening
 from workflow_scripts.render.render_portrait import (
@@ -249,10 +249,10 @@ def heard_rows(finished: Finished, asked: np.ndarray, reference: np.ndarray) -> 
     if portrait.shape.lip_feature == "mouth_shape":
         basis = fit_mouth_basis(points[seen], portrait.shape.n_mouth_shapes)
         turns = matrix_to_axis_angle(torch.as_tensor(scene.T_camera_head[asked, :3, :3]).float())
+        audio = torch.as_tensor(scene.audio_features)
         with torch.no_grad():
-            hearing = portrait.hearing
             heard, deaf = (
-                hearing(torch.as_tensor(scene.audio_features), torch.as_tensor(asked), turns, gain)
+                portrait.ear.shapes(audio, torch.as_tensor(asked), turns, gain)
                 for gain in (1.0, 0.0)
             )
         shapes = {

@@ -39,7 +39,7 @@ from wildtalker_core.speech.denoisers import make_denoiser  # noqa: E402
 from wildtalker_core.training.build import restore_portrait  # noqa: E402
 from workflow_scripts.configuration import complete_config  # noqa: E402
 from workflow_scripts.evaluate.score_render import detect, read_reference  # noqa: E402
-from workflow_scripts.render.render_portrait import Performance, render  # noqa: E402
+from workflow_scripts.render.render_portrait import Performance, lip_features_of, render  # noqa: E402
 from workflow_scripts.scene_inputs import scene_files, scene_paths  # noqa: E402
 from workflow_scripts.speech.extract_audio_features import extract  # noqa: E402
 
@@ -136,13 +136,12 @@ class Listening:
         """LMD and opening correlation of the head that hears ``speech``."""
         options, fps = self.config["speech"], self.manifest["fps"]
         _, heard = extract(speech, self.rate_hz, self.manifest["n_frames"], fps, options)
-        lip_features = self.portrait.lip_features(
-            torch.as_tensor(heard.audio_features),
-            torch.as_tensor(self.frames),
-            torch.as_tensor(self.scene.T_camera_head[self.frames], dtype=torch.float32),
-            gain=self.config["render"]["mouth_gain"],
-        )
         performance = Performance(self.frames, self.frames, self.scene.expression[self.frames])
+        lip_features = lip_features_of(
+            self.portrait, torch.as_tensor(heard.audio_features), heard.is_silent,
+            self.scene.T_camera_head, performance, fps,
+            self.config["render"] | {"close_in_silence": False},
+        )  # fmt: skip
         pictures = render(self.portrait, self.scene, performance, lip_features, "head", 1 << 15)
         seen = detect(list(pictures), self.find_landmarks)
         row = compare("", self.truth, seen, self.manifest["size_px"])

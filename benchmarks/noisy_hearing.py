@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -26,12 +25,12 @@ sys.path.insert(0, str(ROOT))
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle  # noqa: E402
 from wildtalker_core.media.audio import decode_sound, read_waveform  # noqa: E402
 from wildtalker_core.media.files import load_json  # noqa: E402
-from wildtalker_core.nerf.hearing import Hearing  # noqa: E402
+from wildtalker_core.mouth.ear import Ear  # noqa: E402
+from wildtalker_core.mouth.shape import measure_mouth  # noqa: E402
 from wildtalker_core.scene.scene import load_scene  # noqa: E402
 from wildtalker_core.speech import mixing  # noqa: E402
 from wildtalker_core.speech.audio_features import log_mel  # noqa: E402
 from wildtalker_core.speech.denoisers import make_denoiser  # noqa: E402
-from wildtalker_core.training.mouth import learn_to_hear, measure_mouth  # noqa: E402
 from workflow_scripts.configuration import default_options  # noqa: E402
 from workflow_scripts.scene_inputs import scene_files, scene_paths  # noqa: E402
 
@@ -69,13 +68,13 @@ def print_example(noise_paths: list[Path]) -> None:
             return torch.as_tensor(heard.audio_features)
 
         clean = features(speech)
-        hearing = Hearing(*clean.shape[1:], mouth.shape[1], len(TRAIN))
-        hearing.standardise(clean[TRAIN])
-        hearing.fit(hearing.describe(clean, TRAIN), mouth[TRAIN], 1.0, 0.3)
+        ear = Ear(*clean.shape[1:], mouth.shape[1], len(TRAIN))
+        ear.standardise(clean[TRAIN])
+        ear.remember(ear.describe(clean, TRAIN), mouth[TRAIN], 1.0, 0.3)
 
-        def unexplained(heard: torch.Tensor, hearing: Hearing = hearing) -> float:
+        def unexplained(heard: torch.Tensor, ear: Ear = ear) -> float:
             still = (mouth[TEST] - mouth[TRAIN].mean(0)).square().mean()
-            return ((hearing(heard, TEST) - mouth[TEST]).square().mean() / still).item()
+            return ((ear.shapes(heard, TEST) - mouth[TEST]).square().mean() / still).item()
 
         print(f"floor {floor_db:g} dB: clean voice {unexplained(clean):.2f}", flush=True)
         means = {}
@@ -121,9 +120,8 @@ def print_clip(folder: Path) -> None:
     for floor_db in FLOORS_DB:
         heard = log_mel(speech, rate_hz, scene.n_frames, fps, floor_db)
         features = torch.as_tensor(heard.audio_features)
-        hearing = Hearing(*features.shape[1:], shapes.shape[1], len(seen))
-        listener = SimpleNamespace(hearing=hearing)
-        figures = learn_to_hear(listener, features, turns, shapes, importance, seen)
+        ear = Ear(*features.shape[1:], shapes.shape[1], len(seen))
+        figures = ear.fit(features, turns, shapes, importance, seen)
         print(f"  floor {floor_db:g} dB: {figures['unexplained_variance']:.3f}", flush=True)
 
 

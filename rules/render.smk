@@ -28,7 +28,7 @@ rule render_portrait:
         runtime=240,
         gpu=gpu(),
     params:
-        code=code_digest("media", "geometry", "scene", "nerf"),
+        code=code_digest("media", "geometry", "scene", "mouth", "nerf"),
         options=stage_options("render"),
         train=stage_options("train"),
     script:

@@ -22,8 +22,9 @@ MAY_IMPORT = {
     "face": {"media", "geometry"},
     "motion": {"media", "geometry"},
     "scene": {"media", "geometry", "speech", "face", "motion"},
-    "nerf": {"geometry"},
-    "training": {"media", "geometry", "scene", "nerf"},
+    "mouth": {"geometry", "scene"},
+    "nerf": {"geometry", "mouth"},
+    "training": {"media", "geometry", "scene", "mouth", "nerf"},
     "metrics": set(),
     "pretrained": {"media"},
 }

@@ -10,9 +10,10 @@ from tests.conftest import ROOT
 from tests.training.conftest import preset
 from tests.training.tiny_scene import make_scene
 from wildtalker_core.media.audio import read_waveform
+from wildtalker_core.mouth.ear import Ear
+from wildtalker_core.mouth.rest import rest_shape
 from wildtalker_core.speech.audio_features import AudioFeatures, log_mel
 from wildtalker_core.training.build import new_portrait
-from wildtalker_core.training.mouth import learn_to_hear, rest_shape
 from workflow_scripts.render.render_portrait import Performance, lip_features_of
 
 FPS, PAUSE_SECONDS = 25.0, 2.0
@@ -36,16 +37,16 @@ def example():
         name: getattr(scene, name) for name in scene.__dataclass_fields__
     } | {"audio_features": heard.audio_features[: scene.n_frames]})  # fmt: skip
     portrait = new_portrait(scene, shape, "torch", torch.device("cpu"), 0)
-    portrait.hearing = type(portrait.hearing)(*heard.audio_features.shape[1:], 2, len(mouth))
+    portrait.ear = Ear(*heard.audio_features.shape[1:], 2, len(mouth))
     with torch.no_grad():
         portrait.mouth_to_lip.weight.copy_(torch.eye(2))
         portrait.mouth_to_lip.bias.zero_()
-    learn_to_hear(
-        portrait, torch.as_tensor(heard.audio_features), torch.zeros(len(mouth), 3),
+    portrait.ear.fit(
+        torch.as_tensor(heard.audio_features), torch.zeros(len(mouth), 3),
         torch.as_tensor(mouth, dtype=torch.float32), torch.ones(2), np.arange(len(mouth)),
     )  # fmt: skip
     rest = rest_shape(mouth, mouth[:, 0], heard.is_silent)
-    portrait.mouth_rest.copy_(torch.as_tensor(rest))
+    portrait.ear.rest.copy_(torch.as_tensor(rest))
     return portrait, mouth
 
 
@@ -81,10 +82,9 @@ def test_silence_closes_the_mouth(example, hiss):
 
 
 def test_gain_widens_the_mouth_around_its_mean(example):
-    portrait, _ = example
-    features = torch.randn(20, *portrait.hearing.components.shape[1:], 16)
+    ear = example[0].ear
+    features = torch.randn(20, *ear.components.shape[1:], 16)
     frames = torch.arange(20)
-    mean = portrait.mouth_to_lip(portrait.hearing.mean_shape)
-    once = portrait.lip_features(features, frames) - mean
-    twice = portrait.lip_features(features, frames, gain=2.0) - mean
+    once = ear.shapes(features, frames) - ear.mean_shape
+    twice = ear.shapes(features, frames, gain=2.0) - ear.mean_shape
     torch.testing.assert_close(twice, 2 * once)

@@ -152,7 +152,7 @@ def test_audio_mode_trains_its_network(tmp_path, scene, smoke):
     smoke["model"]["lip_feature"] = "audio"
     smoke["head"]["steps"] = 3
     trained = stages.head_stage(scene, smoke, tmp_path, silent)
-    assert not any(name.startswith("hearing") for name in trained.portrait.state_dict())
+    assert not any(name.startswith("ear") for name in trained.portrait.state_dict())
     weight = trained.portrait.audio.net.convolutions[0].weight
     assert weight.grad is not None and weight.grad.abs().sum() > 0
 

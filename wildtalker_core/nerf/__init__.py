@@ -2,11 +2,9 @@
 
 hash_grid, tri_plane, encodings    position -> features
 position_encoding, conditioning    the field's parts by name: one preset is one choice of them
-hearing                            speech -> mouth shape (kernel regression, ours)
 face_sync                          speech and expression -> what they change, and where
 head_field, torso_field            features -> density, colour, alpha
 occupancy, sampling                rays -> samples
 volume_rendering                   samples -> pixels (Eq. 3)
-playback                           poses and blinks while other speech drives
 portrait                           head over torso over background
 """

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wildtalker_core.mouth.blinks import BLINK_CHANNELS
 from wildtalker_core.nerf.layers import MLP
-from wildtalker_core.nerf.playback import BLINK_CHANNELS
 
 #: Frames that the audio attention sees: [i - 4, i + 4).
 ATTENTION_FRAMES = 8

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from wildtalker_core.geometry.cameras import pixel_grid, project
 from wildtalker_core.geometry.rays import pixel_rays
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle, transform_points
+from wildtalker_core.mouth.ear import Ear
 from wildtalker_core.nerf.cpu_products import rounded_up
 from wildtalker_core.nerf.face_sync import AudioEncoder
 from wildtalker_core.nerf.hash_grid import HashGridShape
 from wildtalker_core.nerf.head_field import TRACES, Condition, HeadField, HeadShape
-from wildtalker_core.nerf.hearing import Hearing
 from wildtalker_core.nerf.occupancy import AlphaGrid, OccupancyGrid
 from wildtalker_core.nerf.sampling import hierarchical_samples
 from wildtalker_core.nerf.torso_field import TorsoField, TorsoShape
@@ -45,7 +45,7 @@ class PortraitShape:
         lip_feature: ``audio`` (f_l is the audio code, learnt with the picture) or ``mouth_shape``
             (f_l is a linear map of the mouth's shape, which is learnt to be heard beforehand).
         n_mouth_shapes: components of the mouth's shape, for ``mouth_shape``.
-        n_heard: training frames that the hearing remembers, for ``mouth_shape``.
+        n_heard: training frames that the ear remembers, for ``mouth_shape``.
         sampling: ``occupied`` (constant steps through occupied cells) or ``hierarchical`` (even
             intervals, then finer ones where there is something; AD-NeRF).
         n_steps_across: marching steps along the box's depth, for ``occupied``.
@@ -116,7 +116,6 @@ class Portrait(nn.Module):
     """Fields, audio encoder, occupancy and background; knows how to render, not how to train."""
 
     background: Tensor
-    mouth_rest: Tensor
 
     def __init__(self, shape: PortraitShape, encoder: str = "torch") -> None:
         super().__init__()
@@ -125,11 +124,10 @@ class Portrait(nn.Module):
         if shape.lip_feature == "audio":
             self.audio = AudioEncoder(shape.n_audio_features, shape.audio_window, n_lip)
         elif shape.lip_feature == "mouth_shape":
-            self.hearing = Hearing(
+            self.ear = Ear(
                 shape.n_audio_features, shape.audio_window, shape.n_mouth_shapes, shape.n_heard
             )
             self.mouth_to_lip = nn.Linear(shape.n_mouth_shapes, n_lip)
-            self.register_buffer("mouth_rest", torch.zeros(shape.n_mouth_shapes))
         else:
             raise ValueError(f"lip_feature is audio or mouth_shape, not {shape.lip_feature!r}")
         self.head = HeadField(shape.head, encoder)
@@ -152,8 +150,6 @@ class Portrait(nn.Module):
         audio_features: Tensor,
         frames: Tensor,
         T_camera_head: Tensor | None = None,
-        silence: Tensor | None = None,
-        gain: float = 1.0,
     ) -> Tensor:
         """f_l of frames [k] of a speech.
 
@@ -161,8 +157,6 @@ class Portrait(nn.Module):
             audio_features: [n, features, window] of the whole speech.
             T_camera_head: [k, 4, 4] head poses that are shown with it (``mouth_shape`` only); None:
                 the mean pose.
-            silence: [k] in [0, 1]: how far the mouth is drawn to its rest (``mouth_shape`` only).
-            gain: factor of what the sound adds to the mean mouth (``mouth_shape`` only).
 
         Returns:
             [k, n_lip].
@@ -172,10 +166,7 @@ class Portrait(nn.Module):
         turns = None
         if T_camera_head is not None:
             turns = matrix_to_axis_angle(T_camera_head[:, :3, :3])
-        shapes = self.hearing(audio_features, frames, turns, gain)
-        if silence is not None:
-            shapes = torch.lerp(shapes, self.mouth_rest.expand_as(shapes), silence[:, None])
-        return self.mouth_to_lip(shapes)
+        return self.mouth_to_lip(self.ear.shapes(audio_features, frames, turns))
 
     def unseen_codes(self) -> tuple[Tensor, Tensor]:
         """Head and torso code [1, n_code] for frames that were not trained on.

@@ -5,7 +5,6 @@ schedules     learning rates
 checkpoints   a run survives a kill
 precision     half precision in the networks
 optimise      the loop itself: resume, step, guard, log
-mouth         the mouth's shape, and an audio encoder that learns to hear it
 clip          a scene's pictures as training reads them
 head, lips, torso
 """

@@ -202,7 +202,7 @@ def head_parameters(portrait: Portrait, optimiser: Optimiser) -> list[Group]:
         nets += portrait.audio.net.parameters()
         attention += portrait.audio.attention.parameters()
     else:
-        # The hearing has been fitted to landmarks and stays as it is.
+        # The ear has been fitted to landmarks and stays as it is.
         nets += portrait.mouth_to_lip.parameters()
     return [
         Group(grid_tables(portrait.head), optimiser.lr_grids),

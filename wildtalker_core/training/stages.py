@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
+from wildtalker_core.mouth.rest import rest_shape
+from wildtalker_core.mouth.shape import measure_mouth
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.training import head, lips, torso
@@ -23,11 +25,6 @@ from wildtalker_core.training.build import choose_device, new_portrait, options_
 from wildtalker_core.training.checkpoints import load_latest_checkpoint
 from wildtalker_core.training.clip import Clip
 from wildtalker_core.training.losses import PerceptualLoss
-from wildtalker_core.training.mouth import (
-    learn_to_hear,
-    measure_mouth,
-    rest_shape,
-)
 from wildtalker_core.training.optimise import Optimiser, Outcome, Run
 from wildtalker_core.training.options import INDIFFERENT
 from wildtalker_core.training.precision import compute_dtype
@@ -192,9 +189,9 @@ def _learn_mouth(portrait: Portrait, clip: Clip) -> dict[str, float]:
     shapes, basis = measure_mouth(scene, portrait.shape.n_mouth_shapes)
     seen = scene.seen_train_frames
     rest = rest_shape(shapes[seen], basis.opening(shapes[seen]), scene.is_silent[seen])
-    portrait.mouth_rest.copy_(torch.as_tensor(rest))
-    return learn_to_hear(
-        portrait, clip.audio_features, matrix_to_axis_angle(clip.T_camera_head[:, :3, :3]),
+    portrait.ear.rest.copy_(torch.as_tensor(rest))
+    return portrait.ear.fit(
+        clip.audio_features, matrix_to_axis_angle(clip.T_camera_head[:, :3, :3]),
         _tensor(shapes, clip.device), _tensor(basis.variances, clip.device), seen,
     )  # fmt: skip
 

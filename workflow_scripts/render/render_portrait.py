@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from wildtalker_core.geometry.pose_order import back_and_forth, longest_run
 from wildtalker_core.media.files import load_arrays, load_json, save_json
 from wildtalker_core.media.video import VideoWriter
-from wildtalker_core.nerf import playback
+from wildtalker_core.mouth.blinks import BLINK_CHANNELS, new_blinks
+from wildtalker_core.mouth.speaking import smooth_causally, spoken_shapes
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.progress import progress
 from wildtalker_core.scene.scene import Scene, load_scene
@@ -47,10 +49,10 @@ def last_seen_frames(scene: Scene) -> np.ndarray:
 
 def driven_performance(scene: Scene, n_frames: int, fps: float, seed: int) -> Performance:
     """Other speech: known poses back and forth, and new blinks like the clip's own."""
-    known = playback.longest_run(scene.seen_train_frames)
-    pose_frames = known[playback.back_and_forth(len(known), n_frames)]
+    known = longest_run(scene.seen_train_frames)
+    pose_frames = known[back_and_forth(len(known), n_frames)]
     expression = scene.expression[pose_frames].copy()
-    expression[:, playback.BLINK_CHANNELS] = playback.new_blinks(
+    expression[:, BLINK_CHANNELS] = new_blinks(
         scene.expression[scene.train_frames], n_frames, fps, seed
     )
     return Performance(pose_frames, np.arange(n_frames), expression)
@@ -101,19 +103,17 @@ def lip_features_of(
         T_camera_head: [n, 4, 4] of the clip.
         options: the config section ``render``.
     """
-    frames = torch.as_tensor(performance.audio_frames, device=audio_features.device)
-    silence = None
-    if options["close_in_silence"] and portrait.shape.lip_feature == "mouth_shape":
-        ramp = playback.silence_ramp(is_silent, fps)[performance.audio_frames]
-        silence = torch.as_tensor(ramp, dtype=torch.float32, device=frames.device)
+    if portrait.shape.lip_feature == "audio":
+        frames = torch.as_tensor(performance.audio_frames, device=audio_features.device)
+        features = portrait.lip_features(audio_features, frames)
+        return smooth_causally(features, options["lip_smoothing"])
     poses = torch.as_tensor(
-        T_camera_head[performance.pose_frames], dtype=torch.float32, device=frames.device
+        T_camera_head[performance.pose_frames], dtype=torch.float32, device=audio_features.device
     )
-    features = portrait.lip_features(audio_features, frames, poses, silence, options["mouth_gain"])
-    if options["lip_smoothing"]:
-        smooth = playback.smooth_causally(features.cpu().numpy(), options["lip_smoothing"])
-        features = torch.as_tensor(smooth, device=frames.device)
-    return features
+    shapes = spoken_shapes(
+        portrait.ear, audio_features, is_silent, performance.audio_frames, poses, fps, options
+    )
+    return portrait.mouth_to_lip(shapes)
 
 
 def main(

@@ -1,4 +1,4 @@
-"""What the face does while somebody else's speech drives it: poses, blinks, rest in silence."""
+"""Blinks: those of a clip, and new ones like them while somebody else's speech is heard."""
 
 from __future__ import annotations
 
@@ -9,26 +9,6 @@ BLINK_CHANNELS = (5, 6)
 _REACH_SECONDS = 0.28  # half a blink's length; a blink takes 0.1 to 0.4 s
 _LEAST_BLINK = 0.15  # of the channel's unit; a smaller rise is noise
 _SHORTEST_INTERVAL_SECONDS = 0.8
-_HOLD_SECONDS, _CLOSING_SECONDS = 0.3, 0.25
-
-
-def back_and_forth(n_poses: int, n_frames: int) -> np.ndarray:
-    """Indices [n_frames] that walk 0, 1, .., n-1, n-2, .., 0, 1, ..: never a jump, never a stop.
-
-    >>> back_and_forth(3, 7)
-    array([0, 1, 2, 1, 0, 1, 2])
-    """
-    if n_poses == 1:
-        return np.zeros(n_frames, np.int64)
-    period = 2 * (n_poses - 1)
-    place = np.arange(n_frames) % period
-    return np.minimum(place, period - place)
-
-
-def longest_run(frames: np.ndarray) -> np.ndarray:
-    """The longest stretch of consecutive numbers in increasing ``frames`` [k]."""
-    runs = np.split(frames, np.flatnonzero(np.diff(frames) != 1) + 1)
-    return max(runs, key=len)
 
 
 def blinks(expression: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -84,33 +64,3 @@ def new_blinks(expression: np.ndarray, n_frames: int, fps: float, seed: int) -> 
         first, last = max(middle - reach, 0), min(middle + reach + 1, n_frames)
         part = pulse[first - middle + reach : last - middle + reach]
         values[first:last] = np.maximum(values[first:last], open_level + part)
-
-
-def silence_ramp(is_silent: np.ndarray, fps: float) -> np.ndarray:
-    """How far the mouth has gone to its rest [n] in [0, 1], by how long nobody has spoken.
-
-    In the pauses between words people keep their lips as they were: a mouth that closes in each of
-    them is further from the filmed one (docs/portrait.md). So it closes softly after
-    ``_HOLD_SECONDS`` of silence, in ``_CLOSING_SECONDS``, and opens as long before the next word.
-    """
-    hold, closing = _HOLD_SECONDS * fps, max(1.0, _CLOSING_SECONDS * fps)
-
-    def frames_of_silence(flags: np.ndarray) -> np.ndarray:
-        # What was before the recording counts as silence.
-        count, counts = hold + closing, np.zeros(len(flags))
-        for i, silent in enumerate(flags):
-            count = count + 1 if silent else 0.0
-            counts[i] = count
-        return counts
-
-    since, until = frames_of_silence(is_silent), frames_of_silence(is_silent[::-1])[::-1]
-    ramp = np.clip((np.minimum(since, until) - hold) / closing, 0, 1)
-    return ramp**2 * (3 - 2 * ramp)
-
-
-def smooth_causally(values: np.ndarray, memory: float) -> np.ndarray:
-    """Exponential smoothing along the first axis: ``memory`` in [0, 1) of the last value stays."""
-    smoothed = np.array(values, copy=True)
-    for i in range(1, len(smoothed)):
-        smoothed[i] = memory * smoothed[i - 1] + (1 - memory) * smoothed[i]
-    return smoothed

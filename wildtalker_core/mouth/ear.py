@@ -1,9 +1,12 @@
-"""Hearing a mouth's shape: kernel ridge regression from audio windows (ours).
+"""The ear: kernel ridge regression from audio windows to the mouth's shape (ours).
 
-A minute of one person's speech is too little for a network that starts from nothing, and enough for
-a smooth interpolation between sounds that were seen: the shape at a frame is a weighted mean of the
-training frames' shapes, with the weights of a Gaussian process. On real clips of 20 and 60 seconds
-it hears more than a linear regression (docs/portrait.md).
+The peers let the picture's error alone teach an audio network what a sound looks like; from a
+minute of speech it then rather learns the minute by heart. Here what can be heard at all is first
+learnt from landmarks, and only that reaches a renderer. A minute of one person's speech is too
+little for a network that starts from nothing, and enough for a smooth interpolation between sounds
+that were seen: the shape at a frame is a weighted mean of the training frames' shapes, with the
+weights of a Gaussian process. On real clips of 20 and 60 seconds it hears more than a linear
+regression (docs/portrait.md).
 
 What no sound tells but the head's pose does (lips are not flat, and a nodding head opens its mouth)
 is a linear part of the same regression: its kernel is added to that of the sound.
@@ -11,6 +14,10 @@ is a linear part of the same regression: its kernel is added to that of the soun
 
 from __future__ import annotations
 
+import math
+from itertools import product
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,6 +29,15 @@ N_COMPONENTS, N_PARTS = 32, 8
 #: now counts most (measured, docs/portrait.md).
 CONTEXT_FRAMES, SPREAD_FRAMES = 5, 2.0
 
+_SHARPNESSES, _NOISES = (0.25, 0.5, 1.0, 2.0), (0.03, 0.1, 0.3, 1.0)
+_TURN_WEIGHTS = (0.0, 0.003, 0.01, 0.03, 0.1)
+_DELAYS = range(-2, 5)  # frames
+#: Sharpness and noise while delay and turn weight are chosen, and if nothing can be held out.
+_CAUTIOUS = (0.5, 1.0)
+_N_FOLDS, _FOLD_GAP = 6, 12  # frames: half a second at 25 fps
+#: The choice is made on this many frames at most: its cost grows with their third power.
+_MOST_COMPARED = 2000
+
 
 def fit_kernel(kernel: Tensor, wanted: Tensor, noise: float) -> tuple[Tensor, Tensor]:
     """Mean [k] and coefficients [n, k] of kernel ridge regression of ``wanted`` [n, k]."""
@@ -30,8 +46,26 @@ def fit_kernel(kernel: Tensor, wanted: Tensor, noise: float) -> tuple[Tensor, Te
     return mean, torch.cholesky_solve(wanted - mean, torch.linalg.cholesky(ridge))
 
 
-class Hearing(nn.Module):
-    """Audio features of a clip -> mouth shapes of its frames.
+def _cross_validate(kernel: Tensor, wanted: Tensor, noise: float) -> Tensor:
+    """Mean squared error [k] of guessing ``wanted`` [n, k], each fold from the folds far from it.
+
+    Infinite if there are too few frames to keep any apart.
+    """
+    n = len(wanted)
+    number = torch.arange(n, device=wanted.device)
+    squared = torch.zeros_like(wanted)
+    for fold in number.chunk(_N_FOLDS):
+        known = number[(number < fold[0] - _FOLD_GAP) | (number > fold[-1] + _FOLD_GAP)]
+        if not len(known):
+            return torch.full_like(wanted[0], torch.inf)
+        mean, coefficients = fit_kernel(kernel[known][:, known], wanted[known], noise)
+        guess = mean + kernel[fold][:, known] @ coefficients
+        squared[fold] = (guess - wanted[fold]).square()
+    return squared.mean(0)
+
+
+class Ear(nn.Module):
+    """Audio features of a clip -> mouth shapes of its frames. Its tensors are all that it knows.
 
     Args:
         n_features, window: of the audio features [frames, features, window].
@@ -54,6 +88,7 @@ class Hearing(nn.Module):
         self.register_buffer("coefficients", torch.zeros(n_frames, n_shapes))
         self.register_buffer("turn_slope", torch.zeros(3, n_shapes))
         self.register_buffer("mean_shape", torch.zeros(n_shapes))
+        self.register_buffer("rest", torch.zeros(n_shapes))
         self.register_buffer("sharpness", torch.ones(()))
         self.register_buffer("delay", torch.zeros((), dtype=torch.int64))
 
@@ -114,6 +149,70 @@ class Hearing(nn.Module):
 
     def fit(
         self,
+        audio_features: Tensor,
+        turns: Tensor,
+        shapes: Tensor,
+        variances: Tensor,
+        frames: np.ndarray,
+    ) -> dict[str, float]:
+        """Learn from training frames; cross-validation chooses the four numbers.
+
+        First the delay between picture and sound, then how much the pose tells, then sharpness and
+        noise together.
+
+        ASSUME six folds of consecutive frames, half a second apart from what they are tested on:
+        windows overlap, so a random fold would be tested on what it was trained with.
+
+        Args:
+            audio_features: [n, features, window].
+            turns: [n, 3] rotation vectors of the head, radians.
+            shapes: [n, k] of the same frames.
+            variances: [k] what an error of one unit costs (``MouthBasis.variances``).
+            frames: training frames' numbers, in time order.
+
+        Returns:
+            the part of the mouth's motion that cross-validation leaves unexplained, and the choice.
+        """
+        frames = torch.as_tensor(np.ascontiguousarray(frames), device=shapes.device)
+        self.standardise(audio_features[frames], turns[frames])
+        compared = frames[:_MOST_COMPARED]
+        turned = self.turned(turns[compared])
+        by_turn = turned @ turned.T
+
+        def likeness(delay: int) -> Tensor:
+            heard = self.describe(audio_features, compared, delay)
+            return self.kernel(heard, heard, 1.0)
+
+        def unexplained(
+            likeness: Tensor, turn_weight: float, sharpness: float, noise: float
+        ) -> float:
+            kernel = likeness**sharpness + turn_weight * by_turn
+            errors = _cross_validate(kernel, shapes[compared], noise)
+            return ((errors * variances).sum() / variances.sum()).item()
+
+        # Nearest to none first: stays none if the clip is too short to hold anything out.
+        delays = sorted(_DELAYS, key=abs)
+        delay = min(delays, key=lambda delay: unexplained(likeness(delay), 0.0, *_CAUTIOUS))
+        alike = likeness(delay)
+        turn_weight = min(_TURN_WEIGHTS, key=lambda weight: unexplained(alike, weight, *_CAUTIOUS))
+        choices = [_CAUTIOUS, *product(_SHARPNESSES, _NOISES)]
+        left = [unexplained(alike, turn_weight, *choice) for choice in choices]
+        best = int(np.argmin(left))
+        sharpness, noise = choices[best]
+        known = self.describe(audio_features, frames, delay)
+        self.remember(known, shapes[frames], sharpness, noise, delay, turns[frames], turn_weight)
+        figures = {
+            "delay_frames": delay,
+            "turn_weight": turn_weight,
+            "sharpness": sharpness,
+            "noise": noise,
+        }
+        if math.isinf(left[best]):
+            return figures
+        return {"unexplained_variance": left[best], **figures}
+
+    def remember(
+        self,
         known: Tensor,
         wanted: Tensor,
         sharpness: float,
@@ -138,19 +237,22 @@ class Hearing(nn.Module):
         self.sharpness.fill_(sharpness)
         self.delay.fill_(delay)
 
-    def forward(
+    def shapes(
         self,
         audio_features: Tensor,
         frames: Tensor,
         turns: Tensor | None = None,
         gain: float = 1.0,
+        silence: Tensor | None = None,
     ) -> Tensor:
-        """
+        """What a renderer is told.
+
         Args:
             audio_features: [n, features, window] of a clip.
             frames: [k] of the clip's sound.
             turns: [k, 3] rotation vectors of the head that is shown, radians; None: its mean pose.
             gain: factor of what the sound adds to the mean shape.
+            silence: [k] in [0, 1]: how far the mouth is drawn to its rest.
 
         Returns:
             shapes [k, n_shapes].
@@ -158,4 +260,8 @@ class Hearing(nn.Module):
         described = self.describe(audio_features, frames)
         heard = self.kernel(described, self.known, self.sharpness) @ self.coefficients
         shapes = self.mean_shape + gain * heard
-        return shapes if turns is None else shapes + self.turned(turns) @ self.turn_slope
+        if turns is not None:
+            shapes = shapes + self.turned(turns) @ self.turn_slope
+        if silence is not None:
+            shapes = torch.lerp(shapes, self.rest.expand_as(shapes), silence[:, None])
+        return shapes

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from wildtalker_core.training import mouth
+from wildtalker_core.mouth import shape as mouth
+from wildtalker_core.mouth.rest import rest_shape
 
 FOCAL, SIZE = 600.0, 256
 
@@ -72,5 +73,5 @@ def test_rest_is_the_closed_mouth_of_silence():
     opening = np.r_[np.full(20, 0.0), np.full(20, 0.1), np.full(60, 0.5)]
     is_silent = np.arange(100) < 40  # in half of the silence the mouth is a little open
     shapes = opening[:, None]
-    assert mouth.rest_shape(shapes, opening, is_silent) == 0.0
-    assert mouth.rest_shape(shapes, opening, np.zeros(100, bool)) == 0.0
+    assert rest_shape(shapes, opening, is_silent) == 0.0
+    assert rest_shape(shapes, opening, np.zeros(100, bool)) == 0.0

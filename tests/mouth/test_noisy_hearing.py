@@ -7,7 +7,7 @@ import torch
 from tests.conftest import ROOT
 from tests.speech.test_denoisers import OPTIONS
 from wildtalker_core.media.audio import read_waveform
-from wildtalker_core.nerf.hearing import Hearing
+from wildtalker_core.mouth.ear import Ear
 from wildtalker_core.speech import mixing
 from wildtalker_core.speech.audio_features import log_mel
 from wildtalker_core.speech.denoisers import make_denoiser
@@ -31,12 +31,12 @@ def mouth():
 
 
 @pytest.fixture(scope="module")
-def hearing(speech, mouth):
+def ear(speech, mouth):
     features = heard_features(*speech, len(mouth))
-    hearing = Hearing(*features.shape[1:], mouth.shape[1], len(TRAIN))
-    hearing.standardise(features[TRAIN])
-    hearing.fit(hearing.describe(features, TRAIN), mouth[TRAIN], 1.0, 0.3)
-    return hearing
+    ear = Ear(*features.shape[1:], mouth.shape[1], len(TRAIN))
+    ear.standardise(features[TRAIN])
+    ear.remember(ear.describe(features, TRAIN), mouth[TRAIN], 1.0, 0.3)
+    return ear
 
 
 def heard_features(waveform, rate_hz, n_frames):
@@ -45,9 +45,7 @@ def heard_features(waveform, rate_hz, n_frames):
 
 @pytest.mark.parametrize("snr_db", [15.0, 10.0])
 @pytest.mark.parametrize("kind", ["babble", "pink"])
-def test_denoised_speech_moves_the_mouth_better_than_noisy_speech(
-    speech, mouth, hearing, kind, snr_db
-):
+def test_denoised_speech_moves_the_mouth_better_than_noisy_speech(speech, mouth, ear, kind, snr_db):
     waveform, rate_hz = speech
     rng = np.random.default_rng(0)
     if kind == "babble":
@@ -58,8 +56,8 @@ def test_denoised_speech_moves_the_mouth_better_than_noisy_speech(
     errors = {}
     for name in ("none", "mss_adaptive"):
         denoised = make_denoiser(name, OPTIONS)(noisy, rate_hz)
-        guess = hearing(heard_features(denoised, rate_hz, len(mouth)), TEST)
+        guess = ear.shapes(heard_features(denoised, rate_hz, len(mouth)), TEST)
         errors[name] = (guess - mouth[TEST]).square().mean().item()
-    guess = hearing(heard_features(waveform, rate_hz, len(mouth)), TEST)
+    guess = ear.shapes(heard_features(waveform, rate_hz, len(mouth)), TEST)
     errors["clean"] = (guess - mouth[TEST]).square().mean().item()
     assert errors["clean"] < errors["mss_adaptive"] < errors["none"], errors

@@ -1,0 +1,107 @@
+"""The mouth's shape as a few numbers, from landmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wildtalker_core.scene.scene import Scene
+
+#: MediaPipe's landmarks of the outer and inner lip contour, and five of the chin.
+LIPS = (
+    61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185,
+    78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191,
+)  # fmt: skip
+CHIN = (152, 148, 377, 176, 400)
+UPPER_INNER_LIP, LOWER_INNER_LIP = LIPS.index(13), LIPS.index(14)
+_PLANES_TRIED = np.linspace(-0.2, 0.1, 31)  # head units; the face's front is about -0.1
+
+
+@dataclass(frozen=True)
+class MouthBasis:
+    """``points = mean + shape @ basis``: mouth landmarks in the head's own plane, head units.
+
+    Attributes:
+        mean: [points * 2].
+        basis: [shapes, points * 2], scaled so that shapes have unit variance on training frames.
+    """
+
+    mean: np.ndarray
+    basis: np.ndarray
+
+    @property
+    def variances(self) -> np.ndarray:
+        """Variance of all points together along each shape [shapes]."""
+        return (self.basis**2).sum(1)
+
+    def opening(self, shapes: np.ndarray) -> np.ndarray:
+        """Gap between the inner lips [n] (head units) of shapes [n, k]."""
+        points = (self.mean + shapes @ self.basis).reshape(len(shapes), -1, 2)
+        return points[:, LOWER_INNER_LIP, 1] - points[:, UPPER_INNER_LIP, 1]
+
+
+def mouth_points(
+    landmarks: np.ndarray,
+    T_camera_head: np.ndarray,
+    focal_length: float,
+    height: int,
+    width: int,
+    fit_frames: np.ndarray,
+) -> np.ndarray:
+    """Mouth and chin landmarks in the head's own plane: [n, points * 2], head units.
+
+    Rays through the landmarks meet planes of the head that are parallel to the face, one for each
+    point, for lips are not flat: its depth is the one at which the point moves least. What still
+    goes with the head's rotation is not taken off by a regression, for a mouth that opens with each
+    nod would lose its opening, too (docs/portrait.md).
+
+    Args:
+        landmarks: [n, 478, 2] pixels.
+        T_camera_head: [n, 4, 4].
+        fit_frames: frames whose statistics are used.
+    """
+    pixels = landmarks[:, LIPS + CHIN]
+    directions = np.concatenate(
+        (
+            (pixels - np.array([width / 2, height / 2])) / focal_length,
+            np.ones((*pixels.shape[:2], 1)),
+        ),
+        -1,
+    )
+    rotation, translation = T_camera_head[:, :3, :3], T_camera_head[:, :3, 3]
+    directions = directions @ rotation
+    origins = -np.einsum("nji,nj->ni", rotation, translation)[:, None]
+
+    def on_plane(z: float | np.ndarray) -> np.ndarray:
+        t = (z - origins[..., 2]) / directions[..., 2]
+        return (origins + t[..., None] * directions)[..., :2]
+
+    tried = np.stack([on_plane(z)[fit_frames].var(0).sum(-1) for z in _PLANES_TRIED])
+    depths = _PLANES_TRIED[tried.argmin(0)]
+    return on_plane(depths).reshape(len(landmarks), -1)
+
+
+def fit_mouth_basis(points: np.ndarray, n_shapes: int) -> MouthBasis:
+    """Principal components of mouth points [n, points * 2]."""
+    mean = points.mean(0)
+    _, spread, directions = np.linalg.svd(points - mean, full_matrices=False)
+    n_shapes = min(n_shapes, len(spread))
+    return MouthBasis(
+        mean, directions[:n_shapes] * (spread[:n_shapes] / np.sqrt(len(points)))[:, None]
+    )
+
+
+def mouth_shapes(points: np.ndarray, basis: MouthBasis) -> np.ndarray:
+    """Points [n, points * 2] -> shapes [n, k]."""
+    return (points - basis.mean) @ basis.basis.T / basis.variances
+
+
+def measure_mouth(scene: Scene, n_shapes: int) -> tuple[np.ndarray, MouthBasis]:
+    """Mouth shapes of all frames [n, k], with unit variance on the training frames."""
+    seen = scene.seen_train_frames
+    points = mouth_points(
+        scene.landmarks, scene.T_camera_head, scene.focal_length, scene.height, scene.width, seen
+    )
+    basis = fit_mouth_basis(points[seen], n_shapes)
+    return mouth_shapes(points, basis), basis
