@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "wildtalker_core"
 STAGES = ("media", "speech", "face", "motion", "scene", "train", "render", "evaluate", "report")
 
-#: What a package of the core may import from the core, besides itself and modules that stand by themselves.
+#: What a package of the core may import from the core, besides itself and EVERYWHERE.
 MAY_IMPORT = {
     "media": set(),
     "geometry": set(),

@@ -5,8 +5,8 @@ corners of the cells are and how much they weigh, in plain loops that the compil
 look-up, the gradient of the tables and that of the positions then only gather or scatter. Computing
 the corners again on the way back is faster than reading them from memory.
 
-Threads are numba's own (``compiled.use_torch_threads``). The result does not depend on their number:
-each output and each position's gradient is one thread's, and so is each level of the tables'
+Threads are numba's own (``compiled.use_torch_threads``). The result does not depend on their
+number: each output and each position's gradient is one thread's, and so is each level of the tables'
 gradient, so no two threads add to one entry and sums keep their order.
 """
 
@@ -20,7 +20,6 @@ from torch import Tensor
 
 from wildtalker_core.compiled import njit, prange, use_torch_threads
 from wildtalker_core.nerf.hash_grid import HASH_PRIMES, HashGridShape
-
 
 _PRIMES = np.array(HASH_PRIMES, np.uint32)
 # Positions of a block: the loops over one have a fixed length, and what they need stays in the
