@@ -5,38 +5,21 @@ corners of the cells are and how much they weigh, in plain loops that the compil
 look-up, the gradient of the tables and that of the positions then only gather or scatter. Computing
 the corners again on the way back is faster than reading them from memory.
 
-Threads are numba's own (``numba.set_num_threads``). The result does not depend on their number:
-each output and each position's gradient is one thread's, and so is each level of the tables'
+Threads are numba's own (``compiled.use_torch_threads``). The result does not depend on their
+number: each output and each position's gradient is one thread's, and so is each level of the tables'
 gradient, so no two threads add to one entry and sums keep their order.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from wildtalker_core.compiled import njit, prange, use_torch_threads
 from wildtalker_core.nerf.hash_grid import HASH_PRIMES, HashGridShape
-
-
-def _choose_cache_dir() -> None:
-    """Point numba's cache to a folder that can be written, if its own choices cannot."""
-    candidates = (os.path.join(os.path.dirname(__file__), "__pycache__"), os.path.expanduser("~"))
-    if "NUMBA_CACHE_DIR" not in os.environ and not any(os.access(d, os.W_OK) for d in candidates):
-        os.environ["NUMBA_CACHE_DIR"] = os.path.join(tempfile.gettempdir(), "wildtalker-numba")
-
-
-_choose_cache_dir()
-import numba  # noqa: E402  (reads NUMBA_CACHE_DIR when it is imported)
-from numba import njit, prange  # noqa: E402
-
-# Numba's pool must sleep between calls: OpenMP's spins for milliseconds after each, on the core
-# that torch computes on, and made a training step three times as slow.
-numba.config.THREADING_LAYER = "workqueue"
 
 _PRIMES = np.array(HASH_PRIMES, np.uint32)
 # Positions of a block: the loops over one have a fixed length, and what they need stays in the
@@ -266,16 +249,10 @@ def _levels(shape: HashGridShape) -> tuple[np.ndarray, ...]:
     )
 
 
-def _use_torch_threads() -> int:
-    n_threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
-    numba.set_num_threads(n_threads)
-    return n_threads
-
-
 class _LookUp(torch.autograd.Function):
     @staticmethod
     def forward(ctx, positions: Tensor, tables: Tensor, shape: HashGridShape) -> Tensor:
-        n_threads = _use_torch_threads()
+        n_threads = use_torch_threads()
         n_grids, n, n_dims = positions.shape
         n_blocks = -(-n // _BLOCK)
         coordinates = torch.empty(n_grids, n_blocks, n_dims, _BLOCK)
@@ -295,7 +272,7 @@ class _LookUp(torch.autograd.Function):
     def backward(ctx, grad_out: Tensor):
         tables, coordinates, inside = ctx.saved_tensors
         shape: HashGridShape = ctx.shape
-        _use_torch_threads()
+        use_torch_threads()
         n_grids, n_blocks, n_dims, _ = coordinates.shape
         columns = torch.empty(grad_out.shape[1], n_blocks * _BLOCK)
         columns[:, : ctx.n] = grad_out.t()

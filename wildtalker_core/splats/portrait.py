@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
 from wildtalker_core.splats.body import Body, BodyShape, Gaussians
-from wildtalker_core.splats.projection import project
-from wildtalker_core.splats.rasterise import rasterise
+from wildtalker_core.splats.rasterisers import project, rasterise
 
 #: Numbers of a frame's head pose that tell where the torso is: turn, place in the picture, depth.
 N_POSE = 6
@@ -153,7 +152,7 @@ class SplatPortrait(nn.Module):
         shape, body = self.shape, self.gaussians(moment)
         projected = project(
             body.means, body.quaternions, body.log_scales, self.body.weights, self.bones(moment),
-            shape.focal_length, shape.height, shape.width,
+            shape.focal_length, shape.height, shape.width, rasteriser=rasteriser,
         )  # fmt: skip
         return rasterise(
             projected, body.colours, body.opacities, shape.height, shape.width,

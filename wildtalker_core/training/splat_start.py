@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from wildtalker_core.motion.registration import Motion, similarity_matrix
 from wildtalker_core.scene.scene import PARSING_CLASSES, Scene
-from wildtalker_core.training.mouth import LIPS
+from wildtalker_core.mouth.shape import LIPS
 
 _BACKGROUND, _HEAD, _NECK, _TORSO, _HANDS = range(len(PARSING_CLASSES))
 _INNER_LIPS = LIPS[20:]

@@ -1,0 +1,6 @@
+"""Pictures of 3-D Gaussians: knows geometry and tensors, no paths and no config files.
+
+gaussians                          what is computed: Gaussians -> ellipses -> picture
+project_numba, rasterise_numba     the same, compiled for the CPU
+rasterisers                        which of them computes; import ``project`` and ``rasterise`` here
+"""

@@ -1,0 +1,372 @@
+"""``gaussians.rasterise`` as compiled CPU loops, with its derivative by hand.
+
+The picture is cut into tiles. Gaussians are sorted by depth, and a counting sort deals them out to
+the tiles that their extents touch, in that order. One thread draws a whole tile, Gaussian after
+Gaussian, each over the rows of pixels that it touches.
+
+On the way back a tile goes through its Gaussians in the same order and keeps, for each pixel, what
+the loss owes to all that lies behind. Gradients are summed over the pixels of a (tile, Gaussian)
+pair and then over the pairs in their order, so that the result does not depend on the number of
+threads, to the last bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wildtalker_core.compiled import njit, prange, use_torch_threads
+from wildtalker_core.splats.gaussians import (
+    ALPHA_MAX,
+    KERNELS,
+    SUPPORT,
+    TRANSMITTANCE_STOP,
+    Projected,
+)
+
+_TILE_WIDTH, _TILE_HEIGHT = 16, 16
+_TILE = _TILE_WIDTH * _TILE_HEIGHT
+_CHECK = 8  # Gaussians between two looks at whether a tile is full
+_ZERO, _ONE, _TWO, _HALF = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5)
+_ALPHA_MAX, _STOP = np.float32(ALPHA_MAX), np.float32(TRANSMITTANCE_STOP)
+_SUPPORT, _OVER_SUPPORT = np.float32(SUPPORT), np.float32(1 / SUPPORT)
+# Sums may be reordered and divisions shared; infinities and NaNs keep their meaning.
+_MATH = {"contract", "reassoc", "arcp", "nsz"}
+
+_numbers = np.arange(_TILE)
+_XS = (_numbers % _TILE_WIDTH + 0.5).astype(np.float32)
+_YS = (_numbers // _TILE_WIDTH + 0.5).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _keys(depths, extents, keys):
+    """Depth and number of each Gaussian that is seen, as one integer; how many there are."""
+    bits = depths.view(np.uint32)  # grow with the depth, which is positive
+    n = 0
+    for i in range(len(depths)):
+        if extents[i, 2] > extents[i, 0]:
+            keys[n] = (np.uint64(bits[i]) << np.uint64(32)) | np.uint64(i)
+            n += 1
+    return n
+
+
+@njit
+def _tiles_of(extent):
+    left, right = extent[0] // _TILE_WIDTH, (extent[2] - 1) // _TILE_WIDTH + 1
+    return left, extent[1] // _TILE_HEIGHT, right, (extent[3] - 1) // _TILE_HEIGHT + 1
+
+
+@njit(cache=True, nogil=True)
+def _count(keys, extents, n_columns, starts):
+    """Becomes, for each tile, where its Gaussians begin; the length of the list at the end."""
+    starts[:] = 0
+    for key in keys:
+        left, top, right, bottom = _tiles_of(extents[key & np.uint64(0xFFFFFFFF)])
+        for row in range(top, bottom):
+            for column in range(left, right):
+                starts[row * n_columns + column + 1] += 1
+    for tile in range(len(starts) - 1):
+        starts[tile + 1] += starts[tile]
+
+
+@njit(cache=True, nogil=True)
+def _deal(keys, extents, n_columns, starts, places, members):
+    """Becomes each tile's Gaussians, from front to back."""
+    places[:] = starts[:-1]
+    for key in keys:
+        i = key & np.uint64(0xFFFFFFFF)
+        left, top, right, bottom = _tiles_of(extents[i])
+        for row in range(top, bottom):
+            for column in range(left, right):
+                tile = row * n_columns + column
+                members[places[tile]] = i
+                places[tile] += 1
+
+
+@njit(fastmath=_MATH)
+def _kernel(square, is_compact):
+    """Kernel at a squared distance, and its derivative."""
+    if is_compact:
+        rest = _ONE - square * _OVER_SUPPORT
+        rest = rest if rest > _ZERO else _ZERO
+        cube = rest * rest * rest
+        return cube * rest, -_HALF * cube
+    value = np.exp(-_HALF * square)
+    value = value if square < _SUPPORT else _ZERO
+    return value, -_HALF * value
+
+
+@njit(fastmath=_MATH)
+def _draw(xs, ys, passing, red, green, blue, place, conic, opacity, colour, is_compact):
+    """Lay one Gaussian over pixels that let ``passing`` of the light through."""
+    u, v = place
+    a, b, c = conic
+    r, g, bl = colour
+    for p in range(len(passing)):
+        dx = xs[p] - u
+        dy = ys[p] - v
+        value, _ = _kernel((a * dx + b * dy) * dx + c * dy * dy, is_compact)
+        alpha = min(opacity * value, _ALPHA_MAX)
+        share = alpha * passing[p]
+        share = share if passing[p] >= _STOP else _ZERO
+        passing[p] -= share
+        red[p] += share * r
+        green[p] += share * g
+        blue[p] += share * bl
+
+
+@njit(fastmath=_MATH)
+def _draw_back(
+    xs, ys, passing, owed, reds, greens, blues, alphas, place, conic, opacity, colour, is_compact,
+    out,
+):  # fmt: skip
+    """Sums over pixels of what the loss gains by one Gaussian's numbers.
+
+    Args:
+        passing, owed: light that passes before this Gaussian, and what the loss gains by all that
+            it meets from there on; become those behind it.
+        reds, greens, blues, alphas: what the loss gains by the pixels' colours and alpha. Alpha
+            is a channel in which every Gaussian has the colour 1.
+        out: [9] mean x, y; conic xx, xy, yy; opacity; red, green, blue.
+    """
+    u, v = place
+    a, b, c = conic
+    r, g, bl = colour
+    sx = sy = sxx = sxy = syy = so = sr = sg = sb = _ZERO
+    for p in range(len(passing)):
+        dx = xs[p] - u
+        dy = ys[p] - v
+        value, slope = _kernel((a * dx + b * dy) * dx + c * dy * dy, is_compact)
+        raw = opacity * value
+        alpha = min(raw, _ALPHA_MAX)
+        before = passing[p]
+        before = before if before >= _STOP else _ZERO
+        share = alpha * before
+        gained = reds[p] * r + greens[p] * g + blues[p] * bl + alphas[p]
+        rest = owed[p] - share * gained
+        owed[p] = rest
+        passing[p] -= share
+        by_alpha = before * gained - rest / (_ONE - alpha)
+        by_alpha = by_alpha if (raw < _ALPHA_MAX) & (before > _ZERO) else _ZERO
+        sr += share * reds[p]
+        sg += share * greens[p]
+        sb += share * blues[p]
+        so += by_alpha * value
+        by_square = by_alpha * opacity * slope
+        ex = by_square * dx
+        ey = by_square * dy
+        sx += ex
+        sy += ey
+        sxx += ex * dx
+        sxy += ex * dy
+        syy += ey * dy
+    out[0], out[1] = -(_TWO * a * sx + b * sy), -(b * sx + _TWO * c * sy)
+    out[2], out[3], out[4] = sxx, _TWO * sxy, syy
+    out[5], out[6], out[7], out[8] = so, sr, sg, sb
+
+
+@njit
+def _is_full(passing):
+    most = _ZERO
+    for p in range(_TILE):
+        most = passing[p] if passing[p] > most else most
+    return most < _STOP
+
+
+@njit
+def _of_tile(i, means2d, conics, extents, left, top):
+    """A Gaussian as a tile sees it: place, conic (xy doubled) and the pixels of its rows."""
+    place = (means2d[i, 0] - np.float32(left), means2d[i, 1] - np.float32(top))
+    conic = (conics[i, 0], conics[i, 1] * _TWO, conics[i, 2])
+    first = max(extents[i, 1] - top, 0) * _TILE_WIDTH
+    last = min(extents[i, 3] - top, _TILE_HEIGHT) * _TILE_WIDTH
+    return place, conic, first, last
+
+
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_MATH)
+def _forward(
+    means2d, conics, extents, colours, opacities, starts, members, n_columns, n_threads,
+    is_compact, xs, ys, ends, picture, alpha,
+):  # fmt: skip
+    """``ends`` becomes the places in ``members`` at which the tiles were full."""
+    height, width = alpha.shape
+    for thread in prange(n_threads):
+        light = np.empty((4, _TILE), np.float32)
+        passing, red, green, blue = light[0], light[1], light[2], light[3]
+        # Every so-and-so-many-th tile: neighbours cost about the same.
+        for tile in range(thread, len(ends), n_threads):
+            passing[:] = _ONE
+            light[1:] = _ZERO
+            left, top = tile % n_columns * _TILE_WIDTH, tile // n_columns * _TILE_HEIGHT
+            end = starts[tile]
+            while end < starts[tile + 1]:
+                i = members[end]
+                place, conic, first, last = _of_tile(i, means2d, conics, extents, left, top)
+                _draw(
+                    xs[first:last], ys[first:last], passing[first:last], red[first:last],
+                    green[first:last], blue[first:last], place, conic, opacities[i],
+                    (colours[i, 0], colours[i, 1], colours[i, 2]), is_compact,
+                )  # fmt: skip
+                end += 1
+                if (end - starts[tile]) % _CHECK == 0 and _is_full(passing):
+                    break
+            ends[tile] = end
+            for y in range(min(_TILE_HEIGHT, height - top)):
+                for x in range(min(_TILE_WIDTH, width - left)):
+                    p = y * _TILE_WIDTH + x
+                    picture[top + y, left + x, 0] = red[p]
+                    picture[top + y, left + x, 1] = green[p]
+                    picture[top + y, left + x, 2] = blue[p]
+                    alpha[top + y, left + x] = _ONE - passing[p]
+
+
+@njit
+def _read_tile(picture, alpha, grad_picture, grad_alpha, left, top, owed, grads):
+    """What the loss gains by each pixel of a tile, [_TILE], and by its channels, [4, _TILE].
+
+    Returns whether it gains anything.
+    """
+    height, width = alpha.shape
+    owed[:] = _ZERO
+    grads[:] = _ZERO
+    is_any = False
+    for y in range(min(_TILE_HEIGHT, height - top)):
+        for x in range(min(_TILE_WIDTH, width - left)):
+            p = y * _TILE_WIDTH + x
+            gradient = grad_alpha[top + y, left + x]
+            is_any |= gradient != 0
+            grads[3, p] = gradient
+            total = gradient * alpha[top + y, left + x]
+            for channel in range(3):
+                gradient = grad_picture[top + y, left + x, channel]
+                is_any |= gradient != 0
+                grads[channel, p] = gradient
+                total += gradient * picture[top + y, left + x, channel]
+            owed[p] = total
+    return is_any
+
+
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_MATH)
+def _backward(
+    means2d, conics, extents, colours, opacities, starts, members, n_columns, n_threads,
+    is_compact, xs, ys, ends, picture, alpha, grad_picture, grad_alpha, of_pairs,
+):  # fmt: skip
+    """``of_pairs`` [pairs, 9] becomes each pair's gradients, as ``_draw_back`` gives them."""
+    for thread in prange(n_threads):
+        passing, owed = np.empty(_TILE, np.float32), np.empty(_TILE, np.float32)
+        grads = np.empty((4, _TILE), np.float32)
+        for tile in range(thread, len(ends), n_threads):
+            left, top = tile % n_columns * _TILE_WIDTH, tile // n_columns * _TILE_HEIGHT
+            passing[:] = _ONE
+            end = starts[tile]
+            if _read_tile(picture, alpha, grad_picture, grad_alpha, left, top, owed, grads):
+                end = ends[tile]
+            of_pairs[end : starts[tile + 1]] = _ZERO
+            for pair in range(starts[tile], end):
+                i = members[pair]
+                place, conic, first, last = _of_tile(i, means2d, conics, extents, left, top)
+                _draw_back(
+                    xs[first:last], ys[first:last], passing[first:last], owed[first:last],
+                    grads[0, first:last], grads[1, first:last], grads[2, first:last],
+                    grads[3, first:last], place, conic, opacities[i],
+                    (colours[i, 0], colours[i, 1], colours[i, 2]), is_compact, of_pairs[pair],
+                )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _sum_pairs(members, of_pairs, grad_means2d, grad_conics, grad_opacities, grad_colours):
+    for pair in range(len(members)):
+        i, sums = members[pair], of_pairs[pair]
+        grad_means2d[i, 0] += sums[0]
+        grad_means2d[i, 1] += sums[1]
+        grad_conics[i, 0] += sums[2]
+        grad_conics[i, 1] += sums[3]
+        grad_conics[i, 2] += sums[4]
+        grad_opacities[i] += sums[5]
+        grad_colours[i, 0] += sums[6]
+        grad_colours[i, 1] += sums[7]
+        grad_colours[i, 2] += sums[8]
+
+
+def deal_to_tiles(
+    depths: np.ndarray, extents: np.ndarray, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Where each tile's Gaussians begin in the list of them, the list, and tiles in a row."""
+    n_columns, n_rows = -(-width // _TILE_WIDTH), -(-height // _TILE_HEIGHT)
+    keys = np.empty(len(depths), np.uint64)
+    keys = np.sort(keys[: _keys(depths, extents, keys)])
+    starts = np.empty(n_columns * n_rows + 1, np.int32)
+    _count(keys, extents, n_columns, starts)
+    members = np.empty(starts[-1], np.int32)
+    _deal(keys, extents, n_columns, starts, np.empty_like(starts[:-1]), members)
+    return starts, members, n_columns
+
+
+def rasterise_arrays(
+    means2d: np.ndarray,
+    conics: np.ndarray,
+    depths: np.ndarray,
+    extents: np.ndarray,
+    colours: np.ndarray,
+    opacities: np.ndarray,
+    picture: np.ndarray,
+    alpha: np.ndarray,
+    kernel: str,
+) -> tuple:
+    """Fill ``picture`` and ``alpha``; returns what the way back needs besides.
+
+    All arrays are contiguous and, but for the extents, float32.
+    """
+    if kernel not in KERNELS:
+        raise ValueError(f"kernel is one of {', '.join(KERNELS)}, not {kernel!r}")
+    starts, members, n_columns = deal_to_tiles(depths, extents, *alpha.shape)
+    ends = np.empty(len(starts) - 1, np.int32)
+    tiles = (starts, members, n_columns, use_torch_threads(), kernel == "compact", _XS, _YS, ends)
+    _forward(means2d, conics, extents, colours, opacities, *tiles, picture, alpha)
+    return tiles
+
+
+class _Rasterise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, means2d, conics, depths, extents, colours, opacities, height, width, kernel):
+        inputs = [
+            t.detach().contiguous() for t in (means2d, conics, depths, extents, colours, opacities)
+        ]
+        picture, alpha = torch.empty(height, width, 3), torch.empty(height, width)
+        ctx.tiles = rasterise_arrays(
+            *(t.numpy() for t in inputs), picture.numpy(), alpha.numpy(), kernel
+        )
+        ctx.save_for_backward(*inputs, picture, alpha)
+        return picture, alpha
+
+    @staticmethod
+    def backward(ctx, grad_picture, grad_alpha):
+        means2d, conics, _, extents, colours, opacities, picture, alpha = ctx.saved_tensors
+        starts, members, n_columns, _, *rest = ctx.tiles
+        of_pairs = np.empty((len(members), 9), np.float32)
+        _backward(
+            *(t.numpy() for t in (means2d, conics, extents, colours, opacities)), starts, members,
+            n_columns, use_torch_threads(), *rest, picture.numpy(), alpha.numpy(),
+            grad_picture.contiguous().numpy(), grad_alpha.contiguous().numpy(), of_pairs,
+        )  # fmt: skip
+        grads = [torch.zeros_like(t) for t in (means2d, conics, opacities, colours)]
+        _sum_pairs(members, of_pairs, *(t.numpy() for t in grads))
+        grad_means2d, grad_conics, grad_opacities, grad_colours = grads
+        return grad_means2d, grad_conics, None, None, grad_colours, grad_opacities, None, None, None
+
+
+def rasterise(
+    projected: Projected,
+    colours: Tensor,
+    opacities: Tensor,
+    height: int,
+    width: int,
+    *,
+    kernel: str = "compact",
+) -> tuple[Tensor, Tensor]:
+    """As :func:`wildtalker_core.splats.gaussians.rasterise`; float32 on the CPU."""
+    return _Rasterise.apply(
+        projected.means2d, projected.conics, projected.depths, projected.extents, colours,
+        opacities, height, width, kernel,
+    )  # fmt: skip
