@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+import torch
 
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
 from wildtalker_core.media.image import at_most
@@ -132,7 +133,7 @@ def _torso_motion(scene: Scene, n_soft: int) -> tuple[Motion, bool]:
     seen = scene.seen_train_frames
     some = seen[:: max(1, len(seen) // 40)]
     hands = [float((scene.parsing[int(i)][..., _HANDS] > 60).mean()) for i in some]
-    turns = matrix_to_axis_angle_np(scene.T_camera_head[some])
+    turns = _turns(scene.T_camera_head[some])
     odd = np.square(turns - turns.mean(0)).sum(1)
     # Few hands first, then the pose nearest to the mean.
     reference = int(some[np.lexsort((odd, np.round(hands, 2)))[0]])
@@ -163,10 +164,8 @@ def _torso_motion(scene: Scene, n_soft: int) -> tuple[Motion, bool]:
     return motion, bool(follows_head)
 
 
-def matrix_to_axis_angle_np(T: np.ndarray) -> np.ndarray:
+def _turns(T: np.ndarray) -> np.ndarray:
     """Rotation vectors [n, 3] of poses [n, 4, 4]."""
-    import torch
-
     return matrix_to_axis_angle(torch.as_tensor(T[:, :3, :3])).numpy()
 
 
