@@ -29,6 +29,7 @@ from wildtalker_core.face.landmarks import find_faces, track_landmarks  # noqa: 
 from wildtalker_core.face.skin_tracks import follow_skin  # noqa: E402
 from wildtalker_core.face.stabilizer import bundle_adjust, smooth_poses  # noqa: E402
 from wildtalker_core.geometry.rotations import align_rotations, geodesic_distance  # noqa: E402
+from wildtalker_core.media.splits import Split  # noqa: E402
 from wildtalker_core.motion.synthetic_hand import Gesture  # noqa: E402
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh  # noqa: E402
 
@@ -85,22 +86,28 @@ def main() -> None:
         frames, truth = render_situation(situation, model, hum, 16000)
         with FaceMesh(max_faces=2) as mesh:
             faces = list(find_faces(frames, mesh))
+        everything = Split((len(frames),) * 3, np.ones(len(frames), bool))
+        is_fitted = everything.is_fitted
         raw, smooth = (
-            track_landmarks(faces, SIZE, SIZE, FPS, 3.0, 0.2, window, 2, name) for window in (1, 5)
+            track_landmarks(faces, SIZE, SIZE, FPS, 3.0, 0.2, window, 2, everything, name)
+            for window in (1, 5)
         )
-        coarse = track_head(raw.landmarks, raw.depth, SIZE, SIZE, 2.5, 0.2)
-        start = track_head(smooth.landmarks, smooth.depth, SIZE, SIZE, 2.5, 0.2)
-        rows = {"per-frame fit": (coarse, 0.0), "savgol": (smooth_poses(coarse, 7), 0.0)}
+        coarse = track_head(raw.landmarks, raw.depth, SIZE, SIZE, 2.5, 0.2, is_fitted)
+        start = track_head(smooth.landmarks, smooth.depth, SIZE, SIZE, 2.5, 0.2, is_fitted)
+        rows = {
+            "per-frame fit": (coarse, 0.0),
+            "savgol": (smooth_poses(coarse, 7, everything), 0.0),
+        }
         masks = {"bundle_adjustment": truth.occluder_masks.astype(np.uint8) * 255}
         if truth.occluder_masks.any():
             masks["... mask kept"] = None
         for label, mask in masks.items():
             began = time.process_time()
             tracks = follow_skin(
-                frames, mask, smooth.landmarks, start, ~smooth.is_interpolated,
+                frames, mask, smooth.landmarks, start, ~smooth.is_interpolated, is_fitted,
                 range(len(frames)), 12, 150, 3,
             )  # fmt: skip
-            stable = bundle_adjust(start, tracks, smooth.landmarks, SIZE, SIZE)
+            stable = bundle_adjust(start, tracks, smooth.landmarks, SIZE, SIZE, everything)
             seconds = (time.process_time() - began) / len(frames) * 1000
             rows[label] = (stable, seconds)
         for label, (track, seconds) in rows.items():

@@ -41,7 +41,7 @@ from workflow_scripts.configuration import complete_config  # noqa: E402
 from workflow_scripts.evaluate.score_render import detect, read_reference  # noqa: E402
 from workflow_scripts.render.render_portrait import Performance, lip_features_of, render  # noqa: E402
 from workflow_scripts.scene_inputs import scene_files, scene_paths  # noqa: E402
-from workflow_scripts.speech.extract_audio_features import extract  # noqa: E402
+from workflow_scripts.speech.extract_audio_features import make_extractor  # noqa: E402
 
 TRUTH = ROOT / "examples" / "truth"
 SNRS_DB = (15.0, 10.0, 5.0)
@@ -134,8 +134,9 @@ class Listening:
     @torch.no_grad()
     def score(self, speech: np.ndarray) -> str:
         """LMD and opening correlation of the head that hears ``speech``."""
-        options, fps = self.config["speech"], self.manifest["fps"]
-        _, heard = extract(speech, self.rate_hz, self.manifest["n_frames"], fps, options)
+        _, extract = make_extractor(self.config["speech"])
+        fps = self.manifest["fps"]
+        heard = extract(speech, self.rate_hz, self.manifest["n_frames"], fps)
         performance = Performance(self.frames, self.frames, self.scene.expression[self.frames])
         lip_features = lip_features_of(
             self.portrait, torch.as_tensor(heard.audio_features), heard.is_silent,

@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 from wildtalker_core.face import parsing  # noqa: E402
 from wildtalker_core.media.files import save_json  # noqa: E402
 from wildtalker_core.media.frame_store import FrameStore, write_frames  # noqa: E402
+from wildtalker_core.media.splits import Split, save_split  # noqa: E402
 from workflow_scripts.face import detect_landmarks, parse_portrait  # noqa: E402
 
 
@@ -41,14 +42,17 @@ def main() -> None:
             for frame in frames:
                 writer.append(frame)
         save_json(f"{folder}/manifest.json", {"clip": "astronaut", "fps": 25.0})
+        everything = Split((len(frames),) * 3, np.ones(len(frames), bool))
+        save_split(f"{folder}/split.json", everything)
         detect_landmarks.main(
-            path["frames.zarr.zip"], f"{folder}/manifest.json", f"{folder}/landmarks.npz",
-            max_faces=2, max_gap_seconds=3, max_faceless_share=0.2,
+            path["frames.zarr.zip"], f"{folder}/manifest.json", f"{folder}/split.json",
+            f"{folder}/landmarks.npz", max_faces=2, max_gap_seconds=3, max_faceless_share=0.2,
             smoothing_window_frames=5, smoothing_order=2,
         )  # fmt: skip
         began = time.process_time()
         parse_portrait.main(
-            path["frames.zarr.zip"], f"{folder}/landmarks.npz", path["parsing.zarr.zip"],
+            path["frames.zarr.zip"], f"{folder}/landmarks.npz", f"{folder}/split.json",
+            path["parsing.zarr.zip"],
             f"{folder}/background.png", max_hand_gap_frames=8, min_hand_frames=4,
         )  # fmt: skip
         seconds = time.process_time() - began

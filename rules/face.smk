@@ -2,6 +2,7 @@ rule detect_landmarks:
     input:
         frames=results("{clip}/media/frames.zarr.zip"),
         manifest=results("{clip}/media/manifest.json"),
+        split=results("{clip}/media/split.json"),
     output:
         landmarks=results("{clip}/face/landmarks.npz"),
     log:
@@ -25,6 +26,7 @@ rule parse_portrait:
     input:
         frames=results("{clip}/media/frames.zarr.zip"),
         landmarks=results("{clip}/face/landmarks.npz"),
+        split=results("{clip}/media/split.json"),
     output:
         parsing=results("{clip}/face/parsing.zarr.zip"),
         background=results("{clip}/face/background.png"),
@@ -49,6 +51,7 @@ rule track_head:
     input:
         landmarks=results("{clip}/face/landmarks.npz"),
         manifest=results("{clip}/media/manifest.json"),
+        split=results("{clip}/media/split.json"),
     output:
         head_track=results("{clip}/face/head_track.npz"),
     log:
@@ -72,6 +75,7 @@ rule stabilize_head:
         landmarks=results("{clip}/face/landmarks.npz"),
         head_track=results("{clip}/face/head_track.npz"),
         transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
+        split=results("{clip}/media/split.json"),
     output:
         head_pose=results("{clip}/face/head_pose.npz"),
     log:
@@ -96,6 +100,7 @@ rule measure_expression:
         frames=results("{clip}/media/frames.zarr.zip"),
         landmarks=results("{clip}/face/landmarks.npz"),
         head_track=results("{clip}/face/head_track.npz"),
+        split=results("{clip}/media/split.json"),
         weights=weights_of("face", "face_landmarker_path"),
     output:
         expression=results("{clip}/face/expression.npz"),

@@ -18,6 +18,13 @@ def clip_sound(wildcards):
     return clip_path(wildcards)
 
 
+def own_split(wildcards):
+    """The clip's split, for its own speech; nothing for a speech that drives."""
+    if wildcards.speech.startswith("drive_"):
+        return []
+    return results(f"{wildcards.clip}/media/split.json")
+
+
 def method_speech(name):
     """Input function: a file of the speech that the method is trained on, as it denoises it."""
     return lambda wildcards: speech_file(wildcards, None, name)

@@ -27,6 +27,7 @@ rule extract_speech:
     input:
         video=clip_sound,
         manifest=results("{clip}/media/manifest.json"),
+        split=results("{clip}/media/split.json"),
     output:
         speech=results("{clip}/media/speech.wav"),
         facts=results("{clip}/media/speech.json"),
@@ -75,6 +76,7 @@ rule spoil_clip:
         frames=results(f"{CLEAN_CLIP}/media/frames.zarr.zip"),
         manifest=results(f"{CLEAN_CLIP}/media/manifest.json"),
         speech=results(f"{CLEAN_CLIP}/media/speech.wav"),
+        split=results(f"{CLEAN_CLIP}/media/split.json"),
         noise=ROBUSTNESS["noise_path"] or [],
     output:
         frames=results("{clip}/media/frames.zarr.zip"),

@@ -3,6 +3,7 @@ rule estimate_flow:
         frames=results("{clip}/media/frames.zarr.zip"),
         parsing=results("{clip}/face/parsing.zarr.zip"),
         landmarks=results("{clip}/face/landmarks.npz"),
+        split=results("{clip}/media/split.json"),
         weights=weights_of("motion", "flow_weights_path"),
     output:
         flow_magnitude=temp(results("{clip}/motion/flow_magnitude.zarr.zip")),
@@ -31,6 +32,7 @@ rule accumulate_transient_masks:
         rigid_motion=results("{clip}/motion/rigid_motion.npz"),
         parsing=results("{clip}/face/parsing.zarr.zip"),
         manifest=results("{clip}/media/manifest.json"),
+        split=results("{clip}/media/split.json"),
     output:
         transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
     log:
@@ -55,6 +57,7 @@ rule remove_hands:
         frames=results("{clip}/media/frames.zarr.zip"),
         parsing=results("{clip}/face/parsing.zarr.zip"),
         transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
+        split=results("{clip}/media/split.json"),
         weights=weights_of("motion", "lama_weights_path"),
     output:
         hand_free=results("{clip}/motion/hand_free.zarr.zip"),

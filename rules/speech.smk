@@ -9,6 +9,7 @@ rule corrupt_speech:
         noise=lambda wildcards: CONFIG["speech"]["corruptions"]
         .get(wildcards.speech, {})
         .get("noise_path", []),
+        split=results("{clip}/media/split.json"),
     output:
         speech=results("{clip}/speech/{speech}/speech.wav"),
     log:
@@ -61,6 +62,7 @@ rule denoise_speech:
             if wildcards.denoiser == "external"
             else []
         ),
+        split=own_split,
     output:
         speech=results("{clip}/speech/{speech}.{denoiser}/speech.wav"),
     log:
@@ -84,6 +86,7 @@ rule extract_audio_features:
     input:
         speech=results("{clip}/speech/{speech}.{denoiser}/speech.wav"),
         manifest=results("{clip}/media/manifest.json"),
+        split=own_split,
         weights=weights_of("speech", "hf_model", "deepspeech_model"),
     output:
         features=results("{clip}/speech/{speech}.{denoiser}/audio_features.npz"),
@@ -107,7 +110,6 @@ rule extract_audio_features:
             ),
         ),
         options=stage_options("speech"),
-        is_drive=lambda wildcards: wildcards.speech.startswith("drive_"),
     script:
         "../workflow_scripts/speech/extract_audio_features.py"
 

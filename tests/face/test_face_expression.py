@@ -5,6 +5,7 @@ import pytest
 from made_faces import made_landmarks, made_poses, made_template
 
 from wildtalker_core.face import expression as ex
+from wildtalker_core.media.splits import Split
 
 N_FRAMES = 100
 LEFT, RIGHT = ex.EXPRESSION_NAMES.index("eyeBlinkLeft"), ex.EXPRESSION_NAMES.index("eyeBlinkRight")
@@ -15,7 +16,7 @@ def measured(template_of_frame, poses):
     """Expression of a face whose template changes from frame to frame."""
     parts = [made_landmarks(t, poses[i : i + 1]) for i, t in enumerate(template_of_frame)]
     landmarks, depth = (np.concatenate(p) for p in zip(*parts, strict=True))
-    return ex.measure_expression(landmarks, depth, poses.numpy())
+    return ex.measure_expression(landmarks, depth, poses.numpy(), np.ones(len(poses), bool))
 
 
 def blinking(closed):
@@ -71,10 +72,12 @@ def test_blendshapes_are_picked_by_name_and_gaps_filled():
             "jawOpen": 9
         }
 
-    values = ex.select_blendshapes([scores(0.0), None, scores(0.2)])
+    found = [scores(0.0), None, scores(0.2), None, scores(0.9)]
+    values = ex.select_blendshapes(found, Split((4, 4, 5), np.ones(5, bool)))
     np.testing.assert_allclose(values[1], [0.1 + i / 100 for i in range(7)], atol=1e-6)
+    np.testing.assert_array_equal(values[3], values[2])  # the test frame after it is not asked
     with pytest.raises(ValueError):
-        ex.select_blendshapes([None, None])
+        ex.select_blendshapes([None, None, scores(0.1)], Split((2, 2, 3), np.ones(3, bool)))
 
 
 @pytest.mark.slow
@@ -86,12 +89,15 @@ def test_both_backends_agree_about_blinks_on_a_real_clip(shared_data):
 
     video = cv2.VideoCapture(str(shared_data / "video" / "congress_60s.mp4"))
     frames = [cv2.cvtColor(video.read()[1], cv2.COLOR_BGR2RGB) for _ in range(250)]
+    everything = Split((250, 250, 250), np.ones(250, bool))
     with FaceMesh(2) as model:
         faces = list(find_faces(frames, model))
     with BlendshapeModel(shared_data / "weights" / "face_landmarker.task") as model:
-        reference = ex.select_blendshapes([model(frame) for frame in frames])
-    track = track_landmarks(faces, 256, 256, 25, 3, 0.2, 5, 2, "congress")
-    head = track_head(track.landmarks, track.depth, 256, 256, 2.5, 0.2)
-    found = ex.measure_expression(track.landmarks, track.depth, head.T_camera_head)
+        reference = ex.select_blendshapes([model(frame) for frame in frames], everything)
+    track = track_landmarks(faces, 256, 256, 25, 3, 0.2, 5, 2, everything, "congress")
+    head = track_head(track.landmarks, track.depth, 256, 256, 2.5, 0.2, everything.is_fitted)
+    found = ex.measure_expression(
+        track.landmarks, track.depth, head.T_camera_head, everything.is_fitted
+    )
     for side in (LEFT, RIGHT):
         assert np.corrcoef(found[:, side], reference[:, side])[0, 1] > 0.8

@@ -6,6 +6,11 @@ from made_faces import HEIGHT, WIDTH, made_landmarks, made_poses, made_template
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.face import landmarks as lm
+from wildtalker_core.media.splits import Split
+
+
+def all_training(n):
+    return Split((n, n, n), np.ones(n, bool))
 
 
 def faces_of(n=60):
@@ -76,24 +81,23 @@ def test_gaps_are_straight_lines_and_ends_stand_still():
     points = np.arange(10, dtype=np.float32)[:, None, None] * np.ones((1, 478, 3), np.float32)
     broken = points.copy()
     broken[[0, 1, 4, 5, 6, 9]] = np.nan
-    filled, is_missing = lm.complete_track(broken, 25, 1.0, 0.9, "clip")
+    filled = lm.complete_track(broken)
     assert filled[:, 0, 0].tolist() == [2, 2, 2, 3, 4, 5, 6, 7, 8, 8]
-    assert np.flatnonzero(is_missing).tolist() == [0, 1, 4, 5, 6, 9]
 
 
 def test_too_few_faces_and_too_long_gaps_are_refused():
     points = np.ones((100, 478, 3), np.float32)
     points[40:70] = np.nan
     with pytest.raises(InputError, match="30 of 100 frames"):
-        lm.complete_track(points, 25, 9, 0.2, "clip me")
+        lm.require_faces(points, all_training(100), 25, 9, 0.2, "clip me")
     with pytest.raises(InputError, match="from 1.6 s to 2.8 s"):
-        lm.complete_track(points, 25, 1.0, 0.5, "clip me")
+        lm.require_faces(points, all_training(100), 25, 1.0, 0.5, "clip me")
 
 
 def test_no_face_anywhere_is_refused():
     track = lm.select_track([np.empty((0, 478, 3))] * 5, HEIGHT, WIDTH)
     with pytest.raises(InputError, match="5 of 5 frames"):
-        lm.complete_track(track, 25, 9, 0.5, "clip me")
+        lm.require_faces(track, all_training(5), 25, 9, 0.5, "clip me")
 
 
 def test_smoothing_does_not_lag():
@@ -132,12 +136,12 @@ def test_boxes_hold_their_points_and_stay_inside():
     landmarks = landmarks + np.array([60, 0])  # towards the border
     for boxes, points in (
         (lm.face_box(landmarks, HEIGHT, WIDTH, 0.1), lm.FACE_CONTOUR),
-        (lm.lip_box(landmarks, HEIGHT, WIDTH, 0.2), lm.LIPS_OUTER),
+        (lm.lip_box(landmarks, HEIGHT, WIDTH, 0.2, np.ones(30, bool)), lm.LIPS_OUTER),
     ):
         assert boxes.min() >= 0 and boxes.max() <= WIDTH
         inside = np.clip(landmarks[:, list(points)], 0, WIDTH)
         assert (inside >= boxes[:, None, :2]).all() and (inside <= boxes[:, None, 2:]).all()
-    lips = lm.lip_box(landmarks, HEIGHT, WIDTH, 0.2)
+    lips = lm.lip_box(landmarks, HEIGHT, WIDTH, 0.2, np.ones(30, bool))
     sizes = lips[:, 2:] - lips[:, :2]
     assert len(np.unique(sizes)) == 1
 

@@ -72,7 +72,7 @@ def test_poses_are_found_from_exact_points_and_survive_outliers():
 def test_a_whole_track_of_noisy_landmarks_is_near_the_truth():
     template, poses = made_template(), made_poses(80, yaw_degrees=20)
     landmarks, depth = made_landmarks(template, poses, noise_px=0.3)
-    track = hp.track_head(landmarks, depth, HEIGHT, WIDTH, 2.5, 0.2)
+    track = hp.track_head(landmarks, depth, HEIGHT, WIDTH, 2.5, 0.2, np.ones(80, bool))
     found = torch.from_numpy(track.T_camera_head[:, :3, :3])
     truth = poses[:, :3, :3]
     error = geodesic_distance(align_rotations(found, truth), truth).rad2deg()

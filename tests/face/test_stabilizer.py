@@ -21,8 +21,11 @@ from wildtalker_core.geometry.rotations import (
     geodesic_distance,
     transform_points,
 )
+from wildtalker_core.media.splits import Split
 
 N_FRAMES, N_POINTS = 120, 80
+SPLIT = Split((99, 109, N_FRAMES), np.ones(N_FRAMES, bool))
+ALL_60 = Split((60, 60, 60), np.ones(60, bool))
 
 
 def rotation_error_degrees(track, poses):
@@ -52,14 +55,14 @@ def clip():
     template, poses = made_template(), made_poses(N_FRAMES, yaw_degrees=20)
     landmarks, depth = made_landmarks(template, poses, noise_px=0.6)
     # The landmarker believes faces to be flatter than this one.
-    coarse = track_head(landmarks, 0.7 * depth, HEIGHT, WIDTH, 2.5, 0.2)
+    coarse = track_head(landmarks, 0.7 * depth, HEIGHT, WIDTH, 2.5, 0.2, SPLIT.is_fitted)
     return template, poses, landmarks, coarse
 
 
 def test_adjusting_finds_the_depth_that_the_landmarker_misjudged(clip):
     template, poses, landmarks, coarse = clip
     tracks = made_tracks(template, poses, coarse)
-    stable = bundle_adjust(coarse, tracks, landmarks, HEIGHT, WIDTH)
+    stable = bundle_adjust(coarse, tracks, landmarks, HEIGHT, WIDTH, SPLIT)
     assert rotation_error_degrees(coarse, poses) > 1.5
     assert rotation_error_degrees(stable, poses) < 0.5
     true_jitter = jitter_px(HeadTrack(poses.numpy(), FOCAL, template.numpy()), HEIGHT, WIDTH)
@@ -68,7 +71,9 @@ def test_adjusting_finds_the_depth_that_the_landmarker_misjudged(clip):
 
 def test_result_is_in_head_units(clip):
     template, poses, landmarks, coarse = clip
-    stable = bundle_adjust(coarse, made_tracks(template, poses, coarse), landmarks, HEIGHT, WIDTH)
+    stable = bundle_adjust(
+        coarse, made_tracks(template, poses, coarse), landmarks, HEIGHT, WIDTH, SPLIT
+    )
     again = to_head_units(torch.from_numpy(stable.template))
     torch.testing.assert_close(again, torch.from_numpy(stable.template))
     rotation = torch.from_numpy(stable.T_camera_head[:, :3, :3])
@@ -79,7 +84,12 @@ def test_result_is_in_head_units(clip):
 def test_a_fifth_of_points_on_a_hand_does_no_harm(clip):
     template, poses, landmarks, coarse = clip
     stable = bundle_adjust(
-        coarse, made_tracks(template, poses, coarse, hand_share=0.2), landmarks, HEIGHT, WIDTH
+        coarse,
+        made_tracks(template, poses, coarse, hand_share=0.2),
+        landmarks,
+        HEIGHT,
+        WIDTH,
+        SPLIT,
     )
     assert rotation_error_degrees(stable, poses) < 0.6
 
@@ -88,7 +98,7 @@ def test_frames_without_tracks_are_carried_by_neighbours(clip):
     template, poses, landmarks, coarse = clip
     tracks = made_tracks(template, poses, coarse)
     tracks.is_seen[50:54] = False
-    stable = bundle_adjust(coarse, tracks, landmarks, HEIGHT, WIDTH)
+    stable = bundle_adjust(coarse, tracks, landmarks, HEIGHT, WIDTH, SPLIT)
     seen = project(
         transform_points(torch.from_numpy(stable.T_camera_head), torch.from_numpy(stable.template)),
         stable.focal_length, HEIGHT, WIDTH,
@@ -122,12 +132,14 @@ def test_plain_smoothing_keeps_a_steady_turn_and_halves_shaking():
     angles[:, 0] = torch.linspace(-0.3, 0.3, 60)
     turning[:, :3, :3] = euler_to_matrix(angles)
     track = HeadTrack(turning.numpy(), FOCAL, made_template().numpy())
-    smooth = torch.from_numpy(smooth_poses(track, 7).T_camera_head[:, :3, :3])
+    smooth = torch.from_numpy(smooth_poses(track, 7, ALL_60).T_camera_head[:, :3, :3])
     assert geodesic_distance(smooth, turning[:, :3, :3]).max() < 1e-3
     shaking = turning.numpy().copy()
     shaking[:, :3, 3] += np.random.default_rng(0).normal(0, 0.002, (60, 3))
     rough = HeadTrack(shaking, FOCAL, track.template)
-    assert jitter_px(smooth_poses(rough, 7), HEIGHT, WIDTH) < 0.5 * jitter_px(rough, HEIGHT, WIDTH)
+    assert jitter_px(smooth_poses(rough, 7, ALL_60), HEIGHT, WIDTH) < 0.5 * jitter_px(
+        rough, HEIGHT, WIDTH
+    )
 
 
 def test_references_cover_the_turns_and_skip_the_unusable():

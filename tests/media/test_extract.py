@@ -11,6 +11,7 @@ from tests.media.made_clips import FFMPEG, face_picture, run_ffmpeg
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.frame_store import FrameStore
+from wildtalker_core.media.splits import Split, save_split, split_frames
 from wildtalker_core.media.video import VideoWriter
 from workflow_scripts.configuration import default_options
 from workflow_scripts.media import extract_frames, extract_speech
@@ -54,10 +55,13 @@ def extract(path, find_faces, **changes):
         str(path), str(out / "frames.zarr.zip"), str(out / "manifest.json"), "c",
         options(**changes), find_faces,
     )  # fmt: skip
-    extract_speech.main(
-        str(path), str(out / "manifest.json"), str(out / "speech.wav"), str(out / "speech.json")
-    )
     manifest = json.loads((out / "manifest.json").read_text())
+    n_frames = manifest["n_frames"]
+    save_split(out / "split.json", Split(split_frames(n_frames), np.ones(n_frames, bool)))
+    extract_speech.main(
+        str(path), str(out / "manifest.json"), str(out / "split.json"), str(out / "speech.wav"),
+        str(out / "speech.json"),
+    )  # fmt: skip
     return FrameStore(out / "frames.zarr.zip"), manifest, read_waveform(out / "speech.wav")[0]
 
 

@@ -56,5 +56,9 @@ def test_clip_without_sound_stops_with_what_to_do(tmp_path, shared_data, find_fa
     )  # fmt: skip
     with pytest.raises(InputError, match="silent_30s.mp4: has no audio stream; record or mux"):
         extract_speech.main(
-            path, str(tmp_path / "m.json"), str(tmp_path / "s.wav"), str(tmp_path / "s.json")
+            path,
+            str(tmp_path / "m.json"),
+            str(tmp_path / "split.json"),
+            str(tmp_path / "s.wav"),
+            str(tmp_path / "s.json"),
         )

@@ -10,6 +10,7 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import read_waveform, write_waveform
 from wildtalker_core.media.files import load_json, save_json
 from wildtalker_core.media.frame_store import FrameStore, write_frames
+from wildtalker_core.media.splits import Split, save_split, split_frames
 from wildtalker_core.media.video import read_video
 from workflow_scripts.media import spoil_clip
 
@@ -40,6 +41,7 @@ def clean(tmp_path_factory):
          "source": {"start_seconds": 3.0}, "crop": {"x": 9, "y": 9, "size": 9},
          "source_frames": [0] * N_FRAMES, "sample_rate_hz": RATE},
     )  # fmt: skip
+    save_split(folder / "split.json", Split(split_frames(N_FRAMES), np.ones(N_FRAMES, bool)))
     return folder
 
 
@@ -49,7 +51,8 @@ def spoil(clean, folder, strength, find_faces=face_in_the_middle, **changes):
     outputs = {key: str(folder / name) for key, name in names.items()}
     spoil_clip.main(
         str(clean / "frames.zarr.zip"), str(clean / "manifest.json"), str(clean / "speech.wav"),
-        None, outputs, "spoiled", strength, OPTIONS | changes, find_faces,
+        str(clean / "split.json"), None, outputs, "spoiled", strength, OPTIONS | changes,
+        find_faces,
     )  # fmt: skip
     return outputs
 

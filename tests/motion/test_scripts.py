@@ -11,6 +11,7 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import load_arrays, save_arrays, save_json
 from wildtalker_core.media.frame_store import FrameStore, write_frames
 from wildtalker_core.media.image import read_image
+from wildtalker_core.media.splits import Split, save_split
 from workflow_scripts.configuration import default_options
 from workflow_scripts.motion import (
     accumulate_transient_masks,
@@ -38,12 +39,14 @@ def clip(tmp_path_factory):
     landmarks = np.random.default_rng(0).uniform(50, 80, (1, 478, 2)) + np.zeros((N_FRAMES, 1, 1))
     save_arrays(folder / "landmarks.npz", landmarks=landmarks)
     save_json(folder / "manifest.json", {"fps": 25.0, "n_frames": N_FRAMES})
+    save_split(folder / "split.json", Split((N_FRAMES,) * 3, np.ones(N_FRAMES, bool)))
     np.save(folder / "places.npy", places)
     options = defaults()
     estimate_flow.main(
         str(folder / "frames.zarr.zip"),
         str(folder / "parsing.zarr.zip"),
         str(folder / "landmarks.npz"),
+        str(folder / "split.json"),
         str(folder / "flow_magnitude.zarr.zip"),
         str(folder / "rigid_motion.npz"),
         estimate_flow.make_estimator(options),
@@ -61,6 +64,7 @@ def make_masks(folder, path, options):
         str(folder / "rigid_motion.npz"),
         str(folder / "parsing.zarr.zip"),
         str(folder / "manifest.json"),
+        str(folder / "split.json"),
         str(path),
         options,
     )
@@ -112,6 +116,7 @@ def test_hand_free_frames_and_overlay(clip, tmp_path, inpaint, capsys):
         str(clip / "frames.zarr.zip"),
         str(clip / "parsing.zarr.zip"),
         str(clip / "transient_mask.zarr.zip"),
+        str(clip / "split.json"),
         str(filled),
         options,
         remove_hands.make_filler(options, SIZE),
@@ -141,6 +146,7 @@ def test_unequal_lengths_stop_at_once(clip, tmp_path):
             str(clip / "frames.zarr.zip"),
             str(clip / "parsing.zarr.zip"),
             str(tmp_path / "landmarks.npz"),
+            str(clip / "split.json"),
             str(tmp_path / "flow.zarr.zip"),
             str(tmp_path / "rigid.npz"),
             estimate_flow.make_estimator(defaults()),

@@ -249,8 +249,8 @@ def test_rule_writes_any_backend(tmp_path, hf_folder, deepspeech_path):
         extract_audio_features.main(
             str(tmp_path / "speech.wav"),
             str(tmp_path / "manifest.json"),
+            None,
             str(tmp_path / f"{backend}.npz"),
-            False,
             {**options, "audio_features": backend},
         )
         with np.load(tmp_path / f"{backend}.npz") as written:

@@ -10,9 +10,10 @@ import torch
 
 from tests.training.conftest import CONFIG, preset
 from tests.training.tiny_scene import make_scene
-from wildtalker_core.training import stages
+from wildtalker_core.training import head, lips, stages
 from wildtalker_core.training.build import restore_portrait
 from wildtalker_core.training.checkpoints import save_portrait
+from wildtalker_core.training.clip import Clip
 from wildtalker_core.training.losses import ms_ssim_loss
 
 
@@ -54,12 +55,12 @@ def learnt(tmp_path_factory):
         torso={"steps": 150, "rays_per_step": 512},
         model={"n_mouth_shapes": 4},
     )
-    head = stages.head_stage(scene, options, folder / "h", silent)
-    head_path = save(head, folder / "head.safetensors")
-    lips = stages.lips_stage(scene, head_path, options, ms_ssim_loss, folder / "l", silent)
-    lips_path = save(lips, folder / "lips.safetensors")
+    first = stages.head_stage(scene, options, folder / "h", silent)
+    head_path = save(first, folder / "head.safetensors")
+    second = stages.lips_stage(scene, head_path, options, ms_ssim_loss, folder / "l", silent)
+    lips_path = save(second, folder / "lips.safetensors")
     torso = stages.torso_stage(scene, lips_path, options, folder / "t", silent)
-    return scene, options, head_path, lips, torso
+    return scene, options, head_path, second, torso
 
 
 def test_portrait_beats_the_mean_frame_on_unseen_frames(learnt):
@@ -85,16 +86,66 @@ def test_mouth_follows_the_sound(learnt):
 
 
 def test_lips_and_torso_leave_what_is_not_theirs_alone(learnt):
-    _, options, head_path, lips, torso = learnt
-    head, _ = restore_portrait(head_path, "torch", torch.device("cpu"))
-    of_lips, of_torso = lips.portrait.state_dict(), torso.portrait.state_dict()
-    for name, tensor in head.state_dict().items():
+    _, options, head_path, second, torso = learnt
+    first, _ = restore_portrait(head_path, "torch", torch.device("cpu"))
+    of_lips, of_torso = second.portrait.state_dict(), torso.portrait.state_dict()
+    for name, tensor in first.state_dict().items():
         if name.startswith(("torso", "alpha_grid")):
             assert torch.equal(of_lips[name], tensor), name
         else:
             assert torch.equal(of_torso[name], of_lips[name]), name
     name = "head.position_encoding.tables"
-    assert not torch.equal(of_lips[name], head.state_dict()[name])
+    assert not torch.equal(of_lips[name], first.state_dict()[name])
+
+
+def lip_patch_loss(portrait, scene, options) -> float:
+    """Mean of Eq. 7 over the training frames, as the lips' stage sees it."""
+    clip = Clip.of(scene, torch.device("cpu"))
+    targets, told = head.HeadTargets(clip), stages.told_lips(portrait, clip)
+    shape = lips.LipOptions(patch_size=16, lambda_lpips=options["lambda_lpips"])
+    generator = torch.Generator().manual_seed(0)
+    steps = [
+        lips.patch_step(
+            portrait,
+            clip,
+            told,
+            targets,
+            np.array([frame]),
+            shape,
+            ms_ssim_loss,
+            "squared",
+            generator,
+        )
+        for frame in scene.train_frames
+    ]
+    return float(torch.stack([step.total.detach() for step in steps]).mean())
+
+
+def lip_opacity(portrait, scene) -> float:
+    """Mean opacity of the head inside the lip boxes of the training frames."""
+    clip = Clip.of(scene, torch.device("cpu"))
+    told = stages.told_lips(portrait, clip)
+    found = []
+    for frame in scene.train_frames:
+        chosen = np.array([frame])
+        x0, y0, x1, y1 = np.round(scene.lip_box[frame]).astype(int)
+        pixels = np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), -1).reshape(-1, 2)
+        rays = clip.rays(np.repeat(chosen, len(pixels)), pixels)
+        with torch.no_grad():
+            seen, _ = portrait.render_head(*rays, head.condition_of(portrait, clip, told, chosen))
+        found.append(seen.opacities.mean())
+    return float(torch.stack(found).mean())
+
+
+def test_lip_patches_want_a_head(learnt):
+    scene, options, head_path, finetuned, _ = learnt
+    trained, empty = (restore_portrait(head_path, "torch", torch.device("cpu"))[0] for _ in "ab")
+    empty.occupancy.is_occupied[:] = False
+    loss = lip_patch_loss(trained, scene, options)
+    assert lip_patch_loss(empty, scene, options) > 5 * loss
+    assert lip_patch_loss(finetuned.portrait, scene, options) < loss
+    before, after = lip_opacity(trained, scene), lip_opacity(finetuned.portrait, scene)
+    assert before > 0.9 and after > before - 0.005
 
 
 def test_background_shows_where_there_is_nobody(learnt):
@@ -107,8 +158,8 @@ def test_background_shows_where_there_is_nobody(learnt):
 
 
 def test_masked_hand_is_not_learnt_and_an_unmasked_one_is(tmp_path, learnt):
-    _, options, _, lips, _ = learnt
-    lips_path = save(lips, tmp_path / "lips.safetensors")
+    _, options, _, second, _ = learnt
+    lips_path = save(second, tmp_path / "lips.safetensors")
     scene = make_scene(with_hand=True)
     green = {}
     for form in ("one_minus_mask", "none"):
@@ -125,7 +176,6 @@ def test_masked_hand_is_not_learnt_and_an_unmasked_one_is(tmp_path, learnt):
 def test_render_in_training_and_in_front_of_people_is_the_same(learnt):
     scene, _, _, _, torso = learnt
     from wildtalker_core.nerf.head_field import Condition
-    from wildtalker_core.training.clip import Clip
 
     portrait, clip = torso.portrait, Clip.of(scene, torch.device("cpu"))
     pixels = np.stack(np.meshgrid(np.arange(10, 30), np.arange(10, 30)), -1).reshape(-1, 2)

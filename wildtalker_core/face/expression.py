@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from wildtalker_core.face import landmarks as lm
+from wildtalker_core.media.splits import Split, by_parts
 
 #: Order of the seven values; names as in ARKit, left and right are the person's.
 EXPRESSION_NAMES = (
@@ -52,27 +53,33 @@ def landmarks_in_head(
 
 
 def measure_expression(
-    landmarks: np.ndarray, depth: np.ndarray, T_camera_head: np.ndarray
+    landmarks: np.ndarray, depth: np.ndarray, T_camera_head: np.ndarray, is_fitted: np.ndarray
 ) -> np.ndarray:
     """Geometric expression [n, 7] in [0, 1], order of :data:`EXPRESSION_NAMES`.
 
-    Each measure is set against the person's own rest (the median over the clip) and range.
-    Arguments as of :func:`landmarks_in_head`.
+    Each measure is set against the person's own rest (the median) and range in the frames that are
+    ``is_fitted`` [n] bool. Other arguments as of :func:`landmarks_in_head`.
     """
     head = landmarks_in_head(landmarks, depth, T_camera_head)
 
     def height(points: Sequence[int]) -> np.ndarray:
         return -head[:, list(points), 1].mean(1)  # y points down
 
+    def departure(value: np.ndarray) -> np.ndarray:
+        return _departure(value, is_fitted)
+
+    def blink(opening: np.ndarray) -> np.ndarray:
+        return _blink(opening, is_fitted)
+
     inner_right, inner_left = height(_RIGHT_INNER_BROW), height(_LEFT_INNER_BROW)
     values = {
-        "browDownLeft": _departure(-inner_left),
-        "browDownRight": _departure(-inner_right),
-        "browInnerUp": _departure((inner_right + inner_left) / 2),
-        "browOuterUpLeft": _departure(height(_LEFT_OUTER_BROW)),
-        "browOuterUpRight": _departure(height(_RIGHT_OUTER_BROW)),
-        "eyeBlinkLeft": _blink(_eye_opening(head, _LEFT_LIDS, (362, 263))),
-        "eyeBlinkRight": _blink(_eye_opening(head, _RIGHT_LIDS, (33, 133))),
+        "browDownLeft": departure(-inner_left),
+        "browDownRight": departure(-inner_right),
+        "browInnerUp": departure((inner_right + inner_left) / 2),
+        "browOuterUpLeft": departure(height(_LEFT_OUTER_BROW)),
+        "browOuterUpRight": departure(height(_RIGHT_OUTER_BROW)),
+        "eyeBlinkLeft": blink(_eye_opening(head, _LEFT_LIDS, (362, 263))),
+        "eyeBlinkRight": blink(_eye_opening(head, _RIGHT_LIDS, (33, 133))),
     }
     return np.stack([values[name] for name in EXPRESSION_NAMES], 1).astype(np.float32)
 
@@ -86,34 +93,39 @@ def _eye_opening(
     return np.mean(gaps, axis=0) / eye_width
 
 
-def _blink(opening: np.ndarray) -> np.ndarray:
+def _blink(opening: np.ndarray, is_fitted: np.ndarray) -> np.ndarray:
     """0 for the person's usual open eye, 1 for the closed one."""
-    is_open = np.percentile(opening, 75)
+    is_open = np.percentile(opening[is_fitted], 75)
     # ASSUME: a closed eye keeps at most 0.45 of its opening in MediaPipe's landmarks (measured on
     # the test clips); so a clip without blinks does not turn noise into blinks.
-    is_closed = min(np.percentile(opening, 1), 0.45 * is_open)
+    is_closed = min(np.percentile(opening[is_fitted], 1), 0.45 * is_open)
     return np.clip((is_open - opening) / (is_open - is_closed), 0, 1)
 
 
-def _departure(value: np.ndarray) -> np.ndarray:
+def _departure(value: np.ndarray, is_fitted: np.ndarray) -> np.ndarray:
     """How far a measure exceeds its rest, in shares of the person's own range, in [0, 1]."""
-    rest = np.median(value)
+    rest = np.median(value[is_fitted])
     # ASSUME: a range below 0.06 eye distances is landmark noise, not a moving brow.
-    reach = max(np.percentile(value, 99) - rest, 0.06)
+    reach = max(np.percentile(value[is_fitted], 99) - rest, 0.06)
     return np.clip((value - rest) / reach, 0, 1)
 
 
-def select_blendshapes(scores: Sequence[Mapping[str, float] | None]) -> np.ndarray:
+def select_blendshapes(scores: Sequence[Mapping[str, float] | None], split: Split) -> np.ndarray:
     """The seven of the 52 blendshapes, [n, 7]; frames without a face are interpolated.
 
     Raises:
-        ValueError: no frame has scores.
+        ValueError: no training frame has scores.
     """
-    seen = np.array([score is not None for score in scores])
-    if not seen.any():
-        raise ValueError("the blendshape model saw no face in any frame")
-    at = np.flatnonzero(seen)
-    table = np.array([[scores[i][name] for name in EXPRESSION_NAMES] for i in at])
-    frames = np.arange(len(scores))
-    columns = [np.interp(frames, at, column) for column in table.T]
-    return np.stack(columns, 1).astype(np.float32)
+    unseen = [np.nan] * len(EXPRESSION_NAMES)
+    table = np.array(
+        [[s[name] for name in EXPRESSION_NAMES] if s is not None else unseen for s in scores]
+    )
+    if np.isnan(table[: split.ends[0], 0]).all():
+        raise ValueError("the blendshape model saw no face in any frame that is trained on")
+
+    def interpolated(known: np.ndarray) -> np.ndarray:
+        at = np.flatnonzero(np.isfinite(known[:, 0]))
+        frames = np.arange(len(known))
+        return np.stack([np.interp(frames, at, column[at]) for column in known.T], 1)
+
+    return by_parts(interpolated, table, split).astype(np.float32)

@@ -291,22 +291,25 @@ def track_head(
     width: int,
     focal_length_prior: float,
     focal_length_spread: float,
+    is_fitted: np.ndarray,
 ) -> HeadTrack:
-    """Template, focal length and one pose per frame, each frame by itself.
+    """Template and focal length of some frames, and one pose per frame, each frame by itself.
 
     Args:
         landmarks: [n, 478, 2] pixels.
         depth: [n, 478] pixels.
         height, width: of the frames, pixels.
         focal_length_prior, focal_length_spread: see :func:`estimate_focal_length`; in widths.
+        is_fitted: [n] bool, the frames that template and focal length come from.
     """
-    template = build_template(landmarks, depth)
+    template = build_template(landmarks[is_fitted], depth[is_fitted])
     points, z = torch.from_numpy(landmarks).double(), torch.from_numpy(depth).double()
+    fitted = torch.from_numpy(is_fitted)
     focal_length = estimate_focal_length(
-        template, points, z, height, width, focal_length_prior, focal_length_spread
+        template, points[fitted], z[fitted], height, width, focal_length_prior, focal_length_spread
     )
     start = weak_perspective_poses(template, points, z, focal_length, height, width)
-    face_px = TEMPLATE_WIDTH * focal_length / float(start[:, 2, 3].median())
+    face_px = TEMPLATE_WIDTH * focal_length / float(start[fitted, 2, 3].median())
     poses = fit_poses(
         template[_RIGID], points[:, _RIGID], focal_length, height, width, start, 0.02 * face_px
     )

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.signal import savgol_filter
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.splits import Split, by_parts
 
 N_LANDMARKS = 478
 
@@ -90,7 +91,9 @@ def find_faces(frames: Iterable[np.ndarray], model: LandmarkModel) -> Iterator[n
         yield faces.astype(np.float32)
 
 
-def select_track(faces: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
+def select_track(
+    faces: Sequence[np.ndarray], height: int, width: int, n_deciding: int | None = None
+) -> np.ndarray:
     """Choose the same person's face in every frame.
 
     The track starts at the frame whose face is the largest and most central (the crop was made
@@ -101,6 +104,7 @@ def select_track(faces: Sequence[np.ndarray], height: int, width: int) -> np.nda
     Args:
         faces: per frame, [faces, 478, 3] pixels.
         height, width: of the frames, pixels.
+        n_deciding: the track starts within so many frames from the first on; None: anywhere.
 
     Returns:
         [n, 478, 3] pixels, NaN where the person's face is not seen.
@@ -116,7 +120,7 @@ def select_track(faces: Sequence[np.ndarray], height: int, width: int) -> np.nda
         return float(box[2] / (1 + off_centre))
 
     best = max(
-        ((i, j) for i, found in enumerate(boxes) for j in range(len(found))),
+        ((i, j) for i, found in enumerate(boxes[:n_deciding]) for j in range(len(found))),
         key=lambda ij: prominence(boxes[ij[0]][ij[1]]),
         default=None,
     )
@@ -157,36 +161,34 @@ def _continuation(boxes: np.ndarray, last: np.ndarray, n_missed: int) -> int | N
     return int(np.argmin(np.where(is_same, jump, np.inf)))
 
 
-def complete_track(
+def require_faces(
     points: np.ndarray,
+    split: Split,
     fps: float,
     max_gap_seconds: float,
     max_faceless_share: float,
     subject: str,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fill the frames without a face: linearly within gaps, by the nearest at the ends.
+) -> None:
+    """Check that enough of the frames that count show the face.
 
     Args:
         points: [n, 478, 3], NaN where unseen.
         fps: frames a second.
-        max_gap_seconds: longest run of unseen frames that may be filled.
+        max_gap_seconds: longest run of unseen frames.
         max_faceless_share: largest share of unseen frames, 0 to 1.
         subject: name of the clip for errors.
-
-    Returns:
-        points without NaN, and is_interpolated [n] bool.
 
     Raises:
         InputError: too few frames show the face, or a gap is too long.
     """
-    is_missing = np.isnan(points[:, 0, 0])
-    share = float(is_missing.mean())
-    if share > max_faceless_share:
+    is_missing = np.isnan(points[:, 0, 0]) & split.is_counted
+    n_counted = int(split.is_counted.sum())
+    if is_missing.sum() > max_faceless_share * n_counted or not _seen_in_training(points, split):
         first = int(np.argmax(is_missing))
         raise InputError(
             subject,
-            f"no face in {is_missing.sum()} of {len(points)} frames (first in frame {first}), "
-            f"more than the allowed {max_faceless_share:.0%}",
+            f"no face in {is_missing.sum()} of {n_counted} frames (first in frame {first}), "
+            f"more than the allowed {max_faceless_share:.0%}, or in all that are trained on",
             "use a part of the video that shows the face or raise face.max_faceless_share",
         )
     for start, stop in _runs(is_missing):
@@ -197,6 +199,19 @@ def complete_track(
                 f"{stop - 1}), longer than face.max_gap_seconds = {max_gap_seconds:g}",
                 "cut that part out of the video or raise face.max_gap_seconds",
             )
+
+
+def _seen_in_training(points: np.ndarray, split: Split) -> bool:
+    return bool(np.isfinite(points[split.is_fitted, 0, 0]).any())
+
+
+def complete_track(points: np.ndarray) -> np.ndarray:
+    """Fill the frames without a face: linearly within gaps, by the nearest at the ends.
+
+    Args:
+        points: [n, 478, 3], NaN where unseen; seen at least once.
+    """
+    is_missing = np.isnan(points[:, 0, 0])
     seen = np.flatnonzero(~is_missing)
     filled = points.copy()
     if is_missing.any():
@@ -208,7 +223,7 @@ def complete_track(
         filled[is_missing] = (
             points[seen[before]] * (1 - share_after) + points[seen[after]] * share_after
         )
-    return filled, is_missing
+    return filled
 
 
 def _runs(is_set: np.ndarray) -> list[tuple[int, int]]:
@@ -232,14 +247,14 @@ def smooth_without_lag(values: np.ndarray, window_frames: int, order: int) -> np
 def smooth_shape(points: np.ndarray, window_frames: int, order: int) -> np.ndarray:
     """Filter a face's shape over time, not its place: [n, 478, 3] pixels.
 
-    Each frame is brought to the middle one by the similarity of the rigid points in the picture
+    Each frame is brought to the first one by the similarity of the rigid points in the picture
     (shift, turn, scale), filtered there by :func:`smooth_without_lag`, and brought back: a head
     that is thrown about keeps its place to the pixel.
     """
     plane = points[..., 0] + 1j * points[..., 1].astype(np.float64)
     rigid = plane[:, list(RIGID_POINTS)]
     centre = rigid.mean(1, keepdims=True)
-    target = rigid[len(rigid) // 2] - centre[len(rigid) // 2]
+    target = rigid[0] - centre[0]
     # The least-squares similarity of complex points is one complex factor.
     factor = ((rigid - centre).conj() * target).sum(1) / (np.abs(rigid - centre) ** 2).sum(1)
     scale = np.abs(factor)[:, None]
@@ -259,17 +274,21 @@ def track_landmarks(
     max_faceless_share: float,
     smoothing_window_frames: int,
     smoothing_order: int,
+    split: Split,
     subject: str,
 ) -> LandmarkTrack:
     """From the faces of every frame to one smooth track of the portrayed person.
 
-    Arguments as of :func:`select_track`, :func:`complete_track` and :func:`smooth_shape`.
+    Arguments as of :func:`select_track`, :func:`require_faces` and :func:`smooth_shape`.
     """
-    points = select_track(faces, height, width)
-    points, is_interpolated = complete_track(
-        points, fps, max_gap_seconds, max_faceless_share, subject
+    points = select_track(faces, height, width, split.ends[0])
+    require_faces(points, split, fps, max_gap_seconds, max_faceless_share, subject)
+    is_interpolated = np.isnan(points[:, 0, 0])
+    points = by_parts(
+        lambda known: smooth_shape(complete_track(known), smoothing_window_frames, smoothing_order),
+        points,
+        split,
     )
-    points = smooth_shape(points, smoothing_window_frames, smoothing_order)
     return LandmarkTrack(points[..., :2].copy(), points[..., 2].copy(), is_interpolated)
 
 
@@ -287,10 +306,13 @@ def face_box(landmarks: np.ndarray, height: int, width: int, margin: float) -> n
     return _clip_boxes(np.concatenate((low - reach, high + reach), 1), height, width)
 
 
-def lip_box(landmarks: np.ndarray, height: int, width: int, margin: float) -> np.ndarray:
+def lip_box(
+    landmarks: np.ndarray, height: int, width: int, margin: float, is_fitted: np.ndarray
+) -> np.ndarray:
     """Square box around the lips [n, 4] int64: x0, y0, x1, y1, half open, inside the image.
 
-    The square keeps one size over the clip (that of the widest mouth), so that lip patches need no
+    The square keeps one size over the clip (that of the widest mouth in frames that are
+    ``is_fitted`` [n] bool), so that lip patches need no
     resizing; near the border it is moved, not cut.
 
     Args:
@@ -301,7 +323,7 @@ def lip_box(landmarks: np.ndarray, height: int, width: int, margin: float) -> np
     lips = landmarks[:, list(LIPS_OUTER)]
     low, high = lips.min(1), lips.max(1)
     # ASSUME: the 99th percentile, so that one bad frame does not blow up every patch.
-    size = np.percentile((high - low).max(1), 99) * (1 + 2 * margin)
+    size = np.percentile((high - low).max(1)[is_fitted], 99) * (1 + 2 * margin)
     size_px = int(np.clip(np.ceil(size), 2, min(height, width)))
     corner = np.round((low + high) / 2 - size_px / 2).astype(np.int64)
     corner = np.clip(corner, 0, np.array([width - size_px, height - size_px]))

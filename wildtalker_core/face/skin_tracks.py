@@ -200,6 +200,7 @@ def follow_skin(
     landmarks: np.ndarray,
     track: HeadTrack,
     is_face_visible: np.ndarray,
+    is_fitted: np.ndarray,
     order: Iterable[int],
     n_references: int,
     n_points: int,
@@ -214,13 +215,14 @@ def follow_skin(
         landmarks: [n, 478, 2] pixels.
         track: coarse poses.
         is_face_visible: [n] bool; other frames are skipped.
+        is_fitted: [n] bool; references are chosen among these.
         order: the frame numbers 0 to n - 1 (a progress bar may wrap them).
         n_references: at most so many reference frames.
         n_points: at most so many points in each.
         n_compared: references that each frame is compared with, the nearest in pose.
     """
     height, width = frames[0].shape[:2]
-    is_usable = is_face_visible
+    is_usable = is_face_visible & is_fitted
     if transient_masks is not None:
         is_usable = is_usable & clearest_faces(transient_masks, landmarks, is_usable, n_references)
     # ASSUME: 4 degrees between references: flow crosses that easily, and more cost memory only.

@@ -41,25 +41,32 @@ from wildtalker_core.geometry.rotations import (
     rigid,
     transform_points,
 )
+from wildtalker_core.media.splits import Split, by_parts
 
 _CHUNK = 256  # frames whose Jacobians are in memory at once
+# ASSUME: smoothness reaches no further than this many frames.
+_MEMORY_FRAMES = 50
 
 
-def smooth_poses(track: HeadTrack, window_frames: int, order: int = 2) -> HeadTrack:
+def smooth_poses(track: HeadTrack, window_frames: int, split: Split, order: int = 2) -> HeadTrack:
     """Savitzky-Golay filter over the poses of a track: the plain stabilizer.
 
     Translations are filtered as they are, rotations as quaternions of one sign (the window is so
     short that the sphere they lie on is flat there).
     """
+
+    def smoothed(values: np.ndarray) -> np.ndarray:
+        return smooth_without_lag(values, window_frames, order)
+
     poses = torch.from_numpy(track.T_camera_head)
     quaternion = matrix_to_quaternion(poses[:, :3, :3]).numpy()
     turns = np.sign((quaternion[1:] * quaternion[:-1]).sum(-1))
     quaternion[1:] *= np.cumprod(np.where(turns == 0, 1, turns))[:, None]
     smooth = track.T_camera_head.copy()
     smooth[:, :3, :3] = quaternion_to_matrix(
-        torch.from_numpy(smooth_without_lag(quaternion, window_frames, order))
+        torch.from_numpy(by_parts(smoothed, quaternion, split))
     ).numpy()
-    smooth[:, :3, 3] = smooth_without_lag(track.T_camera_head[:, :3, 3], window_frames, order)
+    smooth[:, :3, 3] = by_parts(smoothed, track.T_camera_head[:, :3, 3], split)
     return HeadTrack(smooth, track.focal_length, track.template)
 
 
@@ -97,37 +104,56 @@ def bundle_adjust(
     landmarks: np.ndarray,
     height: int,
     width: int,
+    split: Split,
     uncertainty: Uncertainty = Uncertainty(),
     n_key_frames: int = 160,
 ) -> HeadTrack:
     """Points, focal length and poses that agree with the skin tracks; then the template.
+
+    Points, focal length and template come from training frames; the other frames' poses are found
+    given these, each part after the one before it.
 
     Args:
         track: the coarse poses to start from.
         tracks: skin points seen in the frames.
         landmarks: [n, 478, 2] pixels.
         height, width: of the frames, pixels.
+        split: of the clip.
         uncertainty: see :class:`Uncertainty`.
         n_key_frames: frames that decide about points and focal length.
     """
-    face_px = 0.30 * track.focal_length / float(np.median(track.T_camera_head[:, 2, 3]))
-    poses = torch.from_numpy(track.T_camera_head)
+    fitted = np.flatnonzero(split.is_fitted)
+    depth = float(np.median(track.T_camera_head[fitted, 2, 3]))
+    face_px = 0.30 * track.focal_length / depth
+    poses = torch.from_numpy(track.T_camera_head).clone()
     template = torch.from_numpy(track.template)
     seen = _Observations.of(tracks, height, width)
     n_seen = tracks.is_seen.sum((1, 2))
-    key_frames = _spread_keys(n_seen, n_key_frames)
+    key_frames = fitted[_spread_keys(n_seen[fitted], n_key_frames)]
     structure = _Structure(torch.from_numpy(tracks.points_head), track.focal_length)
     structure = _adjust_structure(structure, poses, seen, key_frames, uncertainty, face_px)
     observed = torch.from_numpy(landmarks).double()
     rigid_points = list(lm.RIGID_POINTS)
-    for _ in range(2):
-        poses = _adjust_motion(
-            structure, poses, seen, template[rigid_points], observed[:, rigid_points],
-            uncertainty, face_px,
+
+    def moved(first: int, stop: int, template: Tensor) -> Tensor:
+        frames = slice(first, stop)
+        return _adjust_motion(
+            structure, poses[frames], seen.of_frames(frames), template[rigid_points],
+            observed[frames, rigid_points], uncertainty, face_px,
         )  # fmt: skip
+
+    for _ in range(2):
+        before = template
+        poses[: split.ends[0]] = moved(0, split.ends[0], before)
         template = refine_template(
-            template, poses, observed, structure.focal_length, height, width, 0.01 * face_px, 0.1
-        )
+            before, poses[fitted], observed[fitted], structure.focal_length, height, width,
+            0.01 * face_px, 0.1,
+        )  # fmt: skip
+    for start, stop in split.spans[1:]:
+        if start == stop:
+            continue
+        first = max(0, start - _MEMORY_FRAMES)
+        poses[start:stop] = moved(first, stop, before)[start - first :]
     return _in_head_units(HeadTrack(poses.numpy(), structure.focal_length, template.numpy()))
 
 
@@ -151,6 +177,12 @@ class _Observations:
             height,
             width,
         )
+
+    def of_frames(self, frames: slice | Tensor) -> _Observations:
+        return _Observations(
+            self.pixels[frames], self.weight[frames], self.reference_of[frames],
+            self.height, self.width,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -206,9 +238,7 @@ def _adjust_structure(
     sigma_px = uncertainty.track_px * face_px / 100
     start_points, start_focal = structure.points, structure.focal_length
     key_poses = poses[frames]
-    local = _Observations(
-        seen.pixels[frames], seen.weight[frames], seen.reference_of[frames], seen.height, seen.width
-    )
+    local = seen.of_frames(frames)
     every = torch.arange(n_frames)
     # Points are as dependent as _INDEPENDENT_POINTS says; frames too.
     share = _INDEPENDENT_POINTS / n_points

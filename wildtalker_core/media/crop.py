@@ -33,7 +33,9 @@ class Crop:
         return image[self.y : self.y + self.size, self.x : self.x + self.size]
 
 
-def follow_main_face(boxes_per_frame: Sequence[np.ndarray]) -> np.ndarray:
+def follow_main_face(
+    boxes_per_frame: Sequence[np.ndarray], n_deciding: int | None = None
+) -> np.ndarray:
     """The boxes [frames, 4] of the clip's main face; NaN in frames where it is not found.
 
     Detections are linked to tracks by nearness in place and size; the main face is the track with
@@ -42,6 +44,7 @@ def follow_main_face(boxes_per_frame: Sequence[np.ndarray]) -> np.ndarray:
 
     Args:
         boxes_per_frame: per frame [faces, 5] of x0, y0, x1, y1, score in pixels.
+        n_deciding: only so many frames from the first on say which face is the main one; None: all.
     """
     n_frames = len(boxes_per_frame)
     tracks: list[_Track] = []
@@ -59,7 +62,9 @@ def follow_main_face(boxes_per_frame: Sequence[np.ndarray]) -> np.ndarray:
         tracks += [_Track(i, boxes[k]) for k in free]
     result = np.full((n_frames, 4), np.nan)
     if tracks:
-        main = max(tracks, key=lambda t: sum(box[3] - box[1] for box in t.boxes))
+        main = max(
+            tracks, key=lambda t: t.height_until(n_frames if n_deciding is None else n_deciding)
+        )
         result[main.numbers] = np.array(main.boxes)
     return result
 
@@ -71,6 +76,12 @@ class _Track:
     def append(self, number: int, box: np.ndarray) -> None:
         self.numbers.append(number)
         self.boxes.append(box[:4])
+
+    def height_until(self, n_frames: int) -> float:
+        """Sum of the boxes' heights in the first ``n_frames`` frames."""
+        return sum(
+            b[3] - b[1] for i, b in zip(self.numbers, self.boxes, strict=True) if i < n_frames
+        )
 
     def distance(self, number: int, box: np.ndarray) -> float:
         """Below 1 where the box can be this track's next; 0 where nothing has moved."""

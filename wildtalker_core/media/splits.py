@@ -8,6 +8,7 @@ filled for training comes from training frames.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,6 +66,11 @@ class Split:
         """[n] bool: counted training frames, whose statistics may be used."""
         return self.is_counted & (np.arange(len(self.is_counted)) < self.ends[0])
 
+    def sample_ends(self, n_samples: int) -> tuple[int, ...]:
+        """Ends of the parts in the clip's sound of ``n_samples``."""
+        n_frames = self.ends[-1]
+        return tuple(round(end * n_samples / n_frames) for end in self.ends)
+
     def require_frames(self, subject: str) -> None:
         """Raises InputError if a part has no frame that shows the person."""
         for part, (start, stop) in zip(PARTS, self.spans, strict=True):
@@ -74,6 +80,16 @@ class Split:
                     f"shows the person in none of the {part} frames {start} to {stop - 1}",
                     "cut titles and black parts off (media.start_seconds, media.max_seconds)",
                 )
+
+
+def by_parts(
+    function: Callable[[np.ndarray], np.ndarray], values: np.ndarray, split: Split
+) -> np.ndarray:
+    """A function of a time line [n, ...], such as a filter, that tells no part of the next ones.
+
+    Each part is what the function makes of it and the parts before it.
+    """
+    return np.concatenate([function(values[:stop])[start:] for start, stop in split.spans])
 
 
 def split_frames(n_frames: int, train_fraction: float = 10 / 11) -> tuple[int, int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -75,6 +75,7 @@ def measure_motion(
     estimate: FlowEstimator,
     batch_size: int = 1,
     use_hands: bool = True,
+    part_starts: Collection[int] = (),
 ) -> Iterator[FrameMotion]:
     """Yield what moves beyond the rigid motion of camera, head and torso, for every frame.
 
@@ -87,6 +88,8 @@ def measure_motion(
         landmarks: [n, points, 2] pixels.
         estimate: optical flow, given ``batch_size`` pairs at a time, 256 pixels high at most.
         use_hands: False counts the parsing's hands as torso, as if hands were never detected.
+        part_starts: first frames of parts of the clip; the frame before one is compared with the
+            past only.
 
     At most ``batch_size`` + 1 frames are held.
     """
@@ -102,7 +105,9 @@ def measure_motion(
         for flow, now in zip(estimate(small[1:], small[:-1]), seen, strict=True):
             head_shift = landmark_motion(landmarks[number - 1], landmarks[number], now.height)
             motion = fit_rigid_motion(flow, now.gray, now.parsing, now.scale * head_shift)
-            yield earlier.report(_borne_out(beyond, earlier, now, motion.reversed()), rigid)
+            if number not in part_starts:
+                beyond = _borne_out(beyond, earlier, now, motion.reversed())
+            yield earlier.report(beyond, rigid)
             beyond, rigid = motion_beyond(flow, now.near, motion), motion
             beyond = _borne_out(beyond, now, earlier, motion)
             earlier = now

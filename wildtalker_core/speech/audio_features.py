@@ -48,12 +48,14 @@ def log_mel(
     n_frames: int,
     fps: float,
     floor_db: float = FLOOR_DB,
+    level_dbfs: float | None = None,
 ) -> AudioFeatures:
     """Windows of ``N_STEPS`` log-mel spectra around the middle of each video frame.
 
     Args:
         waveform: [samples] at 16 kHz, starting with the first video frame.
         floor_db: what is fainter counts as this, decibels of mel power of speech at -26 dBov.
+        level_dbfs: of the speech, :func:`active_level_dbfs`; None: that of the waveform.
 
     Returns:
         audio_features [n_frames, 80, 16]; what lies before the beginning or after the end of the
@@ -61,7 +63,8 @@ def log_mel(
     """
     if sample_rate_hz != _SAMPLE_RATE_HZ:
         raise ValueError(f"log_mel wants {_SAMPLE_RATE_HZ} Hz, got {sample_rate_hz}")
-    level_dbfs = active_level_dbfs(waveform, sample_rate_hz)
+    if level_dbfs is None:
+        level_dbfs = active_level_dbfs(waveform, sample_rate_hz)
     silent = frame_silence(waveform, sample_rate_hz, n_frames, fps, level_dbfs)
     waveform = waveform * 10.0 ** ((_TARGET_DBFS - level_dbfs) / 20.0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,7 +105,10 @@ def stretched(scales: Iterable[Scale], sample_rate_hz: int) -> tuple[Scale, ...]
 
 
 def denoise_stream(
-    blocks: Iterable[np.ndarray], denoiser: Denoiser, sample_rate_hz: int
+    blocks: Iterable[np.ndarray],
+    denoiser: Denoiser,
+    sample_rate_hz: int,
+    part_ends: Sequence[int] = (),
 ) -> Iterator[np.ndarray]:
     """Denoise a recording of any length piece by piece: as many samples out as in.
 
@@ -115,6 +118,8 @@ def denoise_stream(
 
     Args:
         blocks: consecutive parts [samples] or [samples, channels], of any lengths.
+        part_ends: sample numbers, increasing; what comes before one does not depend on what comes
+            after it.
     """
     # Pieces begin where hops do, or each would be cut into other hops than the whole.
     n_grid = 16 * stretched([Scale(256, 64, 256)], sample_rate_hz)[0].hop_length
@@ -123,31 +128,37 @@ def denoise_stream(
         for seconds in (_BLOCK_SECONDS, _CONTEXT_SECONDS, 1.5 * denoiser.leading_seconds)
     )
     leading, past, pending = None, None, None
+    n_done = 0
 
-    def denoised(n: int) -> np.ndarray:
-        """The first ``n`` pending samples, with what is known around them."""
-        nonlocal past, pending
+    def denoised(n: int, n_known: int) -> np.ndarray:
+        """The first ``n`` pending samples, from the first ``n_known`` and the past."""
+        nonlocal leading, past, pending, n_done
+        if leading is None:
+            leading = pending[: min(n_leading, n_known)].copy()
         # Only a beginning that the past has lost must be put in front again.
-        before = [past] if is_first_past else [leading, past]
+        before = [past] if n_done == len(past) else [leading, past]
         n_before = sum(len(part) for part in before)
-        around = np.concatenate([*before, pending[: n + n_context]])
+        around = np.concatenate([*before, pending[:n_known]])
         result = denoiser(around, sample_rate_hz)[n_before : n_before + n]
         past = np.concatenate([past, pending[:n]])[-n_context:]
         pending = pending[n:]
+        n_done += n
         return result
 
-    is_first_past = True
     for block in blocks:
         pending = block if pending is None else np.concatenate([pending, block])
         if past is None:
             past = block[:0]
-        while len(pending) >= n_block + n_context:
-            if leading is None:
-                leading = pending[:n_leading].copy()
-            yield denoised(n_block)
-            is_first_past = False
+        while True:
+            left = next((end - n_done for end in part_ends if end > n_done), math.inf)
+            if left <= min(len(pending), n_block + n_context):
+                yield denoised(left, left)
+            elif len(pending) >= n_block + n_context:
+                yield denoised(n_block, n_block + n_context)
+            else:
+                break
     if pending is not None and len(pending):
-        yield denoised(len(pending))
+        yield denoised(len(pending), len(pending))
 
 
 def check_external(

@@ -43,6 +43,7 @@ def waveform_features(
     n_frames: int,
     fps: float,
     encode: Callable[[np.ndarray], np.ndarray],
+    level_dbfs: float | None = None,
 ) -> AudioFeatures:
     """Features of an encoder that hears waveforms (wav2vec 2.0, HuBERT, XLS-R).
 
@@ -53,12 +54,13 @@ def waveform_features(
     Args:
         waveform: [samples] at 16 kHz, starting with the first video frame.
         encode: [samples] → [steps, features], a step for each 320 samples of which 400 are there.
+        level_dbfs: of the speech, ``active_level_dbfs``; None: that of the waveform.
 
     Returns:
         audio_features [n_frames, features, 16]. A piece of a long recording has the features that
         it has alone, but for what lies out of its context.
     """
-    level_dbfs = _checked_level(waveform, sample_rate_hz)
+    level_dbfs = _checked_level(waveform, sample_rate_hz, level_dbfs)
     gain = 10.0 ** (-level_dbfs / 20.0) if waveform.any() else 1.0
     padded = _padded(waveform * gain, n_frames, fps)
     n_steps = (padded.size - FIELD_SAMPLES) // HOP_SAMPLES + 1
@@ -80,17 +82,19 @@ def deepspeech_features(
     n_frames: int,
     fps: float,
     recognise: Callable[[np.ndarray], np.ndarray],
+    level_dbfs: float | None = None,
 ) -> AudioFeatures:
     """Character logits of DeepSpeech 0.1.0.
 
     Args:
         waveform: [samples] at 16 kHz, starting with the first video frame.
         recognise: [steps, 494] (see :func:`deepspeech_inputs`) → logits [steps, 29].
+        level_dbfs: as of :func:`waveform_features`.
 
     Returns:
         audio_features [n_frames, 29, 16].
     """
-    level_dbfs = _checked_level(waveform, sample_rate_hz)
+    level_dbfs = _checked_level(waveform, sample_rate_hz, level_dbfs)
     gain = 10.0 ** ((_DEEPSPEECH_DBFS - level_dbfs) / 20.0) if waveform.any() else 1.0
     inputs = deepspeech_inputs(_padded(waveform * gain, n_frames, fps))
     steps = in_pieces(len(inputs), lambda first, last: recognise(inputs[first:last]))
@@ -180,10 +184,10 @@ def _whole_bin_triangles(n_fft: int) -> np.ndarray:
     return np.maximum(0.0, np.where(bins < edges[1:-1], rising, falling))
 
 
-def _checked_level(waveform: np.ndarray, sample_rate_hz: int) -> float:
+def _checked_level(waveform: np.ndarray, sample_rate_hz: int, level_dbfs: float | None) -> float:
     if sample_rate_hz != SAMPLE_RATE_HZ:
         raise ValueError(f"encoders want {SAMPLE_RATE_HZ} Hz, got {sample_rate_hz}")
-    return active_level_dbfs(waveform, sample_rate_hz)
+    return active_level_dbfs(waveform, sample_rate_hz) if level_dbfs is None else level_dbfs
 
 
 def _padded(waveform: np.ndarray, n_frames: int, fps: float) -> np.ndarray:

@@ -37,24 +37,29 @@ def is_active(powers: np.ndarray) -> np.ndarray:
 
 
 def mix_at_snr(
-    speech: np.ndarray, noise: np.ndarray, snr_db: float, sample_rate_hz: int
+    speech: np.ndarray,
+    noise: np.ndarray,
+    snr_db: float,
+    sample_rate_hz: int,
+    n_measured: int | None = None,
 ) -> np.ndarray:
     """``speech`` plus scaled ``noise``, both [samples]; the speech keeps its level.
 
     ``snr_db`` is 10 log10 of the speech's active power over the noise's mean power. Should the sum
-    leave [-1, 1], the whole mix is scaled down, so that nothing clips and the ratio holds.
+    leave [-1, 1], the whole mix is scaled down, so that nothing clips and the ratio holds. Powers
+    and peak are those of the first ``n_measured`` samples (None: all).
 
     Raises ValueError: unequal lengths, silent speech or silent noise.
     """
     if speech.shape != noise.shape:
         raise ValueError(f"speech {speech.shape} and noise {noise.shape} differ in length")
-    speech_power = active_power(speech, sample_rate_hz)
-    noise_power = float(np.mean(np.square(noise, dtype=np.float64)))
+    speech_power = active_power(speech[:n_measured], sample_rate_hz)
+    noise_power = float(np.mean(np.square(noise[:n_measured], dtype=np.float64)))
     if speech_power == 0.0 or noise_power == 0.0:
         raise ValueError("a ratio of speech to noise needs both, one of them is silent")
     gain = np.sqrt(speech_power / noise_power * 10.0 ** (-snr_db / 10.0))
     mixed = speech + gain * noise
-    peak = np.abs(mixed).max()
+    peak = np.abs(mixed[:n_measured]).max()
     return (mixed / max(1.0, peak)).astype(speech.dtype)
 
 

@@ -55,6 +55,11 @@ class Clip:
             device=device,
         )
 
+    @property
+    def training_sound(self) -> Tensor:
+        """``audio_features`` up to the last training frame: what comes later is for tests."""
+        return self.audio_features[: int(self.scene.train_frames.max()) + 1]
+
     def rays(self, frames: np.ndarray, pixels: np.ndarray) -> tuple[Tensor, Tensor]:
         """rays_o, rays_d [k, 3] of pixels [k, 2] (x, y), each of its own frame [k]."""
         scene = self.scene

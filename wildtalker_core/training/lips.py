@@ -67,9 +67,9 @@ def finetune_lips(
                 generator, perceptual=perceptual,
             )  # fmt: skip
         frame = random_frames(train_frames, 1, generator)
-        return _patch_step(
+        return patch_step(
             portrait, clip, lip_features, targets, frame, options, perceptual,
-            head_options.photometric,
+            head_options.photometric, generator,
         )  # fmt: skip
 
     groups = head_parameters(portrait, optimiser)
@@ -89,7 +89,7 @@ def lip_patch(lip_box: np.ndarray, patch_size: int, height: int, width: int) -> 
     return square_pixels(patch_size) + first
 
 
-def _patch_step(
+def patch_step(
     portrait: Portrait,
     clip: Clip,
     lip_features: LipFeatures,
@@ -98,20 +98,28 @@ def _patch_step(
     options: LipOptions,
     perceptual: PerceptualLoss | None,
     photometric: str,
+    generator: torch.Generator,
 ) -> Step:
+    """Eq. 7 on a patch: the head's part of the frame over one random colour.
+
+    As in :func:`head.head_step` the colour betrays a hole or a haze: over the frame's own colours
+    the best head would be none.
+    """
     scene, size = clip.scene, options.patch_size
     pixels = lip_patch(scene.lip_box[frame[0]], size, scene.height, scene.width)
     batch = Batch(frame, np.zeros(len(pixels), np.int64), pixels)
     frames = frame[batch.row]
     colours, membership, weight = targets.of(frames, pixels)
-    # Outside the head, and under a hand, the patch shows the picture itself: nothing to correct.
-    shown = (membership * weight)[:, None]
+    backdrop = torch.rand(1, 3, generator=generator).to(clip.device)
+    membership, weight = membership[:, None], weight[:, None]
+    reference = membership * colours + (1 - membership) * backdrop
     seen, _ = portrait.render_head(
         *clip.rays(frames, pixels), condition_of(portrait, clip, lip_features, frame)
     )
-    estimate = shown * seen.over(colours) + (1 - shown) * colours
+    # Under a hand there is nothing to correct.
+    estimate = weight * seen.over(backdrop) + (1 - weight) * reference
     loss = head_loss(
-        colours.view(1, size, size, 3), estimate.view(1, size, size, 3),
+        reference.view(1, size, size, 3), estimate.view(1, size, size, 3),
         options.lambda_lpips, perceptual, photometric,
     )  # fmt: skip
     return Step(loss, {"lips": loss}, batch.arrays())

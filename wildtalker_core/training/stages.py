@@ -157,14 +157,14 @@ def _run(
 
 
 def _preview(portrait: Portrait, clip: Clip, stage: str, show: Show) -> Callable[[int], None]:
-    """A function that shows an unseen frame, driven by its sound, right of the frame itself.
+    """A function that shows a validation frame, driven by its sound, right of the frame itself.
 
     Until the torso is trained the frame itself stands behind the head. The weights are those of the
     step, not their average.
     """
     scene = clip.scene
-    # The middle of the test split: any of its frames would do, always the same one can be compared.
-    frame = int(scene.test_frames[len(scene.test_frames) // 2])
+    # Any of the frames would do, always the same one can be compared.
+    frame = int(scene.validation_frames[len(scene.validation_frames) // 2])
     reference = torch.as_tensor(scene.hand_free_frames[frame], device=clip.device).float() / 255
     behind = None if stage == "torso" else reference
     thin = slice(None, None, -(-scene.width // _PREVIEW_WIDTH))
@@ -191,7 +191,7 @@ def _learn_mouth(portrait: Portrait, clip: Clip) -> dict[str, float]:
     rest = rest_shape(shapes[seen], basis.opening(shapes[seen]), scene.is_silent[seen])
     portrait.ear.rest.copy_(torch.as_tensor(rest))
     return portrait.ear.fit(
-        clip.audio_features, matrix_to_axis_angle(clip.T_camera_head[:, :3, :3]),
+        clip.training_sound, matrix_to_axis_angle(clip.T_camera_head[:, :3, :3]),
         _tensor(shapes, clip.device), _tensor(basis.variances, clip.device), seen,
     )  # fmt: skip
 
@@ -204,7 +204,7 @@ def told_lips(portrait: Portrait, clip: Clip) -> head.LipFeatures:
     """
     if portrait.shape.lip_feature == "audio":
         return lambda frames: portrait.lip_features(
-            clip.audio_features, frames, clip.T_camera_head[frames]
+            clip.training_sound, frames, clip.T_camera_head[frames]
         )
     shapes, _ = measure_mouth(clip.scene, portrait.shape.n_mouth_shapes)
     true_shapes = _tensor(shapes, clip.device)

@@ -3,6 +3,7 @@
 from wildtalker_core.face.landmarks import find_faces, track_landmarks
 from wildtalker_core.media.files import load_json, save_arrays
 from wildtalker_core.media.frame_store import FrameStore
+from wildtalker_core.media.splits import load_split
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh
 from wildtalker_core.progress import progress
 from workflow_scripts.job import job
@@ -11,6 +12,7 @@ from workflow_scripts.job import job
 def main(
     frames_path: str,
     manifest_path: str,
+    split_path: str,
     landmarks_path: str,
     max_faces: int,
     max_gap_seconds: float,
@@ -30,6 +32,7 @@ def main(
         max_faceless_share,
         smoothing_window_frames,
         smoothing_order,
+        load_split(split_path),
         subject=f"clip {manifest['clip']}",
     )
     n_missing = int(track.is_interpolated.sum())
@@ -48,6 +51,7 @@ if __name__ == "__main__":
         main(
             snakemake.input.frames,
             snakemake.input.manifest,
+            snakemake.input.split,
             snakemake.output.landmarks,
             max_faces=options["max_faces"],
             max_gap_seconds=options["max_gap_seconds"],

@@ -6,6 +6,7 @@ from wildtalker_core.face.skin_tracks import follow_skin
 from wildtalker_core.face.stabilizer import bundle_adjust, smooth_poses
 from wildtalker_core.media.files import load_arrays, save_arrays
 from wildtalker_core.media.frame_store import FrameStore
+from wildtalker_core.media.splits import load_split
 from wildtalker_core.progress import progress
 from workflow_scripts.job import job
 
@@ -15,6 +16,7 @@ def main(
     landmarks_path: str,
     head_track_path: str,
     transient_mask_path: str,
+    split_path: str,
     head_pose_path: str,
     stabilizer: str,
     pose_window_frames: int,
@@ -23,7 +25,7 @@ def main(
     n_compared: int,
 ) -> None:
     """Write ``head_pose.npz``; options as in config/schema/face.yaml."""
-    frames = FrameStore(frames_path)
+    frames, split = FrameStore(frames_path), load_split(split_path)
     height, width = frames.shape[1:3]
     arrays = load_arrays(head_track_path, "T_camera_head", "focal_length", "template")
     coarse = head_pose.HeadTrack(
@@ -36,13 +38,14 @@ def main(
             FrameStore(transient_mask_path),
             landmarks["landmarks"],
             coarse,
-            ~landmarks["is_interpolated"],
+            ~landmarks["is_interpolated"] & split.is_counted,
+            split.is_fitted,
             progress(range(len(frames)), "skin tracks", len(frames)),
             n_references,
             n_skin_points,
             n_compared,
         )
-        if not tracks.is_seen.any():
+        if not tracks.is_seen[: split.ends[0]].any():
             raise InputError(
                 frames_path,
                 "shows no skin that could be followed (all blurred or behind the transient mask)",
@@ -50,9 +53,9 @@ def main(
             )
         share_seen = tracks.is_seen.sum() / max(1, tracks.is_point[tracks.reference_of].sum())
         print(f"{len(tracks.points_head)} reference frames, {share_seen:.0%} of points matched")
-        stable = bundle_adjust(coarse, tracks, landmarks["landmarks"], height, width)
+        stable = bundle_adjust(coarse, tracks, landmarks["landmarks"], height, width, split)
     elif stabilizer == "savgol":
-        stable = smooth_poses(coarse, pose_window_frames)
+        stable = smooth_poses(coarse, pose_window_frames, split)
     else:
         stable = coarse
     jitters = [head_pose.jitter_px(track, height, width) for track in (coarse, stable)]
@@ -76,6 +79,7 @@ if __name__ == "__main__":
             snakemake.input.landmarks,
             snakemake.input.head_track,
             snakemake.input.transient_mask,
+            snakemake.input.split,
             snakemake.output.head_pose,
             stabilizer=options["stabilizer"],
             pose_window_frames=options["pose_window_frames"],

@@ -2,18 +2,20 @@
 
 from wildtalker_core.face import head_pose
 from wildtalker_core.media.files import load_arrays, load_json, save_arrays
+from wildtalker_core.media.splits import load_split
 from workflow_scripts.job import job
 
 
 def main(
     landmarks_path: str,
     manifest_path: str,
+    split_path: str,
     head_track_path: str,
     focal_length_prior: float,
     focal_length_spread: float,
 ) -> None:
     """Write ``head_track.npz``; options as in config/schema/face.yaml."""
-    track = load_arrays(landmarks_path, "landmarks", "depth")
+    track = load_arrays(landmarks_path, "landmarks", "depth", "is_interpolated")
     size_px = load_json(manifest_path)["size_px"]
     head = head_pose.track_head(
         track["landmarks"],
@@ -22,6 +24,7 @@ def main(
         size_px,
         focal_length_prior,
         focal_length_spread,
+        load_split(split_path).is_fitted & ~track["is_interpolated"],
     )
     print(f"focal length {head.focal_length / size_px:.2f} frame widths")
     save_arrays(
@@ -38,6 +41,7 @@ if __name__ == "__main__":
         main(
             snakemake.input.landmarks,
             snakemake.input.manifest,
+            snakemake.input.split,
             snakemake.output.head_track,
             focal_length_prior=options["focal_length_prior"],
             focal_length_spread=options["focal_length_spread"],

@@ -10,6 +10,7 @@ from wildtalker_core.media.crop import follow_main_face, square_around_face
 from wildtalker_core.media.files import save_json
 from wildtalker_core.media.frame_store import write_frames
 from wildtalker_core.media.image import resize_image
+from wildtalker_core.media.splits import split_frames
 from wildtalker_core.media.video import VideoFacts, first_frame_seconds, probe, sample_frames
 from wildtalker_core.progress import progress
 from workflow_scripts.job import job
@@ -45,11 +46,24 @@ def main(
     n_frames = len(source_frames)
     _require_duration(facts, n_frames / fps, options)
 
-    face_boxes = follow_main_face(boxes_per_source)[shown_by]
+    # What is filmed is chosen by training frames, for the test must not change what is learnt.
+    n_train = split_frames(n_frames, options["train_fraction"])[0]
+    face_boxes = follow_main_face(boxes_per_source, shown_by[n_train - 1] + 1)[shown_by]
     has_face = np.isfinite(face_boxes).all(axis=1)
     _require_face(facts, has_face, options["max_faceless_share"])
+    if not has_face[:n_train].any():
+        raise InputError(
+            facts.path,
+            "shows no face in the part that is trained on",
+            "cut off what comes before the person (media.start_seconds)",
+        )
     crop = square_around_face(
-        face_boxes, facts.height, facts.width, options["crop_scale"], options["crop"], size_px
+        face_boxes[:n_train],
+        facts.height,
+        facts.width,
+        options["crop_scale"],
+        options["crop"],
+        size_px,
     )
     if crop.size < options["min_source_px"]:
         raise InputError(

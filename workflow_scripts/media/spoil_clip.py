@@ -10,13 +10,14 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.media.crop import follow_main_face
 from wildtalker_core.media.files import load_json, save_json
 from wildtalker_core.media.frame_store import FrameStore, write_frames
+from wildtalker_core.media.splits import load_split
 from wildtalker_core.media.video import VideoWriter
 from wildtalker_core.motion import spoiling
 from wildtalker_core.progress import progress
 from workflow_scripts.job import job
 from workflow_scripts.speech import corrupt_speech
 
-#: In so many frames, evenly spread, the face is looked for; the hands follow its median place.
+#: In so many training frames, evenly spread, the face is looked for; hands follow its median place.
 N_LOOKS = 60
 
 
@@ -24,6 +25,7 @@ def main(
     clean_frames_path: str,
     clean_manifest_path: str,
     clean_speech_path: str,
+    clean_split_path: str,
     noise_path: str | None,
     outputs: dict[str, str],
     clip: str,
@@ -46,7 +48,8 @@ def main(
     """
     frames, manifest = FrameStore(clean_frames_path), load_json(clean_manifest_path)
     fps, size, n_frames = float(manifest["fps"]), int(manifest["size_px"]), len(frames)
-    some = frames[np.unique(np.linspace(0, n_frames - 1, N_LOOKS).astype(int))]
+    train = load_split(clean_split_path).frames("train")
+    some = frames[train[np.unique(np.linspace(0, len(train) - 1, N_LOOKS).astype(int))]]
     face_box = options["face_box"]
     face_box = size * np.array(face_box) if face_box else median_face(some, find_faces, clip)
     placement = spoiling.place_on_face(face_box, size)
@@ -58,7 +61,9 @@ def main(
 
     snr_db = options["snr_db"] - 20 * math.log10(strength_percent / 100)
     corruption = {"noise": options["noise"], "snr_db": snr_db}
-    corrupt_speech.main(clean_speech_path, noise_path, outputs["speech"], corruption)
+    corrupt_speech.main(
+        clean_speech_path, noise_path, clean_split_path, outputs["speech"], corruption
+    )
 
     with (
         write_frames(outputs["frames"], n_frames, (size, size, 3)) as spoiled,
@@ -113,6 +118,7 @@ if __name__ == "__main__":
                 snakemake.input.frames,
                 snakemake.input.manifest,
                 snakemake.input.speech,
+                snakemake.input.split,
                 str(snakemake.input.noise) or None,
                 dict(snakemake.output.items()),
                 snakemake.wildcards.clip,

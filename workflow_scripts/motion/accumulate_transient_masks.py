@@ -1,7 +1,8 @@
 """Flow magnitude → transient masks (Eq. 4), 255 = ignore."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,6 +12,7 @@ import numpy as np
 from wildtalker_core.media.files import load_arrays, load_json
 from wildtalker_core.media.frame_store import FrameStore, write_frames
 from wildtalker_core.media.image import at_most
+from wildtalker_core.media.splits import load_split
 from wildtalker_core.motion.flow import ANALYSIS_PX, without_hands
 from wildtalker_core.motion.rigid_motion import RigidMotion
 from wildtalker_core.motion.transient_mask import (
@@ -34,10 +36,14 @@ def main(
     rigid_motion_path: str,
     parsing_path: str,
     manifest_path: str,
+    split_path: str,
     transient_mask_path: str,
     options: dict,
 ) -> None:
     """Stream over the clip; one mask is in memory.
+
+    The past of a frame is the run of frames that show the person which it lies in; its future ends
+    with its part of the clip, so that no test frame masks a training frame.
 
     Args:
         options: the config section ``motion``.
@@ -45,7 +51,7 @@ def main(
     frames, magnitudes = FrameStore(frames_path), FrameStore(flow_magnitude_path)
     parsing = FrameStore(parsing_path)
     motions = load_motions(rigid_motion_path)
-    fps = load_json(manifest_path)["fps"]
+    fps, split = load_json(manifest_path)["fps"], load_split(split_path)
     n_frames, height, width = magnitudes.shape
     # ASSUME: masks are accumulated at the size at which the flow is judged; more shows nothing new
     # and costs its area.
@@ -59,20 +65,27 @@ def main(
         return at_most(parsing[number], ANALYSIS_PX)
 
     def motion(number: int) -> np.ndarray:
+        if number and not split.is_counted[number - 1]:
+            return np.zeros(size[::-1], np.float32)  # against another picture, all moves
         magnitude = scale * at_most(magnitudes[number].astype(np.float32), ANALYSIS_PX)
         return without_head_motion(magnitude, small_parsing(number))
 
     def masks(is_backward: bool) -> Iterator[np.ndarray]:
-        order = range(n_frames)[:: -1 if is_backward else 1]
-        decay = make_decay(
-            options,
-            size[1],
-            fps,
-            (at_most(frames[number], ANALYSIS_PX) for number in order),
-            (_seen(small_parsing(number), options["use_hands"]) for number in order),
-            backward(motions) if is_backward else motions,
-        )
-        yield from accumulate((motion(number) for number in order), flow_threshold_px, decay)
+        runs = person_runs(split.is_counted, split.ends if is_backward else [n_frames])
+        for start, stop in runs[::-1] if is_backward else runs:
+            order = range(start, stop)[:: -1 if is_backward else 1]
+            if not split.is_counted[start]:
+                yield from (np.zeros(size[::-1], np.float32) for _ in order)
+                continue
+            decay = make_decay(
+                options,
+                size[1],
+                fps,
+                (at_most(frames[number], ANALYSIS_PX) for number in order),
+                (_seen(small_parsing(number), options["use_hands"]) for number in order),
+                backward(motions[start:stop]) if is_backward else motions[start:stop],
+            )
+            yield from accumulate(map(motion, order), flow_threshold_px, decay)
 
     with TemporaryDirectory(dir=Path(transient_mask_path).parent) as folder:
         later = None
@@ -90,6 +103,13 @@ def main(
                     mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
                 transient = restrict_to_transients(mask, parsing[number], options["use_hands"])
                 writer.append(_to_bytes(transient))
+
+
+def person_runs(is_counted: np.ndarray, ends: Sequence[int]) -> list[tuple[int, int]]:
+    """The clip cut into half-open ranges, at ``ends`` and where frames begin or cease to count."""
+    changes = np.flatnonzero(np.diff(is_counted)) + 1
+    edges = sorted({0, *changes.tolist(), *ends})
+    return list(pairwise(edges))
 
 
 def make_decay(
@@ -144,6 +164,7 @@ if __name__ == "__main__":
             snakemake.input.rigid_motion,
             snakemake.input.parsing,
             snakemake.input.manifest,
+            snakemake.input.split,
             snakemake.output.transient_mask,
             snakemake.params.options,
         )

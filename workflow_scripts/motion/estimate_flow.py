@@ -5,6 +5,7 @@ import numpy as np
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import load_arrays, save_arrays
 from wildtalker_core.media.frame_store import FrameStore, write_frames
+from wildtalker_core.media.splits import load_split
 from wildtalker_core.motion.flow import DisFlow, FlowEstimator, measure_motion
 from wildtalker_core.progress import progress
 from workflow_scripts.job import job
@@ -14,6 +15,7 @@ def main(
     frames_path: str,
     parsing_path: str,
     landmarks_path: str,
+    split_path: str,
     flow_magnitude_path: str,
     rigid_motion_path: str,
     estimate: FlowEstimator,
@@ -31,7 +33,10 @@ def main(
             raise InputError(
                 path, f"has {n_frames} frames, {frames_path} has {len(frames)}", "make both again"
             )
-    motions = measure_motion(frames, parsing, landmarks, estimate, batch_size, use_hands)
+    part_starts = load_split(split_path).ends[:-1]
+    motions = measure_motion(
+        frames, parsing, landmarks, estimate, batch_size, use_hands, part_starts
+    )
     models = []
     with write_frames(
         flow_magnitude_path, len(frames), frames.shape[1:3], dtype="float16"
@@ -59,6 +64,7 @@ if __name__ == "__main__":
             snakemake.input.frames,
             snakemake.input.parsing,
             snakemake.input.landmarks,
+            snakemake.input.split,
             snakemake.output.flow_magnitude,
             snakemake.output.rigid_motion,
             make_estimator(options),

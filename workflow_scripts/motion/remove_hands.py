@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from wildtalker_core.media.frame_store import FrameStore, write_frames
+from wildtalker_core.media.splits import load_split
 from wildtalker_core.motion.hand_removal import (
     Plan,
     View,
@@ -28,6 +29,7 @@ def main(
     frames_path: str,
     parsing_path: str,
     transient_mask_path: str,
+    split_path: str,
     hand_free_path: str,
     options: dict,
     filler: Filler | None = None,
@@ -38,13 +40,18 @@ def main(
         options: the config section ``motion``.
         filler: fills one frame by itself; None fills from other frames (``temporal``).
 
+    Training frames are filled from training frames; the others also from those before their part's
+    end. Frames that do not show the person fill none and are left as they are.
+
     Says in the log how many hidden pixels no frame shows. A bounded number of frames is in memory.
     """
     frames, parsing = FrameStore(frames_path), FrameStore(parsing_path)
-    masks = FrameStore(transient_mask_path)
+    masks, split = FrameStore(transient_mask_path), load_split(split_path)
     n_frames = len(frames)
 
     def hidden(number: int) -> np.ndarray:
+        if not split.is_counted[number]:
+            return np.zeros(frames.shape[1:3], bool)
         return hidden_region(
             masks[number], parsing[number], options["mask_level"], options["hidden_margin"]
         )
@@ -54,15 +61,19 @@ def main(
         return View(frames[number], parsing[number], hidden(number))
 
     if filler is None:
-        coarse = [
-            coarse_hidden(hidden(number))
-            for number in progress(range(n_frames), "finding hands", n_frames)
-        ]
-        plan = Plan(np.stack(coarse))
+        coarse = np.stack(
+            [
+                coarse_hidden(hidden(number))
+                for number in progress(range(n_frames), "finding hands", n_frames)
+            ]
+        )
+        coarse[~split.is_counted] = True  # they are no sources
+        plans = {stop: Plan(coarse[:stop]) for _, stop in split.spans}
     n_hidden = n_unseen = 0
     with write_frames(hand_free_path, n_frames, frames.shape[1:]) as writer:
         for number in progress(range(n_frames), "removing hands", n_frames):
             if filler is None:
+                plan = plans[min(stop for stop in split.ends if number < stop)]
                 sources = plan.sources(number, options["max_sources"])
                 filled, never_seen = fill_temporal(view(number), map(view, sources))
                 n_unseen += int(never_seen.sum())
@@ -94,6 +105,7 @@ if __name__ == "__main__":
             snakemake.input.frames,
             snakemake.input.parsing,
             snakemake.input.transient_mask,
+            snakemake.input.split,
             snakemake.output.hand_free,
             snakemake.params.options,
             make_filler(snakemake.params.options, FrameStore(snakemake.input.frames).shape[1]),

@@ -7,18 +7,26 @@ from wildtalker_core.media.audio import (
     write_waveform,
     write_waveform_blocks,
 )
+from wildtalker_core.media.splits import load_split
 from wildtalker_core.speech.denoisers import check_external, denoise_stream, make_denoiser
 from workflow_scripts.job import job
 
 
 def main(
-    noisy_path: str, denoised_path: str, denoiser: str, options: dict, external_path: str | None
+    noisy_path: str,
+    denoised_path: str,
+    denoiser: str,
+    options: dict,
+    external_path: str | None,
+    split_path: str | None,
 ) -> None:
     """Write the denoised speech: same rate, length, channels and sample format.
 
     Args:
         options: the config section ``speech``.
         external_path: the finished file of the denoiser ``external``.
+        split_path: of the clip whose speech it is: no part of it is told of the next ones. None for
+            a speech that only drives.
 
     Raises InputError: unreadable input; an external file of another rate or length.
     """
@@ -29,12 +37,14 @@ def main(
         denoised = check_external(enhanced, enhanced_rate_hz, noisy, rate_hz, external_path)
         write_waveform(denoised_path, denoised, rate_hz, facts.subtype)
         return
+    part_ends = load_split(split_path).sample_ends(facts.n_samples) if split_path else ()
     write_waveform_blocks(
         denoised_path,
         denoise_stream(
             read_waveform_blocks(noisy_path),
             make_denoiser(denoiser, options),
             facts.sample_rate_hz,
+            part_ends,
         ),
         facts.sample_rate_hz,
         facts.n_channels,
@@ -50,4 +60,5 @@ if __name__ == "__main__":
             snakemake.wildcards.denoiser,
             snakemake.params.options,
             str(snakemake.input.external) or None,
+            str(snakemake.input.split) or None,
         )
