@@ -29,6 +29,7 @@ include: "rules/report.smk"
 rule fetch_all:
     input:
         all_weights(),
+        all_tried_weights(),
     localrule: True
 
 

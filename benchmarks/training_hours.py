@@ -121,6 +121,8 @@ def measure(
     scene: Scene, train: dict, n_steps: int, folder: Path
 ) -> dict[str, tuple[float, float]]:
     """Elapsed and busy seconds a step of each stage, each starting from the one before."""
+    if train["perceptual"] == "auto":
+        train = train | {"perceptual": "lpips"}
     if train["perceptual"] == "lpips" and not Path(train["lpips_backbone"]).is_file():
         train = train | {"lpips_backbone": str(made_up_backbone(folder))}
         print("LPIPS has random weights here, which take the same time", flush=True)

@@ -20,6 +20,7 @@ rule score_render:
         weights=weights_of(
             "evaluate", "lpips_weights", "syncnet_weights", "blendshape_model"
         ),
+        tried=tried_weights("evaluate"),
     output:
         frames=results("{clip}/evaluate/{method}/{setting}.tsv"),
         video=results("{clip}/evaluate/{method}/{setting}.json"),
@@ -115,3 +116,34 @@ rule fetch_weights:
         runtime=60,
     script:
         "../workflow_scripts/evaluate/fetch_weights.py"
+
+
+# Weights that the results are better with and can do without: a run without network goes on, and
+# says so. Fetched later (`weights/{file}`), they are used by the next run.
+rule try_weights:
+    input:
+        # Not fetched twice where the config also asks for it.
+        lambda wildcards: [
+            path for path in all_weights() if path == f"weights/{wildcards.file}"
+        ],
+    output:
+        # `update`: what it said last decides whether a file was given later.
+        said=update(results("weights/{file}.json")),
+    log:
+        results("logs/try_weights.{file}.log"),
+    wildcard_constraints:
+        file=any_of(weight_inputs.REGISTRY),
+    localrule: True
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=60,
+    params:
+        path=lambda wildcards: f"weights/{wildcards.file}",
+        given_later=lambda wildcards: weight_inputs.was_given_later(
+            wildcards.file, results(f"weights/{wildcards.file}.json")
+        ),
+    script:
+        "../workflow_scripts/evaluate/try_weights.py"

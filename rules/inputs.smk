@@ -106,6 +106,15 @@ def weights_of(stage, *keys):
     )
 
 
+def tried_weights(stage):
+    """Input function: what became of the weights that a stage uses where they can be had."""
+    options = stage_options(stage)
+    return lambda wildcards: [
+        results(f"weights/{file}.json")
+        for file in weight_inputs.IS_TRIED[stage](options(wildcards))
+    ]
+
+
 def sections_with_weights():
     """(stage, section) of the whole config, and of each trained method."""
     sections = [(stage, CONFIG[stage]) for stage in configuration.STAGES]
@@ -138,6 +147,16 @@ def all_weights():
             for path in weight_inputs.weight_inputs(stage, options, key)
         }
     )
+
+
+def all_tried_weights():
+    """What became of every file that the config uses where it can be had."""
+    files = {
+        file
+        for stage, options in sections_with_weights()
+        for file in weight_inputs.IS_TRIED.get(stage, lambda options: [])(options)
+    }
+    return [results(f"weights/{file}.json") for file in sorted(files)]
 
 
 def check_paths():

@@ -333,6 +333,7 @@ rule write_report:
             if method in shown_methods(clip, setting)
         ],
         weights=all_weights(),
+        tried=all_tried_weights(),
         template=str(ROOT / "workflow_scripts" / "report" / "report.html.j2"),
         # Its tables are built by these.
         tables=[

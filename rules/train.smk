@@ -27,6 +27,7 @@ rule finetune_lips:
         head=results("{clip}/train/{method}/head.safetensors"),
         # Fetched anew it is the same file, which should not cost hours.
         weights=ancient(weights_of("train", "lpips_backbone")),
+        tried=tried_weights("train"),
     output:
         portrait=results("{clip}/train/{method}/lips.safetensors"),
         figures=results("{clip}/train/{method}/lips.json"),

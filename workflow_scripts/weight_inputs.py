@@ -1,16 +1,25 @@
-"""Which weights files a config needs: as inputs of rules, so that they are seen before any job."""
+"""Which weights files a config needs: as inputs of rules, so that they are seen before any job.
+
+Some are used only where they can be had (``auto``): the rule ``try_weights`` fetches them and says
+in a small file where they are, or why they are not. That file is the rules' input, whatever became
+of it, and its reader states in the results what was used.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import load_json
 from wildtalker_core.pretrained.weight_registry import REGISTRY
 
 #: Where the rule fetch_weights puts them.
 FOLDER = "weights"
+
+ALEXNET, VGG = "alexnet_features.safetensors", "vgg16-397923af.pth"
 
 #: Entry of the config that names a file or a folder -> whether the section uses it.
 IS_USED: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
@@ -20,10 +29,52 @@ IS_USED: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ("motion", "flow_weights_path"): lambda options: options["flow"] == "ptlflow",
     ("motion", "lama_weights_path"): lambda options: options["inpaint"] == "lama",
     ("train", "lpips_backbone"): lambda options: options["perceptual"] == "lpips",
-    ("evaluate", "lpips_weights"): lambda options: True,
+    ("evaluate", "lpips_weights"): lambda options: options["lpips_weights"] != "auto",
     ("evaluate", "syncnet_weights"): lambda options: True,
     ("evaluate", "blendshape_model"): lambda options: True,
 }
+
+
+#: Stage -> files of the registry that its section uses where they can be had.
+IS_TRIED: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
+    "train": lambda options: [ALEXNET] if options["perceptual"] == "auto" else [],
+    "evaluate": lambda options: (
+        [{"alex": ALEXNET, "vgg": VGG}[options["lpips_net"]]]
+        if options["lpips_weights"] == "auto"
+        else []
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of a file: its path, or None and the reason."""
+
+    path: str | None
+    reason: str
+
+
+NOT_TRIED = Tried(None, "not asked for")
+
+
+def read_tried(said_paths: Iterable[str]) -> Tried:
+    """What ``try_weights`` has said in its file, of which there is one or none."""
+    for path in said_paths:
+        said = load_json(path)
+        return Tried(said["path"], said["reason"])
+    return NOT_TRIED
+
+
+def was_given_later(file: str, said_path: str) -> bool:
+    """Whether a file that was absent when ``try_weights`` ran is there now, or was so before.
+
+    A parameter of that rule: it changes once, when the file comes, and so the rule runs again then
+    and only then.
+    """
+    if not Path(said_path).is_file():
+        return False
+    said = load_json(said_path)
+    return said["given_later"] if said["path"] else Path(FOLDER, file).is_file()
 
 
 def weight_inputs(stage: str, options: Mapping[str, Any], *keys: str) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 import os
 import re
 import socket
+import tarfile
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +19,7 @@ import pytest
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.pretrained.weight_registry import REGISTRY, Weights, fetch, verify
+from wildtalker_core.pretrained.weight_sources import Address, Package
 from workflow_scripts.evaluate import fetch_weights
 
 CONTENT = bytes(range(256)) * 9000
@@ -47,10 +50,10 @@ class Publisher:
 
     @property
     def weights(self) -> Weights:
-        return Weights(
-            "a net", "net.pth", f"http://127.0.0.1:{self.server.server_port}/net.pth",
-            hashlib.sha256(CONTENT).hexdigest(), len(CONTENT), "MIT", "tests: some.key",
-        )  # fmt: skip
+        sha256 = hashlib.sha256(CONTENT).hexdigest()
+        url = f"http://127.0.0.1:{self.server.server_port}/net.pth"
+        source = Address(url, sha256, len(CONTENT))
+        return Weights("a net", "net.pth", (source,), sha256, "MIT", "some.key", "some.key: null")
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         if self.status != 200:
@@ -137,10 +140,14 @@ def test_no_network(tmp_path, monkeypatch):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    weights = replace(REGISTRY["big-lama.pt"], address=f"http://127.0.0.1:{port}/big-lama.pt")
+    weights = REGISTRY["big-lama.pt"]
+    source = replace(weights.sources[0], url=f"http://127.0.0.1:{port}/big-lama.pt")
+    weights = replace(weights, sources=(source,))
     path = tmp_path / "big-lama.pt"
     with pytest.raises(
-        InputError, match=f"cannot be reached .*connect this machine.*copy the file .* to {path}"
+        InputError,
+        match=f"cannot be reached .*connect this machine.*copy the file .* to {path}, or do without"
+        r" it .motion.inpaint: temporal",
     ):
         fetch(weights, path)
     assert left_behind(tmp_path) == []
@@ -164,26 +171,88 @@ def test_a_folder_that_cannot_be_written(tmp_path, publisher):
 
 def test_a_present_file_is_proven(tmp_path, publisher):
     (tmp_path / "net.pth").write_bytes(b"something else")
-    with pytest.raises(InputError, match=f"{tmp_path}/net.pth: has sha256"):
+    with pytest.raises(InputError, match=f"^{tmp_path}/net.pth: has sha256"):
         fetch(publisher.weights, tmp_path / "net.pth")
 
 
 def test_a_sum_known_in_part_or_not_at_all(tmp_path, publisher):
-    short = replace(publisher.weights, sha256=publisher.weights.sha256[:8], size_bytes=None)
+    weights = publisher.weights
+    source = replace(weights.sources[0], sha256=weights.sha256[:8], size_bytes=None)
+    short = replace(weights, sources=(source,), sha256=weights.sha256[:8])
     fetch(short, tmp_path / "net.pth")
     with pytest.raises(InputError, match="sha256"):
         verify(replace(short, sha256="00000000"), tmp_path / "net.pth")
     verify(replace(short, sha256=None), tmp_path / "net.pth")
 
 
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A package index of one folder: an archive of sources with a file of weights in it."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    archive = folder / "tiny_weights-1.0.tar.gz"
+    files = {
+        "setup.py": b"import setuptools\nsetuptools.setup(name='tiny-weights', version='1.0')\n",
+        "PKG-INFO": b"Metadata-Version: 1.0\nName: tiny-weights\nVersion: 1.0\n",
+        "tiny/net.pth": CONTENT,
+    }
+    with tarfile.open(archive, "w:gz") as packed:
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"tiny_weights-1.0/{name}")
+            info.size = len(content)
+            packed.addfile(info, io.BytesIO(content))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return Package(
+        "tiny-weights==1.0", archive.name, hashlib.sha256(archive.read_bytes()).hexdigest(),
+        "tiny_weights-1.0/tiny/net.pth", hashlib.sha256(CONTENT).hexdigest(),
+    )  # fmt: skip
+
+
+def test_a_file_comes_out_of_a_package_that_is_not_installed(tmp_path, publisher, index):
+    publisher.status = 404
+    weights = replace(publisher.weights, sources=(index, *publisher.weights.sources))
+    fetch(weights, tmp_path / "weights/net.pth")
+    assert (tmp_path / "weights/net.pth").read_bytes() == CONTENT
+    assert left_behind(tmp_path / "weights") == ["net.pth"]
+    assert importlib.util.find_spec("tiny") is None
+
+
+def test_the_next_source_answers_where_the_first_does_not(tmp_path, publisher, index):
+    absent = replace(index, requirement="tiny-weights==2.0")
+    other = replace(index, archive_sha256="0" * 64)  # an archive that somebody has changed
+    for source in (absent, other):
+        (tmp_path / "net.pth").unlink(missing_ok=True)
+        fetch(
+            replace(publisher.weights, sources=(source, *publisher.weights.sources)),
+            tmp_path / "net.pth",
+        )
+        assert (tmp_path / "net.pth").read_bytes() == CONTENT
+    publisher.status = 404
+    (tmp_path / "net.pth").unlink()
+    with pytest.raises(
+        InputError, match=r"tiny-weights==2.0 cannot be downloaded by pip .*answers 404"
+    ):
+        fetch(
+            replace(publisher.weights, sources=(absent, *publisher.weights.sources)),
+            tmp_path / "net.pth",
+        )
+
+
 def test_registry_is_complete():
     for file, weights in REGISTRY.items():
         assert file == weights.file
-        assert weights.address.endswith(file.rsplit("/")[-1])
-        assert weights.name and weights.licence and weights.purpose
-        if weights.sha256 is None:
-            assert "resolve/" in weights.address or "/v0.1.0/" in weights.address
-        else:
+        assert weights.name and weights.licence and weights.purpose and weights.without
+        for source in weights.sources:
+            if isinstance(source, Package):
+                assert re.fullmatch("[0-9a-f]{64}", source.sha256)
+                assert re.fullmatch("[0-9a-f]{64}", source.archive_sha256)
+            elif source.sha256 is None:
+                assert "resolve/" in source.url or "/v0.1.0/" in source.url
+            if not source.format:
+                assert source.title.endswith(file.rsplit("/")[-1]) or "==" in source.title
+                assert source.sha256 == weights.sha256
+        if weights.sha256 is not None:
             assert re.fullmatch("[0-9a-f]{8}|[0-9a-f]{64}", weights.sha256)
         in_name = re.search(r"-([0-9a-f]{8})\.", file)
         assert in_name is None or weights.sha256.startswith(in_name[1])
@@ -191,7 +260,19 @@ def test_registry_is_complete():
 
 @pytest.mark.parametrize(
     "name",
-    ["GMFlow", "RAFT", "LaMa", "AlexNet", "wav2vec", "HuBERT", "DeepSpeech", "SyncNet", "Landmark"],
+    [
+        "GMFlow",
+        "RAFT",
+        "LaMa",
+        "AlexNet",
+        "wav2vec",
+        "HuBERT",
+        "DeepSpeech",
+        "SyncNet",
+        "Landmark",
+        "Whisper",
+        "DeepFilterNet",
+    ],
 )
 def test_registry_knows_every_network_of_the_design(name):
     assert any(name in weights.name for weights in REGISTRY.values())
@@ -204,17 +285,18 @@ def test_registry_agrees_with_the_packages_that_use_the_files():
         return (Path(importlib.util.find_spec(package).origin).parent / path).read_text()
 
     for package, path, file in (
-        ("torchvision", "models/alexnet.py", "alexnet-owt-7be5be79.pth"),
+        ("torchvision", "models/alexnet.py", "alexnet_features.safetensors"),
         ("torchvision", "models/vgg.py", "vgg16-397923af.pth"),
         ("ptlflow", "models/gmflow/gmflow.py", "gmflow-things-5a18a9e8.ckpt"),
         ("ptlflow", "models/raft/raft.py", "raft-things-802bbcfd.ckpt"),
         ("ptlflow", "models/raft/raft.py", "raft_small-things-b7d9f997.ckpt"),
     ):
-        _, found, after = source(package, path).partition(f'"{REGISTRY[file].address}"')
+        published = REGISTRY[file].sources[-1]
+        _, found, after = source(package, path).partition(f'"{published.url}"')
         assert found, file
         if package == "torchvision":
             size_mib = float(re.search(r'"_file_size": ([\d.]+)', after)[1])
-            assert REGISTRY[file].size_bytes / 2**20 == pytest.approx(size_mib, abs=1e-3)
+            assert published.size_bytes / 2**20 == pytest.approx(size_mib, abs=1e-3)
 
 
 def test_face_landmarker_is_the_shared_one(shared_data):
@@ -222,5 +304,5 @@ def test_face_landmarker_is_the_shared_one(shared_data):
 
 
 def test_unknown_file_names_the_known(tmp_path):
-    with pytest.raises(InputError, match=r"use one of: alexnet-owt"):
+    with pytest.raises(InputError, match=r"use one of: alexnet_features"):
         fetch_weights.main("resnet.pth", str(tmp_path / "resnet.pth"))

@@ -12,13 +12,19 @@ import yaml
 
 from tests.conftest import ROOT
 from wildtalker_core.errors import InputError
+from wildtalker_core.pretrained.weight_formats import convert
 from wildtalker_core.pretrained.weight_registry import REGISTRY
 from workflow_scripts import configuration
+from workflow_scripts.evaluate import try_weights
+from workflow_scripts.train.finetune_lips import settle_perceptual
 from workflow_scripts.weight_inputs import (
+    ALEXNET,
     IS_USED,
+    Tried,
     check_present,
     fetchable_for,
     is_fetchable,
+    read_tried,
     weight_inputs,
 )
 
@@ -104,12 +110,7 @@ def test_the_run_fetches_what_the_config_names(tmp_path):
         "evaluate": {"syncnet_weights": "own.model"},
         "methods": {
             "ours": {},
-            "with_lpips": {
-                "train": {
-                    "perceptual": "lpips",
-                    "lpips_backbone": "weights/alexnet-owt-7be5be79.pth",
-                }
-            },
+            "with_lpips": {"train": {"perceptual": "lpips"}},
         },
     }
     wrong = snakemake(tmp_path, config, "-n")
@@ -119,7 +120,11 @@ def test_the_run_fetches_what_the_config_names(tmp_path):
     plan = snakemake(tmp_path, config, "-n", "fetch_all")
     assert plan.returncode == 0, plan.stdout + plan.stderr
     fetched = set(re.findall(r"^    output: (\S+)", plan.stdout, re.M))
-    assert fetched == {"weights/big-lama.pt", "weights/alexnet-owt-7be5be79.pth"}
+    assert fetched == {
+        "weights/big-lama.pt",
+        "weights/alexnet_features.safetensors",
+        "results/weights/alexnet_features.safetensors.json",
+    }
 
 
 def test_weights_of_the_robustness_benchmark_are_looked_for_too(tmp_path):
@@ -129,9 +134,9 @@ def test_weights_of_the_robustness_benchmark_are_looked_for_too(tmp_path):
     wrong = snakemake(tmp_path, config, "-n")
     assert wrong.returncode != 0
     assert "own.pth: does not exist (config train.lpips_backbone)" in wrong.stdout
-    train["lpips_backbone"] = "weights/alexnet-owt-7be5be79.pth"
+    del train["lpips_backbone"]
     plan = snakemake(tmp_path, config, "-n", "fetch_all")
-    assert "output: weights/alexnet-owt-7be5be79.pth" in plan.stdout
+    assert "output: weights/alexnet_features.safetensors" in plan.stdout
 
 
 def test_a_present_file_is_proven_again_and_not_fetched(tmp_path, shared_data):
@@ -147,3 +152,55 @@ def test_a_present_file_is_proven_again_and_not_fetched(tmp_path, shared_data):
     wrong = snakemake(tmp_path, config, "--forcerun", "fetch_weights", "--", file)
     assert wrong.returncode != 0
     assert "has sha256" in wrong.stderr and "do not use it" in wrong.stderr
+
+
+def test_a_run_without_network_goes_on_and_uses_what_is_given_later(
+    tmp_path, shared_data, monkeypatch
+):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing answers there
+    said_path = tmp_path / "results/weights" / f"{ALEXNET}.json"
+    target = f"results/weights/{ALEXNET}.json"
+    first = snakemake(tmp_path, {}, "--", target)
+    assert first.returncode == 0, first.stdout + first.stderr
+    said = read_tried([str(said_path)])
+    assert said.path is None
+    assert f"copy the file from another machine to weights/{ALEXNET}" in said.reason
+    assert "train.perceptual: none" in said.reason
+    assert "Nothing to be done" in snakemake(tmp_path, {}, "--", target).stderr
+    (tmp_path / "weights").mkdir(exist_ok=True)
+    convert(
+        "torchvision AlexNet",
+        shared_data / "weights/alexnet_features.pth",
+        tmp_path / "weights" / ALEXNET,
+    )
+    later = snakemake(tmp_path, {}, "--", target)
+    assert later.returncode == 0, later.stdout + later.stderr
+    assert read_tried([str(said_path)]).path == f"weights/{ALEXNET}"
+    assert "Nothing to be done" in snakemake(tmp_path, {}, "--", target).stderr
+
+
+def test_another_content_is_not_passed_over(tmp_path):
+    (tmp_path / ALEXNET).write_bytes(b"other")
+    with pytest.raises(InputError, match="has sha256"):
+        try_weights.main(ALEXNET, str(tmp_path / ALEXNET), str(tmp_path / "said.json"), False)
+
+
+def test_auto_is_lpips_where_it_can_be(tmp_path):
+    options = default_train_options() | {"perceptual": "auto"}
+    tried = Tried("weights/a.safetensors", "")
+    settled, reason = settle_perceptual(options, tried)
+    assert (settled["perceptual"], settled["lpips_backbone"]) == ("lpips", tried.path)
+    assert not reason
+    settled, reason = settle_perceptual(options, Tried(None, "no network"))
+    assert (settled["perceptual"], reason) == ("none", "no network")
+    small = options | {"lips": options["lips"] | {"patch_size": 16}}
+    assert settle_perceptual(small, tried)[0]["perceptual"] == "none"
+    assert settle_perceptual(options | {"perceptual": "none"}, tried) == (
+        options | {"perceptual": "none"},
+        "",
+    )
+
+
+def default_train_options() -> dict:
+    return configuration.default_options("train", ROOT / "config")

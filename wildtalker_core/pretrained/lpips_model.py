@@ -1,7 +1,7 @@
 """LPIPS (Zhang et al. 2018): learned perceptual distance of two pictures, package ``lpips``.
 
 The linear heads lie inside the package; the backbone's weights are torchvision's ImageNet file and
-must be given (weight registry: ``alexnet``, ``vgg16``). Without them there is no LPIPS.
+must be given (the weight registry has them). Without them there is no LPIPS.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.pretrained.torchvision_ops import ensure_torchvision_ops
@@ -96,8 +97,10 @@ class LpipsModel(torch.nn.Module):
 
 def _read_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     if not Path(path).is_file():
-        raise InputError(path, "does not exist", "fetch it or leave evaluate.lpips_weights empty")
+        raise InputError(path, "does not exist", "fetch it, or say evaluate.lpips_weights: auto")
     try:
+        if Path(path).suffix == ".safetensors":
+            return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling raises whatever the bytes suggest
         raise InputError(

