@@ -6,8 +6,8 @@ look-up, the gradient of the tables and that of the positions then only gather o
 the corners again on the way back is faster than reading them from memory.
 
 Threads are numba's own (``compiled.use_torch_threads``). The result does not depend on their
-number: each output and each position's gradient is one thread's, and so is each level of the tables'
-gradient, so no two threads add to one entry and sums keep their order.
+number: each output and each position's gradient is one thread's, and so is each level of the
+tables' gradient, so no two threads add to one entry and sums keep their order.
 """
 
 from __future__ import annotations

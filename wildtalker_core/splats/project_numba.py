@@ -263,7 +263,7 @@ def _backward(
 
 @njit(fastmath=_MATH)
 def _to_bones(linear, m, g, mean, weights, transforms, grad_mean, grad_weights, gained):
-    """From the gradients of a linear map ``m``, the mean left out, and of the camera place ``g``."""
+    """From the gradients of a linear map ``m``, but for the mean, and of the camera place ``g``."""
     x, y, z = mean[0], mean[1], mean[2]
     for k in range(3):
         grad_mean[k] = linear[k] * g[0] + linear[3 + k] * g[1] + linear[6 + k] * g[2]
