@@ -57,8 +57,24 @@ def scene_inputs(wildcards):
 
 def head_owner(wildcards):
     """The method whose head and lips this one's torso is trained under: often its own."""
-    views = {name: method_options(wildcards, name) for name in nerf_methods()}
+    views = {
+        name: method_options(wildcards, name)
+        for name in nerf_methods()
+        if renderer_of(wildcards, name) == "field"
+    }
     return shared_heads.head_owner(wildcards.method, views)
+
+
+def renderer_of(wildcards, method=None):
+    """What draws a method's portrait, ``field`` or ``splats``: the one place that asks."""
+    return method_options(wildcards, method)["train"]["renderer"]
+
+
+def portrait_file(wildcards, method=None):
+    """Input function: the whole portrait of the method of ``wildcards``, or of another."""
+    name = {"field": "torso", "splats": "splats"}[renderer_of(wildcards, method)]
+    method = method or wildcards.method
+    return results(f"{wildcards.clip}/train/{method}/{name}.safetensors")
 
 
 def training_figures(wildcards):
@@ -66,6 +82,8 @@ def training_figures(wildcards):
     if wildcards.method not in nerf_methods():
         return []
     folder = results(f"{wildcards.clip}/train")
+    if renderer_of(wildcards) == "splats":
+        return [f"{folder}/{wildcards.method}/splats.json"]
     owner = head_owner(wildcards)
     return [
         f"{folder}/{owner}/head.json",

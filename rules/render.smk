@@ -2,7 +2,8 @@ rule render_portrait:
     input:
         unpack(scene_inputs),
         manifest=results("{clip}/media/manifest.json"),
-        portrait=results("{clip}/train/{method}/torso.safetensors"),
+        body_motion=results("{clip}/scene/body_motion.npz"),
+        portrait=portrait_file,
         # The method's own speech for self_driven, the other recording's for drive_{name}.
         driving_features=driving_speech("audio_features.npz"),
         speech=driving_speech("speech.wav"),

@@ -212,9 +212,9 @@ rule plot_speech:
 
 rule plot_training:
     input:
-        figures=expand(
-            results("{{clip}}/train/{method}/torso.json"), method=nerf_methods()
-        ),
+        portraits=lambda wildcards: [
+            portrait_file(wildcards, method) for method in nerf_methods()
+        ],
     output:
         figure=report(
             results("report/{clip}.training.png"),

@@ -25,3 +25,26 @@ rule assemble_scene:
         options=stage_options("scene"),
     script:
         "../workflow_scripts/scene/assemble_scene.py"
+
+
+rule register_body:
+    input:
+        **scene_files(results("{clip}"), "original.none"),
+        head_pose=results("{clip}/face/head_pose.npz"),
+    output:
+        body_motion=results("{clip}/scene/body_motion.npz"),
+    log:
+        results("{clip}/logs/register_body.log"),
+    benchmark:
+        results("{clip}/benchmarks/register_body.tsv")
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        code=code_digest("media", "motion", "scene"),
+        options=stage_options("scene"),
+    script:
+        "../workflow_scripts/scene/register_body.py"

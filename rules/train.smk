@@ -73,3 +73,27 @@ rule train_torso:
         head_of=head_owner,
     script:
         "../workflow_scripts/train/train_torso.py"
+
+
+rule train_splats:
+    input:
+        unpack(scene_inputs),
+        body_motion=results("{clip}/scene/body_motion.npz"),
+    output:
+        portrait=results("{clip}/train/{method}/splats.safetensors"),
+        figures=results("{clip}/train/{method}/splats.json"),
+    log:
+        results("{clip}/logs/train_splats.{method}.log"),
+    benchmark:
+        results("{clip}/benchmarks/train_splats.{method}.tsv")
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: lambda wildcards: method_options(wildcards)["train"]["threads"]
+    resources:
+        mem_mb=3000,
+        runtime=240,
+        gpu=gpu(),
+    params:
+        options=stage_options("train"),
+    script:
+        "../workflow_scripts/train/train_splats.py"

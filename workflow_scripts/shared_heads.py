@@ -10,8 +10,8 @@ from typing import Any
 from wildtalker_core.training.options import INDIFFERENT
 from workflow_scripts.configuration import METHOD_SPEECH
 
-#: Entries of the train section that only the torso stage reads.
-_OF_THE_TORSO = ("torso", "static_weight", "torso_reference")
+#: Entries of the train section that neither the head nor the lips stage reads.
+_OF_THE_TORSO = ("torso", "static_weight", "torso_reference", "splats")
 
 
 def head_options(view: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,9 +72,7 @@ def margin(height: int) -> int:
     return round(_MARGIN * height)
 
 
-def show_plate(
-    plate: np.ndarray, matrix: np.ndarray, height: int, width: int
-) -> np.ndarray:
+def show_plate(plate: np.ndarray, matrix: np.ndarray, height: int, width: int) -> np.ndarray:
     """The part of a larger plate [h + 2 m, w + 2 m, 3] that a frame shows, [height, width, 3].
 
     Args:

@@ -62,7 +62,7 @@ def torso_view(
 class Motion:
     """Motion of a part in each frame, from the mean picture (canvas) to the frame.
 
-    A canvas point p goes to ``similarity(p) + sum_k soft[i, k] * soft_basis[k](p)``.
+    A canvas point p goes to ``similarity(p + sum_k soft[i, k] * soft_basis[k](p))``.
 
     Attributes:
         similarity: [n, 4], columns as ``N_SIMILARITY`` says, about ``centre``.
@@ -71,7 +71,6 @@ class Motion:
         soft_basis: [k, grid, grid, 2] pixels, on a regular grid over ``box``.
         box: [4] x0, y0, x1, y1 pixels of the canvas.
         is_interpolated: [n] bool, where the fit failed.
-        canvas: [height, width] uint8 mean grey picture; is_known: [height, width] bool.
         reference: number of the frame whose place the canvas has.
     """
 
@@ -103,9 +102,7 @@ def similarity_matrix(motion: np.ndarray, centre: np.ndarray) -> np.ndarray:
 def similarity_of(matrix: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """Inverse of :func:`similarity_matrix` for matrices [..., 3, 3] (or [..., 2, 3])."""
     shift = matrix[..., :2, :2] @ centre + matrix[..., :2, 2] - centre
-    angle = np.arctan2(
-        matrix[..., 1, 0] - matrix[..., 0, 1], matrix[..., 0, 0] + matrix[..., 1, 1]
-    )
+    angle = np.arctan2(matrix[..., 1, 0] - matrix[..., 0, 1], matrix[..., 0, 0] + matrix[..., 1, 1])
     scale = np.log(np.linalg.det(matrix[..., :2, :2])) / 2
     return np.concatenate((shift, angle[..., None], scale[..., None]), -1)
 
@@ -131,9 +128,7 @@ class _Registrar:
         shows = cv2.warpAffine(is_part.astype(np.uint8) * 255, matrix[:2], size, flags=how)
         return self.flow.calc(self.picture, warped, None), shows > 127
 
-    def fit(
-        self, frame: np.ndarray, is_part: np.ndarray, matrix: np.ndarray
-    ) -> np.ndarray | None:
+    def fit(self, frame: np.ndarray, is_part: np.ndarray, matrix: np.ndarray) -> np.ndarray | None:
         """A better matrix [3, 3] than ``matrix``; None where too little can be seen."""
         flow, shows = self.residual(frame, is_part, matrix)
         x, y = self.points.astype(int).T
@@ -179,9 +174,9 @@ def register(
     box = np.array([columns.min(), rows.min(), columns.max(), rows.max()], np.float64)
     motion = np.full((n_frames, N_SIMILARITY), np.nan)
     for segment in segments:
-        known = np.interp(
-            segment, averaged, np.arange(len(averaged))
-        ).round().astype(int)  # the nearest frame of the rough pass
+        known = (
+            np.interp(segment, averaged, np.arange(len(averaged))).round().astype(int)
+        )  # the nearest frame of the rough pass
         for frame, near in zip(segment.tolist(), known.tolist(), strict=True):
             picture, part = read(frame)
             matrix = rough[near]
@@ -206,9 +201,7 @@ def register(
     return Motion(motion, centre, soft, basis, box, is_interpolated, reference)
 
 
-def _follow(
-    registrar: _Registrar, read: ReadPart, frames: np.ndarray, start: int
-) -> np.ndarray:
+def _follow(registrar: _Registrar, read: ReadPart, frames: np.ndarray, start: int) -> np.ndarray:
     """Matrices [len(frames), 3, 3], each found from its neighbour's, outwards from ``start``."""
     place = int(np.abs(frames - start).argmin())
     matrices = np.tile(np.eye(3), (len(frames), 1, 1))
@@ -233,7 +226,9 @@ def mean_picture(
         picture, part = read(frame)
         size = picture.shape[::-1]
         shows = cv2.warpAffine(part.astype(np.float32), matrix[:2], size, flags=how) > 0.9
-        total = total + cv2.warpAffine(picture.astype(np.float32), matrix[:2], size, flags=how) * shows
+        total = (
+            total + cv2.warpAffine(picture.astype(np.float32), matrix[:2], size, flags=how) * shows
+        )
         count = count + shows
     mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
     return mean.round().astype(np.uint8), count > 0.5 * len(frames)
@@ -258,7 +253,9 @@ def without_outliers(motion: np.ndarray, size: float) -> tuple[np.ndarray, np.nd
 
     filled = fill(found)
     window = min(_MEDIAN_FRAMES, len(motion) - 1 + len(motion) % 2)
-    median = np.stack([medfilt(np.pad(c, window, "edge"), window)[window:-window] for c in filled.T], -1)
+    median = np.stack(
+        [medfilt(np.pad(c, window, "edge"), window)[window:-window] for c in filled.T], -1
+    )
     good = found & (np.abs(filled - median) <= _OUTLIER * [size, size, 1, 1]).all(1)
     return (fill(good), ~good) if good.any() else (median, ~good)
 
@@ -294,5 +291,4 @@ def _soft_motion(
     scale = spread[:n_soft] / np.sqrt(len(fitted))
     basis = directions[:n_soft] * scale[:, None]
     soft = (flat - mean) @ directions[:n_soft].T / np.maximum(scale, 1e-9)
-    # People do not twitch: three frames' median takes single wrong flows out.
     return soft, basis.reshape(-1, _GRID, _GRID, 2)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from wildtalker_core.geometry.cameras import pixel_grid, project
+from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.geometry.rays import pixel_rays
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle, transform_points
 from wildtalker_core.mouth.ear import Ear
+from wildtalker_core.mouth.speaking import smooth_causally, spoken_shapes
 from wildtalker_core.nerf.cpu_products import rounded_up
 from wildtalker_core.nerf.face_sync import AudioEncoder
 from wildtalker_core.nerf.hash_grid import HashGridShape
@@ -117,9 +122,16 @@ class Portrait(nn.Module):
 
     background: Tensor
 
-    def __init__(self, shape: PortraitShape, encoder: str = "torch") -> None:
+    def __init__(
+        self, shape: PortraitShape, encoder: str = "torch", chunk_rays: int = 1 << 15
+    ) -> None:
+        """Untrained.
+
+        Args:
+            chunk_rays: rays rendered at once; bounds the memory.
+        """
         super().__init__()
-        self.shape = shape
+        self.shape, self.chunk_rays = shape, chunk_rays
         n_lip = shape.head.n_lip
         if shape.lip_feature == "audio":
             self.audio = AudioEncoder(shape.n_audio_features, shape.audio_window, n_lip)
@@ -177,6 +189,10 @@ class Portrait(nn.Module):
             self.head_codes.mean(0, keepdim=True),
             self.torso_codes.mean(0, keepdim=True),
         )
+
+    def predicted_torso(self, T_camera_head: Tensor) -> Tensor:
+        """[k, 0]: this torso is told the head's pose [k, 4, 4] and nothing else."""
+        return T_camera_head.new_zeros(len(T_camera_head), 0)
 
     # Head -----------------------------------------------------------------------------------
 
@@ -314,35 +330,63 @@ class Portrait(nn.Module):
     # Frames ---------------------------------------------------------------------------------
 
     @torch.no_grad()
+    def hear(
+        self,
+        audio_features: Tensor,
+        is_silent: np.ndarray,
+        audio_frames: np.ndarray,
+        T_camera_head: Tensor,
+        fps: float,
+        options: Mapping[str, Any],
+    ) -> Tensor:
+        """``Moment.mouth`` [k, n] of a speech: mouth shapes, or f_l itself for ``audio``.
+
+        Arguments as of :func:`mouth.speaking.spoken_shapes`.
+        """
+        if self.shape.lip_feature == "audio":
+            frames = torch.as_tensor(audio_frames, device=audio_features.device)
+            features = self.lip_features(audio_features, frames)
+            return smooth_causally(features, options["lip_smoothing"])
+        return spoken_shapes(
+            self.ear, audio_features, is_silent, audio_frames, T_camera_head, fps, options
+        )
+
+    @torch.no_grad()
+    def picture(self, moment: Moment, behind: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Picture [height, width, 3] in [0, 1] and head opacity [height, width] of a moment.
+
+        Args:
+            behind: [height, width, 3] in [0, 1] shown behind the head (mode ``head``); None for
+                our own torso over our own background (mode ``portrait``).
+        """
+        lip = moment.mouth
+        if self.shape.lip_feature == "mouth_shape":
+            lip = self.mouth_to_lip(lip)
+        return self.render_frame(moment.T_camera_head, lip, moment.expression, behind)
+
+    @torch.no_grad()
     def render_frame(
         self,
         T_camera_head: Tensor,
         lip_feature: Tensor,
         expression_feature: Tensor,
         behind: Tensor | None = None,
-        chunk: int = 1 << 15,
     ) -> tuple[Tensor, Tensor]:
-        """One picture.
+        """As :meth:`picture`, told f_l.
 
         Args:
             T_camera_head: [4, 4].
             lip_feature: [n_lip]; expression_feature: [n_expression].
-            behind: [height, width, 3] in [0, 1] shown behind the head (mode ``head``); None for
-                our own torso over our own background (mode ``portrait``).
-            chunk: rays rendered at once; bounds the memory.
-
-        Returns:
-            picture [height, width, 3] in [0, 1] and head opacity [height, width].
         """
         shape = self.shape
         head_code, torso_code = self.unseen_codes()
         if behind is None:
-            picture = self._torso_over_background(T_camera_head, torso_code, chunk)
+            picture = self._torso_over_background(T_camera_head, torso_code, self.chunk_rays)
         else:
             picture = behind.clone()
         opacity = picture.new_zeros(shape.height, shape.width)
         condition = Condition(lip_feature[None], expression_feature[None], head_code)
-        for pixels in self.head_pixels(T_camera_head).split(chunk):
+        for pixels in self.head_pixels(T_camera_head).split(self.chunk_rays):
             rays = pixel_rays(T_camera_head, shape.focal_length, shape.height, shape.width, pixels)
             colours, opacities = self.see_head(*rays, condition)
             x, y = pixels.unbind(-1)

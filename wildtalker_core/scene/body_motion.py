@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
+from wildtalker_core.media.files import load_arrays
 from wildtalker_core.media.image import at_most
 from wildtalker_core.motion.plate import is_moving, moved_plate
 from wildtalker_core.motion.registration import (
@@ -90,6 +92,11 @@ class BodyMotion:
         return (*own, *(f"torso_{field.name}" for field in fields(Motion)))
 
 
+def load_body_motion(path: str | os.PathLike[str]) -> BodyMotion:
+    """Read ``body_motion.npz``."""
+    return BodyMotion.from_arrays(load_arrays(path, *BodyMotion.names()))
+
+
 def measure_body(scene: Scene, template: np.ndarray, n_soft: int) -> BodyMotion:
     """Measure the motion of torso and camera; what is learnt is learnt from training frames.
 
@@ -99,9 +106,8 @@ def measure_body(scene: Scene, template: np.ndarray, n_soft: int) -> BodyMotion:
     """
     torso, follows_head = _torso_motion(scene, n_soft)
     camera = _camera_motion(scene)
-    height, width = scene.height, scene.width
     plate = scene.background
-    if is_moving(camera.similarity[scene.train_frames], height):
+    if is_moving(camera.similarity[scene.train_frames], scene.height):
 
         def colours(frame: int) -> tuple[np.ndarray, np.ndarray]:
             return scene.frames[frame], scene.parsing[frame][..., 0] > 250
@@ -137,7 +143,10 @@ def _torso_motion(scene: Scene, n_soft: int) -> tuple[Motion, bool]:
     odd = np.square(turns - turns.mean(0)).sum(1)
     # Few hands first, then the pose nearest to the mean.
     reference = int(some[np.lexsort((odd, np.round(hands, 2)))[0]])
-    parsing, grey = scene.parsing[reference], cv2.cvtColor(scene.frames[reference], cv2.COLOR_RGB2GRAY)
+    parsing, grey = (
+        scene.parsing[reference],
+        cv2.cvtColor(scene.frames[reference], cv2.COLOR_RGB2GRAY),
+    )
     cloth = grey[parsing[..., _TORSO] > 200]
     # The outline shows best before what the cloth is not.
     backdrop = 255 if len(cloth) and np.median(cloth) < 128 else 0

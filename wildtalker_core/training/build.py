@@ -18,6 +18,7 @@ from wildtalker_core.nerf.portrait import Portrait, PortraitShape
 from wildtalker_core.nerf.position_encoding import grid_tables
 from wildtalker_core.nerf.torso_field import TorsoShape
 from wildtalker_core.scene.scene import Scene
+from wildtalker_core.splats.portrait import SplatPortrait, SplatShape
 from wildtalker_core.training.checkpoints import load_portrait
 
 Options = TypeVar("Options")
@@ -110,16 +111,45 @@ def new_portrait(
     return portrait.to(device)
 
 
+def open_portrait(
+    path: Path, options: Mapping[str, Any], device: torch.device
+) -> Portrait | SplatPortrait:
+    """The finished portrait of a file, whatever draws it.
+
+    The file says which renderer it is of; nothing else asks.
+
+    Args:
+        options: ``encoder``, ``rasteriser`` and ``chunk_rays``: what computes, not what is seen.
+    """
+    tensors, facts = load_portrait(path)
+    if facts["stage"] == "splats":
+        shape = _shape_of(SplatShape, facts, path)
+        portrait = SplatPortrait(shape, options["rasteriser"])
+        _load(portrait, tensors, path)
+        return portrait.to(device)
+    portrait, _ = restore_portrait(path, options["encoder"], device)
+    portrait.chunk_rays = options["chunk_rays"]
+    return portrait
+
+
 def restore_portrait(
     path: Path, encoder: str, device: torch.device
 ) -> tuple[Portrait, dict[str, Any]]:
-    """The portrait of a file written by ``checkpoints.save_portrait``, and the file's facts."""
+    """The radiance field of a file written by ``checkpoints.save_portrait``, and its facts."""
     tensors, facts = load_portrait(path)
+    portrait = Portrait(_shape_of(PortraitShape, facts, path), resolve_encoder(encoder, device))
+    _load(portrait, tensors, path)
+    return portrait.to(device), facts
+
+
+def _shape_of(kind: Any, facts: Mapping[str, Any], path: Path) -> Any:
     try:
-        shape = PortraitShape.from_dict(facts["shape"])
-    except TypeError as error:  # an entry that this version does not know, or one that it lacks
+        return kind.from_dict(facts["shape"])
+    except (TypeError, KeyError) as error:  # an entry that this version does not know, or lacks
         raise InputError(path, f"is of another version ({error})", "train it again") from None
-    portrait = Portrait(shape, resolve_encoder(encoder, device))
+
+
+def _load(portrait: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
     try:
         portrait.load_state_dict(tensors)
     except RuntimeError as error:
@@ -127,4 +157,3 @@ def restore_portrait(
         raise InputError(
             path, f"does not fit this version ({first_line})", "train it again"
         ) from None
-    return portrait.to(device), facts

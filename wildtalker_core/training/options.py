@@ -4,4 +4,11 @@ from __future__ import annotations
 
 #: Entries that do not decide the result: a checkpoint may be continued with others, and methods
 #: that differ in them have the same head.
-INDIFFERENT = ("preset", "threads", "lpips_backbone", "preview_every")
+INDIFFERENT = (
+    "preset",
+    "threads",
+    "lpips_backbone",
+    "preview_every",
+    "renderer",
+    "rasteriser",
+)

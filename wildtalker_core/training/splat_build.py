@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -50,12 +51,12 @@ def filmed_moments(
 
 
 def new_splat_portrait(
-    scene: Scene, motion: BodyMotion, options: dict[str, Any], device: torch.device, seed: int
+    scene: Scene, motion: BodyMotion, options: Mapping[str, Any], device: torch.device, seed: int
 ) -> tuple[SplatPortrait, Moment, dict[str, Any]]:
     """An untrained portrait of ``scene``, its frames' moments, and figures of what was fitted.
 
     Args:
-        options: the config section ``train.splats``.
+        options: the config section ``train.splats``, with ``rasteriser``.
     """
     seen = scene.seen_train_frames
     shapes, basis = measure_mouth(scene, options["n_mouth_shapes"])
@@ -68,7 +69,8 @@ def new_splat_portrait(
     start = start_gaussians(
         scene, motion.template, motion.torso, conditions, reference, options["n_gaussians"], seed
     )
-    portrait = SplatPortrait(_shape(scene, motion, start, face, n_mouth, options["kernel"]))
+    shape = _shape(scene, motion, start, face, n_mouth, options["kernel"])
+    portrait = SplatPortrait(shape, options["rasteriser"])
     _set_start(portrait, start, motion, scene)
     set_conditions(portrait, moments, seen)
     figures = fit_torso_prediction(portrait, moments, seen)
@@ -77,8 +79,9 @@ def new_splat_portrait(
             rest_shape(shapes[seen], basis.opening(shapes[seen]), scene.is_silent[seen])
         )
     )
+    known_sound = scene.audio_features[: int(scene.train_frames.max()) + 1]
     heard = portrait.ear.fit(
-        torch.as_tensor(scene.audio_features),
+        torch.as_tensor(known_sound),
         matrix_to_axis_angle(moments.T_camera_head[:, :3, :3]),
         moments.mouth, torch.as_tensor(basis.variances, dtype=torch.float32), seen,
     )  # fmt: skip

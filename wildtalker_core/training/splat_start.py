@@ -10,8 +10,8 @@ from scipy.interpolate import LinearNDInterpolator
 from scipy.spatial import cKDTree
 
 from wildtalker_core.motion.registration import Motion, similarity_matrix
-from wildtalker_core.scene.scene import PARSING_CLASSES, Scene
 from wildtalker_core.mouth.shape import LIPS
+from wildtalker_core.scene.scene import PARSING_CLASSES, Scene
 
 _BACKGROUND, _HEAD, _NECK, _TORSO, _HANDS = range(len(PARSING_CLASSES))
 _INNER_LIPS = LIPS[20:]
@@ -252,7 +252,9 @@ class _Canvas:
 
 def _about_middle(matrix: np.ndarray, scene: Scene) -> np.ndarray:
     """A pixel map [3, 3] with the principal point as origin."""
-    middle = np.array([scene.width / 2, scene.height / 2]) - 0.5  # OpenCV's centres are whole numbers
+    middle = (
+        np.array([scene.width / 2, scene.height / 2]) - 0.5
+    )  # OpenCV's centres are whole numbers
     move = np.array([[1, 0, -middle[0]], [0, 1, -middle[1]], [0, 0, 1]])
     return move @ matrix @ np.linalg.inv(move)
 
@@ -267,9 +269,7 @@ def _onto_canvas(stack: np.ndarray, to_frame: np.ndarray, pad: int) -> np.ndarra
     )  # fmt: skip
 
 
-def _mean_colours(
-    scene: Scene, to_frame: np.ndarray, pad: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _mean_colours(scene: Scene, to_frame: np.ndarray, pad: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean registered torso and neck [h, w, 3] uint8, and where some frames show it."""
     frames = scene.seen_train_frames
     frames = frames[:: max(1, len(frames) // _MOST_AVERAGED)]
@@ -289,9 +289,7 @@ def _beyond_frame(is_rest: np.ndarray, inside: np.ndarray, pad: int) -> np.ndarr
     """Where the torso goes on beside and below the frame, as at the frame's edge."""
     height, width = inside.shape
     y, x = np.mgrid[:height, :width]
-    edge = is_rest[
-        np.clip(y, pad, height - pad - 1), np.clip(x, pad, width - pad - 1)
-    ]
+    edge = is_rest[np.clip(y, pad, height - pad - 1), np.clip(x, pad, width - pad - 1)]
     return ~inside & edge & (y >= pad)
 
 
@@ -321,9 +319,7 @@ def _head_share(parsing: np.ndarray) -> np.ndarray:
     over these and drew ragged collars.
     """
     to = {
-        part: cv2.distanceTransform(
-            (parsing[..., part] <= 127).astype(np.uint8), cv2.DIST_L2, 5
-        )
+        part: cv2.distanceTransform((parsing[..., part] <= 127).astype(np.uint8), cv2.DIST_L2, 5)
         for part in (_TORSO, _HEAD)
     }
     return np.clip(0.85 * to[_TORSO] / (to[_TORSO] + to[_HEAD] + 1e-3), 0.02, 0.85)

@@ -15,11 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
 from wildtalker_core.mouth.rest import rest_shape
 from wildtalker_core.mouth.shape import measure_mouth
 from wildtalker_core.nerf.portrait import Portrait
+from wildtalker_core.scene.body_motion import BodyMotion
 from wildtalker_core.scene.scene import Scene
+from wildtalker_core.splats.portrait import SplatPortrait
+from wildtalker_core.splats.rasterisers import resolve_rasteriser
 from wildtalker_core.training import head, lips, torso
 from wildtalker_core.training.build import choose_device, new_portrait, options_of, restore_portrait
 from wildtalker_core.training.checkpoints import load_latest_checkpoint
@@ -28,6 +32,8 @@ from wildtalker_core.training.losses import PerceptualLoss
 from wildtalker_core.training.optimise import Optimiser, Outcome, Run
 from wildtalker_core.training.options import INDIFFERENT
 from wildtalker_core.training.precision import compute_dtype
+from wildtalker_core.training.splat_build import new_splat_portrait
+from wildtalker_core.training.splats import SplatOptions, train_splats
 
 Log = Callable[[int, dict[str, float]], None]
 #: (step, picture [height, width, 3] uint8)
@@ -41,7 +47,7 @@ _PREVIEW_WIDTH = 256
 class Trained:
     """A portrait after a stage, and what the stage took."""
 
-    portrait: Portrait
+    portrait: Portrait | SplatPortrait
     outcome: Outcome
     figures: dict[str, Any]
 
@@ -121,9 +127,64 @@ def torso_stage(
     return Trained(portrait, outcome, _figures(portrait, device, outcome))
 
 
+def splats_stage(
+    scene: Scene,
+    motion: BodyMotion,
+    train: Mapping[str, Any],
+    folder: Path,
+    log: Log,
+    show: Show | None = None,
+) -> Trained:
+    """The only stage of a portrait of Gaussians: the whole person at once."""
+    device = choose_device(train["device"])
+    values = train["splats"]
+    rasteriser = resolve_rasteriser(train["rasteriser"], device)
+    portrait, moments, figures = new_splat_portrait(
+        scene, motion, {**values, "rasteriser": rasteriser}, device, train["seed"]
+    )
+    options = options_of(
+        SplatOptions, values, static_weight=train["static_weight"],
+        reference=train["torso_reference"],
+    )  # fmt: skip
+    print(f"splats on {device}: rasteriser {rasteriser}, {portrait.shape.body.n} Gaussians")
+    every = train["preview_every"]
+    preview = _splat_preview(portrait, scene, moments, show) if show and every else None
+    outcome = train_splats(
+        portrait, scene, moments, options, options_of(Optimiser, values),
+        Run(
+            config=run_config(train, "splats", scene), folder=folder, seed=train["seed"], log=log,
+            preview=preview, preview_every=every,
+        ),
+    )  # fmt: skip
+    made = {
+        "seconds": outcome.seconds,
+        "steps": outcome.steps,
+        "device": device_name(device),
+        "encoder": rasteriser,
+        "precision": "float32",
+        "losses": outcome.losses,
+    }
+    return Trained(portrait, outcome, made | figures)
+
+
+def _splat_preview(
+    portrait: SplatPortrait, scene: Scene, moments: Moment, show: Show
+) -> Callable[[int], None]:
+    """As :func:`_preview`: a validation frame as filmed, and as drawn where the torso is given."""
+    frame = int(scene.validation_frames[len(scene.validation_frames) // 2])
+    thin = slice(None, None, -(-scene.width // _PREVIEW_WIDTH))
+
+    def preview(step: int) -> None:
+        picture = portrait.picture(moments[frame])[0][thin, thin]
+        drawn = (picture * 255).round().byte().cpu().numpy()
+        show(step, np.concatenate((scene.hand_free_frames[frame][thin, thin], drawn), 1))
+
+    return preview
+
+
 def run_config(train: Mapping[str, Any], stage: str, scene: Scene) -> dict[str, Any]:
     """All that decides a stage's result: a checkpoint of another one may not be continued."""
-    others = {"head", "lips", "torso"} - {stage}
+    others = {"head", "lips", "torso", "splats"} - {stage}
     config = {key: value for key, value in train.items() if key not in (*others, *INDIFFERENT)}
     digest = hashlib.sha256()
     for name, value in sorted(scene.facts().items()):
@@ -219,12 +280,16 @@ def _tensor(values: np.ndarray, device: torch.device) -> Tensor:
     return torch.as_tensor(values, dtype=torch.float32, device=device)
 
 
+def device_name(device: torch.device) -> str:
+    """What the tables call it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def _figures(portrait: Portrait, device: torch.device, outcome: Outcome) -> dict[str, Any]:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     return {
         "seconds": outcome.seconds,
         "steps": outcome.steps,
-        "device": name,
+        "device": device_name(device),
         "encoder": portrait.encoder,
         "precision": _precision(portrait.head.density_net.compute_dtype),
         "losses": outcome.losses,

@@ -1,22 +1,24 @@
 """Portrait and speech → video, frame by frame into the encoder."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.geometry.pose_order import back_and_forth, longest_run
 from wildtalker_core.media.files import load_arrays, load_json, save_json
 from wildtalker_core.media.video import VideoWriter
 from wildtalker_core.mouth.blinks import BLINK_CHANNELS, new_blinks
-from wildtalker_core.mouth.speaking import smooth_causally, spoken_shapes
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.progress import progress
+from wildtalker_core.scene.body_motion import BodyMotion, load_body_motion
 from wildtalker_core.scene.scene import Scene, load_scene
-from wildtalker_core.training.build import choose_device, restore_portrait
+from wildtalker_core.splats.portrait import SplatPortrait
+from wildtalker_core.training.build import choose_device, open_portrait
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
 from workflow_scripts.scene_inputs import scene_paths
@@ -58,67 +60,55 @@ def driven_performance(scene: Scene, n_frames: int, fps: float, seed: int) -> Pe
     return Performance(pose_frames, np.arange(n_frames), expression)
 
 
-def render(
-    portrait: Portrait,
+def moments_of(
     scene: Scene,
+    motion: BodyMotion,
     performance: Performance,
-    lip_features: torch.Tensor,
-    mode: str,
-    chunk_rays: int,
+    mouth: torch.Tensor,
+) -> Moment:
+    """What the renderer is told, one row per picture, on the device of ``mouth`` [k, n].
+
+    The torso's motion is replayed with the head pose of the same frame, so both always fit.
+    """
+    frames = performance.pose_frames
+
+    def tensor(values: np.ndarray) -> torch.Tensor:
+        return torch.as_tensor(values, dtype=torch.float32, device=mouth.device)
+
+    return Moment(
+        T_camera_head=tensor(scene.T_camera_head[frames]),
+        mouth=mouth,
+        expression=tensor(performance.expression),
+        gaze=tensor(motion.gaze[frames]),
+        torso=tensor(motion.torso_numbers[frames]),
+        camera=tensor(motion.camera[frames]),
+    )
+
+
+def render(
+    portrait: Portrait | SplatPortrait,
+    moments: Moment,
+    behind: Callable[[int], np.ndarray] | None = None,
 ) -> Iterator[np.ndarray]:
     """Pictures [height, width, 3] uint8, one at a time.
 
     Args:
-        lip_features: [k, n_lip], one per picture.
-        mode: ``portrait`` or ``head`` (before the hand-free reference).
+        moments: one row per picture.
+        behind: gives what stands behind the head of a picture [height, width, 3] uint8 (mode
+            ``head``); None for the whole portrait.
     """
-    device = lip_features.device
-    poses = torch.as_tensor(scene.T_camera_head, dtype=torch.float32, device=device)
-    expression = torch.as_tensor(performance.expression, dtype=torch.float32, device=device)
-    for i, frame in enumerate(performance.pose_frames):
-        behind = None
-        if mode == "head":
-            reference = scene.hand_free_frames[int(frame)]
-            behind = torch.as_tensor(reference, device=device).float() / 255
-        picture, _ = portrait.render_frame(
-            poses[int(frame)], lip_features[i], expression[i], behind, chunk_rays
-        )
+    for i in range(len(moments.mouth)):
+        below = None
+        if behind is not None:
+            below = torch.as_tensor(behind(i), device=moments.mouth.device).float() / 255
+        picture, _ = portrait.picture(moments[i], below)
         yield (picture * 255).round().byte().cpu().numpy()
-
-
-@torch.no_grad()
-def lip_features_of(
-    portrait: Portrait,
-    audio_features: torch.Tensor,
-    is_silent: np.ndarray,
-    T_camera_head: np.ndarray,
-    performance: Performance,
-    fps: float,
-    options: dict,
-) -> torch.Tensor:
-    """Lip features [k, n_lip] of the driving speech, on its device.
-
-    Args:
-        audio_features, is_silent: of the driving speech.
-        T_camera_head: [n, 4, 4] of the clip.
-        options: the config section ``render``.
-    """
-    if portrait.shape.lip_feature == "audio":
-        frames = torch.as_tensor(performance.audio_frames, device=audio_features.device)
-        features = portrait.lip_features(audio_features, frames)
-        return smooth_causally(features, options["lip_smoothing"])
-    poses = torch.as_tensor(
-        T_camera_head[performance.pose_frames], dtype=torch.float32, device=audio_features.device
-    )
-    shapes = spoken_shapes(
-        portrait.ear, audio_features, is_silent, performance.audio_frames, poses, fps, options
-    )
-    return portrait.mouth_to_lip(shapes)
 
 
 def main(
     scene_files: dict[str, str],
     manifest_path: str,
+    body_motion_path: str,
     portrait_path: str,
     driving_features_path: str,
     speech_path: str,
@@ -133,16 +123,18 @@ def main(
     Args:
         scene_files: arguments of ``load_scene``.
         driving_features_path, speech_path: of the speech that drives: the method's own, or another.
-        setting: ``self_driven`` shows the test split, ``training_frames`` as many frames that the
+        setting: ``self_driven`` shows the test split, ``torso_given`` the same with the torso where
+            it was filmed instead of where the head's pose says, ``training_frames`` as many frames that the
             portrait was trained on (its ceiling), any other all of the driving speech.
         options: the config section ``render``; train: ``train`` (encoder, device, seed).
     """
     scene, fps = load_scene(**scene_files), load_json(manifest_path)["fps"]
     device = choose_device(train["device"])
-    portrait, _ = restore_portrait(Path(portrait_path), train["encoder"], device)
+    portrait = open_portrait(Path(portrait_path), {**train, **options}, device)
     driving = load_arrays(driving_features_path, "audio_features", "is_silent")
     own_frames = {
         "self_driven": scene.test_frames,
+        "torso_given": scene.test_frames,
         "training_frames": last_seen_frames(scene),
     }.get(setting)
     if own_frames is not None:
@@ -150,20 +142,22 @@ def main(
     else:
         n_frames = len(driving["audio_features"])
         performance = driven_performance(scene, n_frames, fps, train["seed"])
-    audio_features = torch.as_tensor(driving["audio_features"], device=device)
-    lip_features = lip_features_of(
-        portrait,
-        audio_features,
-        driving["is_silent"],
-        scene.T_camera_head,
-        performance,
-        fps,
-        options,
+    poses = torch.as_tensor(
+        scene.T_camera_head[performance.pose_frames], dtype=torch.float32, device=device
     )
+    mouth = portrait.hear(
+        torch.as_tensor(driving["audio_features"], device=device), driving["is_silent"],
+        performance.audio_frames, poses, fps, options,
+    )  # fmt: skip
+    moments = moments_of(scene, load_body_motion(body_motion_path), performance, mouth)
+    if setting == "self_driven":
+        # A test frame's torso was not filmed, as far as the portrait knows.
+        moments = replace(moments, torso=portrait.predicted_torso(moments.T_camera_head))
+    behind = None
+    if options["mode"] == "head":
+        behind = lambda i: scene.hand_free_frames[int(performance.pose_frames[i])]  # noqa: E731
     started = time.monotonic()
-    pictures = render(
-        portrait, scene, performance, lip_features, options["mode"], options["chunk_rays"]
-    )
+    pictures = render(portrait, moments, behind)
     n_pictures = len(performance.pose_frames)
     with (
         sound_of_frames(speech_path, performance.audio_frames, fps) as sound_path,
@@ -188,6 +182,7 @@ if __name__ == "__main__":
         main(
             scene_paths(snakemake.input),
             snakemake.input.manifest,
+            snakemake.input.body_motion,
             snakemake.input.portrait,
             snakemake.input.driving_features,
             snakemake.input.speech,

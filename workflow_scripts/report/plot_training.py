@@ -89,7 +89,7 @@ def read_curves(folders: Mapping[str, str]) -> Curves:
 
 if __name__ == "__main__":
     with job(snakemake):
-        folders = [str(Path(path).parent / "tensorboard") for path in snakemake.input.figures]
+        folders = [str(Path(path).parent / "tensorboard") for path in snakemake.input.portraits]
         main(
             read_curves(dict(zip(snakemake.params.methods, folders, strict=True))),
             snakemake.output.figure,

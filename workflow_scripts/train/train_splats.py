@@ -1,0 +1,40 @@
+"""Scene and motion → a whole portrait of Gaussians (Eq. 5 and 6)."""
+
+from pathlib import Path
+
+from wildtalker_core.scene.body_motion import load_body_motion
+from wildtalker_core.scene.scene import load_scene
+from wildtalker_core.training.stages import splats_stage
+from workflow_scripts.job import job
+from workflow_scripts.scene_inputs import scene_paths
+from workflow_scripts.training_outputs import finish, watch
+
+
+def main(
+    scene_files: dict[str, str],
+    body_motion_path: str,
+    portrait_path: str,
+    figures_path: str,
+    options: dict,
+) -> None:
+    """Write ``splats.safetensors`` and ``splats.json``; arguments as in ``train_head``."""
+    folder = Path(portrait_path).parent  # checkpoints and tensorboard there survive a kill
+    checkpoints = folder / "checkpoints" / "splats"
+    with watch(folder / "tensorboard" / "splats") as watcher:
+        trained = splats_stage(
+            load_scene(**scene_files), load_body_motion(body_motion_path), options, checkpoints,
+            watcher.log, watcher.show,
+        )  # fmt: skip
+    facts = {name: options[name] for name in ("static_weight", "torso_reference")}
+    finish(trained, "splats", facts, Path(portrait_path), Path(figures_path), checkpoints)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            scene_paths(snakemake.input),
+            snakemake.input.body_motion,
+            snakemake.output.portrait,
+            snakemake.output.figures,
+            snakemake.params.options,
+        )
