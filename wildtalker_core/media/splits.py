@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import cv2
@@ -29,6 +30,8 @@ _VALIDATION_SHARE = 0.1
 # correlates by less than this, or has less than this share of its contrast.
 _LEAST_LIKENESS = 0.5
 _THUMBNAIL_PX = 32
+# ASSUME: a face that appears for fewer frames between frames without is a detector's false alarm.
+_LEAST_FACES = 4
 
 
 class Frames(Protocol):
@@ -116,22 +119,38 @@ def split_frames(n_frames: int, train_fraction: float = 10 / 11) -> tuple[int, i
     return n_train, n_learnt, n_frames
 
 
-def frames_with_person(frames: Frames, is_faceless: np.ndarray) -> np.ndarray:
-    """Whether each frame shows the person [n]: all with a face, and those that look like one.
+def frames_with_person(
+    frames: Frames, is_faceless: np.ndarray, ends: tuple[int, int, int]
+) -> np.ndarray:
+    """Whether each frame shows the person [n]: those with a face, and those that look like one.
 
     Args:
         frames: of the crop.
         is_faceless: [n] bool. Each such frame is compared with the last one before it that has a
             face; before the first face, with the first.
+        ends: of the parts, see :class:`Split`.
     """
-    is_shown = ~is_faceless
+    starts = (0, *ends[:-1])
+    is_shown = np.concatenate(
+        [_without_moments(~is_faceless[:b])[a:] for a, b in zip(starts, ends, strict=True)]
+    )
     faces = np.flatnonzero(is_shown)
     if not len(faces):
         return is_shown
-    for i in np.flatnonzero(is_faceless):
+    for i in np.flatnonzero(~is_shown):
         reference = faces[max(np.searchsorted(faces, i) - 1, 0)]
         is_shown[i] = _is_alike(_thumbnail(frames[int(reference)]), _thumbnail(frames[int(i)]))
     return is_shown
+
+
+def _without_moments(is_set: np.ndarray) -> np.ndarray:
+    """A boolean array [n] without runs that are too short to be trusted, but for its ends'."""
+    edges = np.flatnonzero(np.diff(is_set)) + 1
+    result = is_set.copy()
+    for start, stop in pairwise(edges.tolist()):
+        if stop - start < _LEAST_FACES:
+            result[start:stop] = False
+    return result
 
 
 def _thumbnail(frame: np.ndarray) -> np.ndarray:

@@ -17,9 +17,10 @@ def main(frames_path: str, manifest_path: str, split_path: str, train_fraction: 
     n_frames = len(frames)
     is_faceless = np.zeros(n_frames, bool)
     is_faceless[manifest["faceless_frames"]] = True
-    is_counted = frames_with_person(frames, is_faceless)
+    ends = split_frames(n_frames, train_fraction)
+    is_counted = frames_with_person(frames, is_faceless, ends)
     is_counted[manifest.get("blank_frames", [])] = False
-    split = Split(split_frames(n_frames, train_fraction), is_counted)
+    split = Split(ends, is_counted)
     split.require_frames(f"clip {manifest['clip']}")
     counts = ", ".join(f"{len(split.frames(part))} {part}" for part in PARTS)
     print(f"{n_frames} frames: {counts}; {n_frames - is_counted.sum()} do not show the person")
