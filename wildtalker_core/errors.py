@@ -1,7 +1,8 @@
-"""The one exception that a user is meant to see."""
+"""What a user is meant to see: one exception, and warnings."""
 
 from __future__ import annotations
 
+import logging
 from os import PathLike
 
 
@@ -17,3 +18,8 @@ class InputError(Exception):
     def __init__(self, subject: str | PathLike[str], problem: str, remedy: str) -> None:
         self.subject, self.problem, self.remedy = str(subject), problem, remedy
         super().__init__(" ".join(f"{subject}: {problem}; {remedy}".split()))
+
+
+def warn(subject: str | PathLike[str], problem: str) -> None:
+    """Say in one line what is odd about something the user gave; the work goes on."""
+    logging.getLogger("wildtalker").warning(" ".join(f"warning: {subject}: {problem}".split()))

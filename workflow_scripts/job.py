@@ -10,6 +10,7 @@ A script ends with::
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 import traceback
@@ -41,6 +42,9 @@ def job(snakemake: Any) -> Iterator[None]:
         os.dup2(log.fileno(), 2)
     if terminal.isatty():
         sys.__stderr__ = terminal  # progress bars look here
+    # Warnings go where errors go.
+    for stream in (terminal, sys.stderr):
+        logging.getLogger("wildtalker").addHandler(logging.StreamHandler(stream))
     try:
         yield
     except InputError as error:

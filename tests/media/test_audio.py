@@ -5,15 +5,14 @@ import soundfile
 from tests.media.made_clips import brightness_ramp, run_ffmpeg
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import (
-    clipped_share,
     decode_sound,
     probe_waveform,
     read_waveform,
     read_waveform_blocks,
-    require_audible,
     write_waveform,
     write_waveform_blocks,
 )
+from wildtalker_core.media.sound_checks import clipped_share, require_audible
 from wildtalker_core.media.video import first_frame_seconds
 
 RATE_HZ = 16000

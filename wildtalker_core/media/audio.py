@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
-import ffmpeg
-import imageio_ffmpeg
 import numpy as np
 import soundfile
 
-from wildtalker_core.errors import InputError
+from wildtalker_core.errors import InputError, warn
+from wildtalker_core.media.container import (
+    choose_stream,
+    in_words,
+    list_streams,
+    require_file,
+    url_of,
+)
 from wildtalker_core.media.files import atomic_path
+from wildtalker_core.media.wav_header import open_mended
 
-# ASSUME: below this no microphone records speech; a muted track is what it is.
-SILENCE_DBFS = -60.0
+# ASSUME: time stamps that disagree with the count of samples by less than this are sloppy
+# bookkeeping; more is a hole in the track, or sound that is given twice.
+_HOLE_SECONDS = 0.1
+
+# ASSUME: with more of its packets damaged a sound is not worth having.
+_MAX_DAMAGED_SHARE = 0.1
+
+# ASSUME: a mix whose power is less than this share of its loudest channel's has lost it: two equal
+# channels of opposite sign leave nothing, one of two channels alone leaves a quarter.
+_MIX_SHARE = 0.1
 
 
 def decode_sound(
@@ -26,8 +40,13 @@ def decode_sound(
     sample_rate_hz: int,
     zero_seconds: float | None = None,
     duration_seconds: float | None = None,
+    stream_number: int | None = None,
+    notes: list[str] | None = None,
 ) -> np.ndarray:
-    """The first audio stream of any file that ffmpeg reads, mono: [samples] float32 in [-1, 1].
+    """The sound of any file that libav reads, mono: [samples] float32 in [-1, 1].
+
+    Of several audio streams the one that the file marks as its default; of several channels their
+    mean, or the loudest where they cancel each other. What is odd about the file is warned of.
 
     Args:
         sample_rate_hz: rate of the result.
@@ -36,38 +55,26 @@ def decode_sound(
             silence. None: the sound's own start.
         duration_seconds: the result is cut or padded to round(duration * rate) samples; None keeps
             the sound's own length.
+        stream_number: of the audio stream, from 1; None takes the default one.
+        notes: the warnings are added here as well.
 
     Raises InputError: absent, unreadable, no audio stream, nothing in it, NaN or infinite samples.
     """
     path = Path(path)
-    _require_sound(path)
-    sound = ffmpeg.input(str(path), copyts=None)["a:0"]
+    found: list[str] = []
+    with _open_sound(path, found) as container:
+        stream, note = choose_stream(_audio_streams(container, path), stream_number, path, "audio")
+        found += [note] if note else []
+        end = None if duration_seconds is None else duration_seconds + (zero_seconds or 0.0)
+        pieces = _decode_pieces(container, stream, path, sample_rate_hz, end, found)
     if zero_seconds is None:
-        sound = sound.filter("asetpts", "PTS-STARTPTS")
-    else:
-        sound = sound.filter("asetpts", f"PTS-({zero_seconds!r})/TB")
-    # first_pts pads or trims to time zero; async fills holes in the track by silence; channels are
-    # mixed by weights that sum to one, or two equal ones would clip.
-    sound = sound.filter(
-        "aresample",
-        sample_rate_hz,
-        **{"async": 1, "first_pts": 0, "ochl": "mono", "rematrix_maxval": 1},
-    )
-    options = {"format": "f32le", "acodec": "pcm_f32le", "ac": 1, "ar": sample_rate_hz}
-    if duration_seconds is not None:
-        options["t"] = duration_seconds
-    command = (
-        ffmpeg.output(sound, "pipe:", **options)
-        .global_args("-loglevel", "error", "-nostdin", "-xerror")
-        .compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
-    )
-    result = subprocess.run(command, capture_output=True, check=False)
-    words = result.stderr.decode(errors="replace").strip()
-    if result.returncode != 0:
-        reason = words.splitlines()[-1] if words else f"status {result.returncode}"
-        raise InputError(path, f"has sound that cannot be decoded ({reason})", "export it again")
-    waveform = np.frombuffer(result.stdout, "<f4").copy()
-    if waveform.size == 0:
+        zero_seconds = pieces[0][0] if pieces else 0.0
+    waveform = _lay_out(pieces, zero_seconds, sample_rate_hz, found)
+    for line in found:
+        warn(path, line)
+    if notes is not None:
+        notes += found
+    if waveform.size == 0 and duration_seconds is None:
         raise InputError(path, "has an empty audio stream", "record or mux a voice track")
     require_finite(waveform, path)
     if duration_seconds is not None:
@@ -76,17 +83,155 @@ def decode_sound(
     return waveform
 
 
-def _require_sound(path: Path) -> None:
-    if not path.is_file():
-        raise InputError(path, "does not exist", "correct the path in the config")
-    try:
-        with av.open(str(path)) as container:
-            has_sound = bool(container.streams.audio)
-    except av.error.FFmpegError as error:
-        problem = f"is not a readable sound or video file ({error.strerror or error})"
-        raise InputError(path, problem, "export it again, for example as wav") from error
-    if not has_sound:
+def sound_rate(path: str | os.PathLike[str]) -> int:
+    """Samples a second of the stream that ``decode_sound`` takes. Raises InputError as it."""
+    with _open_sound(Path(path), []) as container:
+        stream, _ = choose_stream(_audio_streams(container, path), None, path, "audio")
+        return stream.codec_context.sample_rate
+
+
+def audio_streams(path: str | os.PathLike[str]) -> str:
+    """The audio streams of a file in words, where there are several; else empty."""
+    with _open_sound(Path(path), []) as container:
+        streams = _audio_streams(container, path)
+        return list_streams(streams) if len(streams) > 1 else ""
+
+
+@contextmanager
+def _open_sound(path: Path, notes: list[str]) -> Iterator[av.container.InputContainer]:
+    require_file(path)
+    file, note = open_mended(path)
+    notes += [note] if note else []
+    with file:
+        try:
+            container = av.open(url_of(path) if note is None else file)
+        except av.error.FFmpegError as error:
+            problem = f"is not a readable sound or video file ({in_words(error)})"
+            raise InputError(path, problem, "export it again, for example as wav") from error
+        with container:
+            yield container
+
+
+def _audio_streams(
+    container: av.container.InputContainer, path: str | os.PathLike[str]
+) -> list[av.audio.stream.AudioStream]:
+    streams = list(container.streams.audio)
+    if not streams:
         raise InputError(path, "has no audio stream", "record or mux a voice track")
+    return streams
+
+
+def _decode_pieces(
+    container: av.container.InputContainer,
+    stream: av.audio.stream.AudioStream,
+    path: Path,
+    sample_rate_hz: int,
+    end_seconds: float | None,
+    notes: list[str],
+) -> list[tuple[float, np.ndarray]]:
+    """Unbroken pieces of the track up to ``end_seconds``: (start in s, [channels, samples])."""
+    if stream.codec_context is None:
+        raise InputError(path, "has sound of an unknown codec", "export it as wav")
+    pieces: list[_Piece] = []
+    n_packets = n_damaged = 0
+    reason = ""
+    try:
+        for packet in container.demux(stream):
+            n_packets += packet.size > 0
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError as error:
+                n_damaged, reason = n_damaged + 1, in_words(error)
+                continue
+            for frame in frames:
+                if not pieces or not pieces[-1].continues(frame):
+                    pieces.append(_Piece(frame, sample_rate_hz))
+                pieces[-1].append(frame)
+            if end_seconds is not None and pieces and pieces[-1].end_seconds > end_seconds:
+                break
+    except av.error.FFmpegError as error:
+        n_damaged, reason = n_damaged + 1, in_words(error)
+    if n_damaged > max(1, _MAX_DAMAGED_SHARE * n_packets) or (n_damaged and not pieces):
+        raise InputError(path, f"has sound that cannot be decoded ({reason})", "export it again")
+    if n_damaged:
+        notes.append(f"{n_damaged} of {n_packets} parts of the sound are damaged and left out")
+    return [piece.finish() for piece in pieces]
+
+
+class _Piece:
+    """Sound without a hole and of one format, resampled as it comes."""
+
+    def __init__(self, frame: av.AudioFrame, sample_rate_hz: int) -> None:
+        self._key = self._key_of(frame)
+        self.start_seconds = float(frame.time or 0.0)
+        self._n_samples = 0
+        self._own_rate_hz = frame.sample_rate
+        n_channels = frame.layout.nb_channels
+        layout = "mono" if n_channels == 1 else frame.layout
+        self._resampler = av.AudioResampler("fltp", layout, sample_rate_hz)
+        self._parts = [np.zeros((n_channels, 0), np.float32)]
+
+    @staticmethod
+    def _key_of(frame: av.AudioFrame) -> tuple[int, int, str]:
+        return frame.sample_rate, frame.layout.nb_channels, frame.format.name
+
+    @property
+    def end_seconds(self) -> float:
+        return self.start_seconds + self._n_samples / self._own_rate_hz
+
+    def continues(self, frame: av.AudioFrame) -> bool:
+        is_near = frame.time is None or abs(frame.time - self.end_seconds) < _HOLE_SECONDS
+        return is_near and self._key == self._key_of(frame)
+
+    def append(self, frame: av.AudioFrame) -> None:
+        self._n_samples += frame.samples
+        frame.pts = None
+        self._parts += [part.to_ndarray() for part in self._resampler.resample(frame)]
+
+    def finish(self) -> tuple[float, np.ndarray]:
+        self._parts += [part.to_ndarray() for part in self._resampler.resample(None)]
+        return self.start_seconds, np.concatenate(self._parts, axis=1)
+
+
+def _lay_out(
+    pieces: list[tuple[float, np.ndarray]],
+    zero_seconds: float,
+    sample_rate_hz: int,
+    notes: list[str],
+) -> np.ndarray:
+    """Mono pieces at their instants, silence between them."""
+    placed = []
+    for start_seconds, channels in pieces:
+        mono, note = mix(channels)
+        if note and note not in notes:
+            notes.append(note)
+        at = round((start_seconds - zero_seconds) * sample_rate_hz)
+        placed.append((max(at, 0), mono[max(-at, 0) :]))
+    waveform = np.zeros(max((at + len(mono) for at, mono in placed), default=0), np.float32)
+    for at, mono in placed:
+        waveform[at : at + len(mono)] = mono
+    return waveform
+
+
+def mix(channels: np.ndarray) -> tuple[np.ndarray, str | None]:
+    """[channels, samples] → their mean [samples], or the loudest alone where they cancel out.
+
+    The second value says so, in a line.
+    """
+    mean = channels.mean(axis=0)
+    if len(channels) == 1 or channels.shape[1] == 0:
+        return mean, None
+    # An offset is no sound.
+    powers = channels.var(axis=1, dtype=np.float64)
+    loudest = int(powers.argmax())
+    share = float(mean.var(dtype=np.float64)) / max(float(powers[loudest]), 1e-20)
+    if powers[loudest] < 1e-12 or share > _MIX_SHARE:
+        return mean, None
+    weaker_db = -10 * np.log10(max(share, 1e-10))
+    return channels[loudest], (
+        f"channel {loudest + 1} of {len(channels)} is taken alone: the mix of all is "
+        f"{weaker_db:.0f} dB weaker"
+    )
 
 
 def require_finite(waveform: np.ndarray, path: str | os.PathLike[str]) -> None:
@@ -101,32 +246,6 @@ def require_finite(waveform: np.ndarray, path: str | os.PathLike[str]) -> None:
         )
 
 
-def require_audible(
-    waveform: np.ndarray, sample_rate_hz: int, path: str | os.PathLike[str]
-) -> None:
-    """Raise InputError if even the loudest 50 ms lie below ``SILENCE_DBFS``."""
-    n_window = max(1, sample_rate_hz // 20)
-    padded = np.pad(waveform, (0, -waveform.size % n_window)).reshape(-1, n_window)
-    loudest = float(np.sqrt(np.mean(np.square(padded, dtype=np.float64), axis=1)).max(initial=0.0))
-    level_dbfs = 20.0 * np.log10(max(loudest, 1e-10))
-    if level_dbfs < SILENCE_DBFS:
-        raise InputError(
-            path,
-            f"is silent: its loudest moment is at {level_dbfs:.0f} dBFS",
-            "give a recording in which the person is heard",
-        )
-
-
-def clipped_share(waveform: np.ndarray) -> float:
-    """Share of samples beyond 90 % of full scale, where only a clipped recording lingers.
-
-    ASSUME: 0.0005 and more is clipping. Lossy coding and resampling smear the flat tops of clipped
-    waves, so runs of equal values cannot be counted; undistorted speech at full scale was measured
-    at 0.00003 to 0.0001, clipped by 10 dB at 0.001 to 0.004.
-    """
-    return float((np.abs(waveform) > 0.9).mean())
-
-
 @dataclass(frozen=True)
 class SoundFacts:
     """sample_rate_hz; n_samples per channel; n_channels; subtype: ``PCM_16``, ``FLOAT``, ..."""
@@ -139,18 +258,8 @@ class SoundFacts:
 
 def probe_waveform(path: str | os.PathLike[str]) -> SoundFacts:
     """Facts of a wav, flac or ogg. Raises InputError: absent, unreadable, empty."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(path, "does not exist", "correct the path or run the rule that makes it")
-    try:
-        facts = soundfile.info(str(path))
-    except soundfile.LibsndfileError as error:
-        raise InputError(
-            path, f"is not a readable sound file ({error.error_string})", "export it as wav"
-        ) from error
-    if facts.frames == 0:
-        raise InputError(path, "holds no samples", "record it again")
-    return SoundFacts(facts.samplerate, facts.frames, facts.channels, facts.subtype)
+    with _sound_file(path) as file:
+        return SoundFacts(file.samplerate, file.frames, file.channels, file.subtype)
 
 
 def read_waveform(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
@@ -158,8 +267,8 @@ def read_waveform(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
 
     Raises InputError: absent, unreadable, empty, NaN or infinite samples.
     """
-    sample_rate_hz = probe_waveform(path).sample_rate_hz
-    waveform, _ = soundfile.read(path, dtype="float32")
+    with _sound_file(path) as file:
+        waveform, sample_rate_hz = file.read(dtype="float32"), file.samplerate
     require_finite(waveform, path)
     return waveform, sample_rate_hz
 
@@ -168,10 +277,28 @@ def read_waveform_blocks(
     path: str | os.PathLike[str], n_samples: int = 1 << 20
 ) -> Iterator[np.ndarray]:
     """The same in consecutive parts of ``n_samples``, for recordings of any length."""
-    probe_waveform(path)
-    for block in soundfile.blocks(path, blocksize=n_samples, dtype="float32"):
-        require_finite(block, path)
-        yield block
+    with _sound_file(path) as file:
+        for block in file.blocks(blocksize=n_samples, dtype="float32"):
+            require_finite(block, path)
+            yield block
+
+
+@contextmanager
+def _sound_file(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
+    path = require_file(path)
+    raw, note = open_mended(path)
+    with raw:
+        try:
+            file = soundfile.SoundFile(raw)
+        except soundfile.LibsndfileError as error:
+            problem = f"is not a readable sound file ({error.error_string.rstrip('.')})"
+            raise InputError(path, problem, "export it as wav") from error
+        with file:
+            if file.frames == 0:
+                raise InputError(path, "holds no samples", "record it again")
+            if note:
+                warn(path, note)
+            yield file
 
 
 def write_waveform(

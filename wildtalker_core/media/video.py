@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
-import subprocess
+import queue
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import av
 import cv2
-import ffmpeg
-import imageio_ffmpeg
 import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media import audio
+from wildtalker_core.media.container import (
+    RE_EXPORT,
+    Clock,
+    decode,
+    in_words,
+    open_video,
+    url_of,
+    video_stream,
+)
 from wildtalker_core.media.files import atomic_path
-
-# ASSUME: a promised end that is missing by less than this is sloppy bookkeeping of the container,
-# not a truncated file (last packets without duration, an audio frame that overhangs).
-_MISSING_SECONDS, _MISSING_SHARE = 0.5, 0.03
+from wildtalker_core.media.picture import Viewer, deinterlaced, dynamic_range, orientation
 
 # ASSUME: which frame stands at the border of two is decided this much before the middle of the
 # output frame, so that time stamps rounded to milliseconds (Matroska) cannot flip the choice.
 _TIE_SECONDS = 0.001
 
+# ASSUME: sizes whose sides differ by less than this share (and two pixels) have the same shape:
+# encoders round sides to multiples of 2, 8 or 16.
+_SAME_SHAPE = 0.02
+
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a container says about its first video stream and first audio stream.
+    """What a container says about the streams that are taken.
 
-    width, height: pixels as shown, after rotation and with square pixels.
+    width, height: pixels of the first frame as shown, after rotation and with square pixels.
     fps: average rate of the source, 0 if unknown. rotation_degrees: clockwise turn that makes the
     picture upright, 0, 90, 180 or 270. is_mirrored: the display matrix also flips left and right.
-    duration_seconds: as promised by the container. audio_codec: None without sound.
+    duration_seconds: as promised by the container. dynamic_range: sdr, hlg or pq. audio_codec: None
+    without sound. notes: lines on what else the file holds.
     """
 
     path: str
@@ -48,7 +59,10 @@ class VideoFacts:
     is_mirrored: bool
     duration_seconds: float
     codec: str
+    dynamic_range: str
+    is_interlaced: bool
     audio_codec: str | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,21 +79,20 @@ class SampledFrame:
     outputs: range
 
 
-def probe(path: str | os.PathLike[str]) -> VideoFacts:
+def probe(path: str | os.PathLike[str], stream_number: int | None = None) -> VideoFacts:
     """Read the facts of a video; decodes one frame.
+
+    Args:
+        stream_number: of the video stream, from 1; None takes the default one.
 
     Raises InputError: absent, not a video, no video stream, first frame unreadable.
     """
-    with _open(path) as container:
-        stream = _video_stream(container, path)
-        frame = next(_decode(container, stream, path), None)
-        if frame is None:
-            raise InputError(path, "has no readable video frame", _RE_EXPORT)
-        turns, is_mirrored = _orientation(frame)
-        height, width = _shown_size(frame, stream)
-        if turns % 2:
-            height, width = width, height
-        audio = container.streams.audio[0] if container.streams.audio else None
+    with open_video(path) as container:
+        stream, note = video_stream(container, path, stream_number)
+        frame = _first_frame(container, stream, path)
+        height, width = Viewer(stream).size(frame)
+        turns, is_mirrored = orientation(frame)
+        sound = container.streams.audio[0] if container.streams.audio else None
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         return VideoFacts(
             path=str(path),
@@ -90,17 +103,18 @@ def probe(path: str | os.PathLike[str]) -> VideoFacts:
             is_mirrored=is_mirrored,
             duration_seconds=_promised_seconds(container, stream) or 0.0,
             codec=stream.codec_context.name,
-            audio_codec=audio.codec_context.name if audio else None,
+            dynamic_range=dynamic_range(frame),
+            is_interlaced=bool(frame.interlaced_frame),
+            audio_codec=sound.codec_context.name if sound and sound.codec_context else None,
+            notes=() if note is None else (note,),
         )
 
 
-def first_frame_seconds(path: str | os.PathLike[str]) -> float:
+def first_frame_seconds(path: str | os.PathLike[str], stream_number: int | None = None) -> float:
     """Time stamp of the first video frame on the container's own clock, which sound shares."""
-    with _open(path) as container:
-        stream = _video_stream(container, path)
-        frame = next(_decode(container, stream, path), None)
-        if frame is None:
-            raise InputError(path, "has no readable video frame", _RE_EXPORT)
+    with open_video(path) as container:
+        stream, _ = video_stream(container, path, stream_number)
+        frame = _first_frame(container, stream, path)
         return float(frame.time) if frame.time is not None else 0.0
 
 
@@ -109,6 +123,9 @@ def sample_frames(
     fps: float,
     start_seconds: float = 0.0,
     max_seconds: float | None = None,
+    stream_number: int | None = None,
+    shape: tuple[int, int] | None = None,
+    may_change_size: bool = False,
 ) -> Iterator[SampledFrame]:
     """Decode a video in order and tell which output frames at ``fps`` show each source frame.
 
@@ -121,13 +138,20 @@ def sample_frames(
     ASSUME: the middle, not the beginning, because the beginning would make a 30 fps picture late
     by half a source frame on average against the sound.
 
-    Raises InputError: as :func:`probe`; undecodable in the middle; ends before the promised end.
+    Args:
+        stream_number: of the video stream, from 1; None takes the default one.
+        shape: height and width that every picture is scaled to; None keeps each as it is.
+        may_change_size: without ``shape``, give pictures that change their size in mid-stream, as
+            long as they keep their shape; otherwise they are an error.
+
+    Raises InputError: as :func:`probe`; undecodable in the middle; ends before the promised end;
+        a picture that changes its size.
     """
-    with _open(path) as container:
-        stream = _video_stream(container, path)
-        clock = _Clock(container, stream)
+    with open_video(path) as container:
+        stream, _ = video_stream(container, path, stream_number)
+        clock, gate = Clock(container, stream), _Gate(path, stream, shape, may_change_size)
         n_outputs = 0
-        held: tuple[av.VideoFrame, int, float] | None = None
+        held: tuple[tuple[av.VideoFrame, av.VideoFrame], int, float] | None = None
         end_seconds = 0.0
         is_cut = False
 
@@ -138,7 +162,8 @@ def sample_frames(
                 limit = min(limit, round(max_seconds * fps))
             return range(n_outputs, max(limit, n_outputs))
 
-        for number, frame in enumerate(_decode(container, stream, path, clock)):
+        pairs = deinterlaced(decode(container, stream, path, clock))
+        for number, (frame, picture) in enumerate(pairs):
             seconds = clock.seconds_of(frame, number)
             if held is not None:
                 if seconds <= held[2]:
@@ -146,35 +171,83 @@ def sample_frames(
                 outputs = outputs_until(seconds)
                 if outputs:
                     n_outputs = outputs.stop
-                    yield SampledFrame(_upright(held[0], stream), held[1], held[2], outputs)
-            held = (frame, number, seconds)
+                    yield SampledFrame(gate.image(*held[0], held[2]), held[1], held[2], outputs)
+            held = ((frame, picture), number, seconds)
             end_seconds = seconds + clock.duration_of(frame)
             if max_seconds is not None and n_outputs >= round(max_seconds * fps):
                 is_cut = True
                 break
         if held is None:
-            raise InputError(path, "has no readable video frame", _RE_EXPORT)
+            raise InputError(path, "has no readable video frame", RE_EXPORT)
         if not is_cut:
             outputs = outputs_until(end_seconds)
             if outputs:
-                yield SampledFrame(_upright(held[0], stream), held[1], held[2], outputs)
+                yield SampledFrame(gate.image(*held[0], held[2]), held[1], held[2], outputs)
             clock.check_end(path, number + 1)
 
 
 def read_video(path: str | os.PathLike[str]) -> Iterator[tuple[np.ndarray, float]]:
     """All frames of a finished video, in order: ([height, width, 3] uint8 RGB, seconds).
 
-    Seconds count from the first frame. Raises InputError as :func:`probe`.
+    Seconds count from the first frame. Raises InputError as :func:`sample_frames`.
     """
-    with _open(path) as container:
-        stream = _video_stream(container, path)
-        clock = _Clock(container, stream)
+    with open_video(path) as container:
+        stream, _ = video_stream(container, path)
+        clock, gate = Clock(container, stream), _Gate(path, stream, None, False)
         number = -1
-        for number, frame in enumerate(_decode(container, stream, path, clock)):
-            yield _upright(frame, stream), clock.seconds_of(frame, number)
+        pairs = deinterlaced(decode(container, stream, path, clock))
+        for number, (frame, picture) in enumerate(pairs):
+            seconds = clock.seconds_of(frame, number)
+            yield gate.image(frame, picture, seconds), seconds
         if number < 0:
-            raise InputError(path, "has no readable video frame", _RE_EXPORT)
+            raise InputError(path, "has no readable video frame", RE_EXPORT)
         clock.check_end(path, number + 1)
+
+
+class _Gate:
+    """Pictures of one size, or one line that says where they are not."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        stream: av.video.stream.VideoStream,
+        shape: tuple[int, int] | None,
+        may_change_size: bool,
+    ) -> None:
+        self._path, self._viewer = path, Viewer(stream)
+        self._shape, self._may_change_size = shape, may_change_size or shape is not None
+        self._first: tuple[int, int] | None = None
+
+    def image(self, frame: av.VideoFrame, picture: av.VideoFrame, seconds: float) -> np.ndarray:
+        image = self._viewer.upright(picture, frame)
+        size = image.shape[:2]
+        if self._first is None:
+            self._first = size
+        is_other = size != self._first
+        if is_other and not (self._may_change_size and has_same_shape(size, self._first)):
+            (height, width), (first_height, first_width) = size, self._first
+            raise InputError(
+                self._path,
+                f"changes its picture from {first_width}x{first_height} to {width}x{height} pixels "
+                f"at {seconds:.2f} s",
+                "cut it to one of them (media.start_seconds, media.max_seconds) or export it again "
+                "at one size",
+            )
+        return image if self._shape is None else resize_to_shape(image, self._shape)
+
+
+def has_same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes (height, width) differ by a scale and rounding only."""
+    scale = size[0] / other[0]
+    return abs(other[1] * scale - size[1]) <= max(2.0 * max(scale, 1.0), _SAME_SHAPE * size[1])
+
+
+def resize_to_shape(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Areas averaged for smaller, cubics for larger."""
+    if image.shape[:2] == shape:
+        return image
+    method = cv2.INTER_AREA if image.shape[0] > shape[0] else cv2.INTER_CUBIC
+    return cv2.resize(image, shape[::-1], interpolation=method)
 
 
 class VideoWriter:
@@ -184,14 +257,21 @@ class VideoWriter:
             for image in images:
                 video.append(image)
 
-    The file appears when the block ends without an exception, and not at all otherwise.
+    Encoding runs on a thread of its own beside the caller's work. The file appears when the block
+    ends without an exception, and not at all otherwise. It holds as many frames as were appended
+    (counted again in the finished file), whatever the length of the sound.
 
     Args:
         path: ends in .mp4.
         fps: frames per second.
-        sound_path: a sound file muxed as AAC, cut to the pictures' duration.
+        sound_path: any file with sound, from its own start, written as AAC; cut or padded with
+            silence to the pictures' duration.
         crf: constant rate factor of x264, 0 (lossless) to 51; 18 is visually clean.
+        preset: of x264; quicker ones write larger files, measured in docs/speed.md.
     """
+
+    #: Frames that may wait for the encoder.
+    QUEUE = 8
 
     def __init__(
         self,
@@ -199,223 +279,178 @@ class VideoWriter:
         fps: float,
         sound_path: str | os.PathLike[str] | None = None,
         crf: int = 18,
+        preset: str = "medium",
     ) -> None:
-        self.path, self.fps, self.crf = Path(path), fps, crf
+        self.path, self.fps, self.crf, self.preset = Path(path), fps, crf, preset
         self.sound_path = None if sound_path is None else Path(sound_path)
         self.n_written = 0
         self._shape: tuple[int, ...] | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._errors: IO[bytes] | None = None
+        self._waiting: queue.Queue[av.VideoFrame | None] = queue.Queue(self.QUEUE)
+        self._thread: threading.Thread | None = None
+        self._is_abandoned = False
+        self._failure: BaseException | None = None
 
     def __enter__(self) -> VideoWriter:
-        if self.sound_path is not None and not self.sound_path.is_file():
-            raise InputError(self.sound_path, "does not exist", "run the rule that makes it")
+        self._sound = None if self.sound_path is None else _Sound(self.sound_path)
         self._atomic = atomic_path(self.path)
         self._partial = self._atomic.__enter__()
         return self
 
     def append(self, image: np.ndarray) -> None:
-        """Add one frame [height, width, 3] uint8 RGB; all frames have the first one's size."""
+        """Add one frame [height, width, 3] uint8 RGB; all frames have the first one's size.
+
+        The image is copied. Waits while ``QUEUE`` frames wait.
+        """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"{self.path}: frame {image.shape} {image.dtype}, want uint8 RGB")
-        if self._process is None:
-            self._start(image.shape)
+        if self._shape is None:
+            height, width = image.shape[:2]
+            if height % 2 or width % 2:
+                raise ValueError(f"{self.path}: {width}x{height} is odd; yuv420p needs even sides")
+            self._shape = image.shape
+            self._thread = threading.Thread(target=self._work, name=f"encode {self.path.name}")
+            self._thread.start()
         if image.shape != self._shape:
             raise ValueError(f"{self.path}: frame {image.shape}, the first was {self._shape}")
-        try:
-            self._process.stdin.write(np.ascontiguousarray(image).data)
-        except BrokenPipeError:
-            self._finish()
+        if self._failure is not None:
+            raise self._failure
+        self._waiting.put(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"))
         self.n_written += 1
-
-    def _start(self, shape: tuple[int, ...]) -> None:
-        height, width = shape[:2]
-        if height % 2 or width % 2:
-            raise ValueError(f"{self.path}: {width}x{height} is odd; yuv420p needs even sides")
-        self._shape = shape
-        pictures = ffmpeg.input(
-            "pipe:",
-            format="rawvideo",
-            pix_fmt="rgb24",
-            s=f"{width}x{height}",
-            r=_rational(self.fps),
-        ).video
-        # The colour matrix is written down, so that every reader inverts the one that was used.
-        pictures = pictures.filter("scale", out_color_matrix="bt709", out_range="tv")
-        options: dict[str, Any] = dict(
-            vcodec="libx264",
-            pix_fmt="yuv420p",
-            crf=self.crf,
-            preset="medium",
-            movflags="+faststart",
-            colorspace="bt709",
-            color_primaries="bt709",
-            color_trc="bt709",
-            color_range="tv",
-            threads=max(1, int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1),
-        )
-        streams = [pictures]
-        if self.sound_path is not None:
-            streams.append(ffmpeg.input(str(self.sound_path)).audio)
-            options.update(acodec="aac", audio_bitrate="128k", shortest=None)
-        command = (
-            ffmpeg.output(*streams, str(self._partial), **options)
-            .global_args("-loglevel", "error", "-nostdin")
-            .overwrite_output()
-            .compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
-        )
-        # ffmpeg's complaints go to a file: a full pipe would stop it while we feed frames.
-        self._errors = open(f"{self._partial}.log", "w+b")
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=self._errors)
-
-    def _finish(self) -> None:
-        """Close the encoder; raises OSError with its own words if it failed."""
-        process, self._process = self._process, None
-        try:
-            process.stdin.close()
-        except BrokenPipeError:
-            pass  # its exit status says why
-        status = process.wait()
-        self._errors.seek(0)
-        words = self._errors.read().decode(errors="replace").strip()
-        self._close_log()
-        if status != 0:
-            code = errno.ENOSPC if "No space left" in words else errno.EIO
-            raise OSError(code, f"ffmpeg ended with status {status}: {words}", str(self.path))
-
-    def _close_log(self) -> None:
-        if self._errors is not None:
-            self._errors.close()
-            Path(self._errors.name).unlink(missing_ok=True)
-            self._errors = None
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> bool | None:
         try:
+            self._is_abandoned = kind is not None
+            self._join()
             if kind is None:
-                if self._process is None:
+                if self._failure is not None:
+                    raise self._failure
+                if self._shape is None:
                     raise ValueError(f"{self.path}: no frame was written")
-                self._finish()
+                self._require_count()
         except BaseException as failure:
-            self._abandon()
             if not self._atomic.__exit__(type(failure), failure, failure.__traceback__):
                 raise
-        if kind is not None:
-            self._abandon()
         return self._atomic.__exit__(kind, error, trace)
 
-    def _abandon(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process.stdin.close()
-            self._process = None
-        self._close_log()
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _work(self) -> None:
+        """The thread: encode what comes; after a failure, go on taking so that nobody waits."""
+        try:
+            self._encode()
+        except av.error.FFmpegError as error:
+            code = error.errno if isinstance(error, OSError) else None
+            self._failure = OSError(
+                code, f"the video cannot be written ({in_words(error)})", str(self.path)
+            )
+        except BaseException as error:
+            self._failure = error
+        if self._failure is not None:
+            while self._waiting.get() is not None:
+                pass
+
+    def _encode(self) -> None:
+        with av.open(
+            url_of(self._partial), "w", format="mp4", options={"movflags": "+faststart"}
+        ) as container:
+            rate = Fraction(self.fps).limit_denominator(1001)
+            pictures = _add_pictures(container, rate, self._shape, self.crf, self.preset)
+            sound = None if self._sound is None else self._sound.add_to(container)
+            n_encoded = 0
+            while (frame := self._waiting.get()) is not None:
+                if self._is_abandoned:
+                    continue
+                frame = frame.reformat(
+                    format="yuv420p",
+                    dst_colorspace=Colorspace.ITU709,
+                    dst_color_range=ColorRange.MPEG,
+                    interpolation=Interpolation.BICUBIC,
+                )
+                frame.pts, frame.time_base = n_encoded, 1 / rate
+                n_encoded += 1
+                container.mux(pictures.encode(frame))
+                if sound is not None:
+                    container.mux(self._sound.encode(sound, n_encoded / rate, is_end=False))
+            container.mux(pictures.encode(None))
+            if sound is not None:
+                container.mux(self._sound.encode(sound, n_encoded / rate, is_end=True))
+                container.mux(sound.encode(None))
+
+    def _require_count(self) -> None:
+        with av.open(url_of(self._partial)) as container:
+            n_found = sum(packet.size > 0 for packet in container.demux(video=0))
+        if n_found != self.n_written:
+            raise RuntimeError(f"{self.path}: {n_found} frames written of {self.n_written}")
 
 
-_RE_EXPORT = "export it again as mp4 (h264) or download it again"
-
-
-def _open(path: str | os.PathLike[str]) -> av.container.InputContainer:
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(path, "does not exist", "correct the path in the config")
-    try:
-        return av.open(str(path))
-    except av.error.FFmpegError as error:
-        raise InputError(
-            path, f"is not a readable video ({error.strerror or error})", _RE_EXPORT
-        ) from error
-
-
-def _video_stream(
-    container: av.container.InputContainer, path: str | os.PathLike[str]
+def _add_pictures(
+    container: av.container.OutputContainer,
+    rate: Fraction,
+    shape: tuple[int, ...],
+    crf: int,
+    preset: str,
 ) -> av.video.stream.VideoStream:
-    # A cover picture of a sound file is a video stream of one still; it is not a video.
-    streams = [
-        stream
-        for stream in container.streams.video
-        if not stream.disposition & av.stream.Disposition.attached_pic
-    ]
-    if not streams:
-        raise InputError(path, "has no video stream", "give a video of a talking person")
-    stream = streams[0]
-    if stream.codec_context is None:
-        raise InputError(path, "has a video stream of an unknown codec", _RE_EXPORT)
-    stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = int(os.environ.get("OMP_NUM_THREADS", "0"))
+    stream = container.add_stream("libx264", rate, options={"crf": str(crf), "preset": preset})
+    stream.height, stream.width = shape[:2]
+    stream.pix_fmt = "yuv420p"
+    context = stream.codec_context
+    # The colour matrix is written down, so that every reader inverts the one that was used.
+    context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+    context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+    n_threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1
+    context.thread_count = n_threads
     return stream
 
 
-def _decode(
+class _Sound:
+    """The sound of a finished video, given in step with its pictures."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise InputError(path, "does not exist", "run the rule that makes it")
+        rates = av.codec.Codec("aac", "w").audio_rates
+        own = audio.sound_rate(path)
+        self._rate_hz = own if own in rates else 48000
+        self._waveform = audio.decode_sound(path, self._rate_hz)
+        self._n_sent = 0
+
+    def add_to(self, container: av.container.OutputContainer) -> av.audio.stream.AudioStream:
+        stream = container.add_stream("aac", rate=self._rate_hz, layout="mono")
+        stream.bit_rate = 128_000
+        return stream
+
+    def encode(
+        self, stream: av.audio.stream.AudioStream, seconds: Fraction, is_end: bool
+    ) -> list[av.Packet]:
+        """Packets of whole blocks up to ``seconds``; at the end of the rest as well."""
+        packets: list[av.Packet] = []
+        limit = round(seconds * self._rate_hz)
+        block = stream.codec_context.frame_size or 1024
+        while self._n_sent + block <= limit or (is_end and self._n_sent < limit):
+            stop = min(self._n_sent + block, limit)
+            samples = self._waveform[self._n_sent : stop]
+            samples = np.pad(samples, (0, stop - self._n_sent - len(samples)))
+            frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = self._rate_hz, self._n_sent
+            frame.time_base = Fraction(1, self._rate_hz)
+            packets += stream.encode(frame)
+            self._n_sent = stop
+        return packets
+
+
+def _first_frame(
     container: av.container.InputContainer,
     stream: av.video.stream.VideoStream,
     path: str | os.PathLike[str],
-    clock: _Clock | None = None,
-) -> Iterator[av.VideoFrame]:
-    """Frames in presentation order; the clock also watches the other streams' packets."""
-    n_frames = 0
-    try:
-        for packet in container.demux():
-            if clock is not None:
-                clock.watch(packet)
-            if packet.stream.index != stream.index:
-                continue
-            for frame in packet.decode():
-                n_frames += 1
-                yield frame
-    except av.error.FFmpegError as error:
-        raise InputError(
-            path,
-            f"cannot be decoded after {n_frames} frames ({error.strerror or error})",
-            "the file is damaged or truncated: " + _RE_EXPORT,
-        ) from error
-
-
-class _Clock:
-    """Seconds of frames since the first one, and whether the file keeps its promised length."""
-
-    def __init__(
-        self, container: av.container.InputContainer, stream: av.video.stream.VideoStream
-    ) -> None:
-        rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
-        self._frame_seconds = 1.0 / float(rate)
-        self._first: float | None = None
-        self._start = (container.start_time or 0) / av.time_base
-        self._promised_seconds = (container.duration or 0) / av.time_base
-        self._end = self._start
-        # An mp4 counts frames that its edit list hides; an AVI changes its promised duration to
-        # what a truncated file has left, but not its count.
-        self._n_promised = 0 if "mov" in container.format.name else stream.frames
-
-    def watch(self, packet: av.Packet) -> None:
-        """Remember how far the data of any stream reach."""
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is not None:
-            self._end = max(self._end, float((stamp + (packet.duration or 0)) * packet.time_base))
-
-    def seconds_of(self, frame: av.VideoFrame, number: int) -> float:
-        # Raw streams carry no time stamps: their frames are evenly spaced.
-        seconds = number * self._frame_seconds if frame.time is None else float(frame.time)
-        if self._first is None:
-            self._first = seconds
-        return seconds - self._first
-
-    def duration_of(self, frame: av.VideoFrame) -> float:
-        if frame.duration and frame.time_base:
-            return float(frame.duration * frame.time_base)
-        # ASSUME: without a duration the last frame is shown as long as the average one.
-        return self._frame_seconds
-
-    def check_end(self, path: str | os.PathLike[str], n_decoded: int) -> None:
-        """Raise InputError if all streams end well before the container's own promise."""
-        missing = max(
-            self._promised_seconds - (self._end - self._start),
-            (self._n_promised - n_decoded) * self._frame_seconds,
-        )
-        if missing > max(_MISSING_SECONDS, _MISSING_SHARE * self._promised_seconds):
-            raise InputError(
-                path, f"is truncated: its last {missing:.1f} s are missing", _RE_EXPORT
-            )
+) -> av.VideoFrame:
+    frame = next(decode(container, stream, path), None)
+    if frame is None:
+        raise InputError(path, "has no readable video frame", RE_EXPORT)
+    return frame
 
 
 def _promised_seconds(
@@ -424,46 +459,3 @@ def _promised_seconds(
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     return None if container.duration is None else container.duration / av.time_base
-
-
-def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
-    """Clockwise quarter turns and a mirroring (applied before them) that make the frame upright.
-
-    The display matrix maps stored to shown coordinates as a row vector: x' = a x + c y,
-    y' = b x + d y (ISO/IEC 14496-12, tkhd), fixed point 16.16.
-    """
-    for side in frame.side_data:
-        if side.type.name == "DISPLAYMATRIX":
-            matrix = np.frombuffer(bytes(side)[:36], "<i4").astype(float)
-            a, b, _, c, d = matrix[:5] / 65536.0
-            is_mirrored = a * d - b * c < 0
-            if is_mirrored:
-                a, b = -a, -b
-            turns = round(math.degrees(math.atan2(b, a)) / 90.0) % 4
-            return turns, is_mirrored
-    return 0, False
-
-
-def _shown_size(frame: av.VideoFrame, stream: av.video.stream.VideoStream) -> tuple[int, int]:
-    """Height and width with square pixels, before rotation."""
-    aspect = stream.sample_aspect_ratio
-    if not aspect or aspect <= 0 or aspect == 1:
-        return frame.height, frame.width
-    return frame.height, max(1, round(frame.width * float(aspect)))
-
-
-def _upright(frame: av.VideoFrame, stream: av.video.stream.VideoStream) -> np.ndarray:
-    """The frame as it is meant to be seen: [height, width, 3] uint8 RGB, contiguous."""
-    image = frame.to_ndarray(format="rgb24")
-    height, width = _shown_size(frame, stream)
-    if (height, width) != image.shape[:2]:
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    turns, is_mirrored = _orientation(frame)
-    if is_mirrored:
-        image = image[:, ::-1]
-    return np.ascontiguousarray(np.rot90(image, -turns))
-
-
-def _rational(fps: float) -> str:
-    rate = Fraction(fps).limit_denominator(1001)
-    return f"{rate.numerator}/{rate.denominator}"

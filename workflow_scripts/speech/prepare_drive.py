@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from wildtalker_core.media.audio import decode_sound, require_audible, write_waveform
+from wildtalker_core.media.audio import decode_sound, write_waveform
+from wildtalker_core.media.sound_checks import require_audible
 from workflow_scripts.job import job
 from workflow_scripts.speech.corrupt_speech import corrupted
 

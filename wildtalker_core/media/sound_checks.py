@@ -1,0 +1,139 @@
+"""Whether a sound is a recording of somebody who speaks, and what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from wildtalker_core.errors import InputError
+
+# ASSUME: below this no microphone records speech; a muted track is what it is.
+SILENCE_DBFS = -60.0
+
+#: Telephone band, Hz: whoever speaks is heard in it.
+SPEECH_BAND_HZ = (300.0, 3400.0)
+
+#: Frequencies of mains, Hz.
+MAINS_HZ = (50, 60)
+
+# ASSUME: a mains line is named where it lies so far above its neighbours and is so loud; lines of a
+# voice wander, and are not so narrow over seconds.
+_LINE_DB, _LINE_DBFS = 20.0, -50.0
+
+# ASSUME: a mean of more than this is a fault of the recorder, not chance.
+_OFFSET = 0.002
+
+# ASSUME: 0.0005 and more is clipping; see clipped_share.
+_MAX_CLIPPED_SHARE = 0.0005
+
+
+def require_audible(
+    waveform: np.ndarray, sample_rate_hz: int, path: str | os.PathLike[str], others: str = ""
+) -> None:
+    """Raise InputError if even the loudest 50 ms lie below ``SILENCE_DBFS`` in the speech band.
+
+    A constant offset, and mains hum with its harmonics, are not counted as sound.
+
+    Args:
+        others: what else the file holds, for the message.
+    """
+    level_dbfs = speech_level_dbfs(waveform, sample_rate_hz)
+    if level_dbfs < SILENCE_DBFS:
+        faults = sound_faults(waveform, sample_rate_hz)
+        beside = f" ({'; '.join(faults)})" if faults else ""
+        raise InputError(
+            path,
+            f"is silent: where speech would be, its loudest moment is at {level_dbfs:.0f} dBFS"
+            + beside,
+            "give a recording in which the person is heard"
+            + (f", or choose another by media.audio_stream: {others}" if others else ""),
+        )
+
+
+def speech_level_dbfs(waveform: np.ndarray, sample_rate_hz: int) -> float:
+    """Level of the loudest 50 ms in the speech band, without mains lines, dB of full scale.
+
+    Parts of a second are filtered in the frequency domain: bins outside the band, and within 2 Hz
+    of a multiple of the mains frequency where that is heard, are left out.
+    """
+    low, high = SPEECH_BAND_HZ
+    hums = mains_hum(waveform, sample_rate_hz)
+    n_part = sample_rate_hz
+    n_window = max(1, sample_rate_hz // 20)
+    frequencies = np.fft.rfftfreq(n_part, 1 / sample_rate_hz)
+    is_kept = (frequencies >= low) & (frequencies <= high)
+    for base in hums:
+        is_kept &= np.abs(frequencies - base * np.round(frequencies / base)) > 2.0
+    waveform = waveform - waveform.mean(dtype=np.float64) if len(waveform) else waveform
+    loudest = 0.0
+    for start in range(0, len(waveform), n_part):
+        part = waveform[start : start + n_part]
+        spectrum = np.fft.rfft(np.pad(part, (0, n_part - len(part))))
+        filtered = np.fft.irfft(spectrum * is_kept, n_part)
+        windows = filtered[: n_part - n_part % n_window].reshape(-1, n_window)
+        loudest = max(loudest, float(np.sqrt(np.mean(windows**2, axis=1)).max()))
+    return 20.0 * float(np.log10(max(loudest, 1e-10)))
+
+
+def mains_hum(waveform: np.ndarray, sample_rate_hz: int) -> dict[int, float]:
+    """Mains frequencies (Hz) that are heard, with the level of their lines up to 400 Hz in dBFS.
+
+    The spectrum is averaged over parts of 2 s (Welch 1967); a line is the peak within 1 Hz of a
+    multiple, against the median from 3 to 15 Hz beside it.
+    """
+    n_part = 2 * sample_rate_hz
+    if len(waveform) < n_part:
+        return {}
+    window = np.hanning(n_part)
+    parts = [
+        np.abs(np.fft.rfft((part - part.mean()) * window)) ** 2
+        for start in range(0, len(waveform) - n_part + 1, n_part // 2)
+        for part in [waveform[start : start + n_part].astype(np.float64)]
+    ]
+    # The power of a sine of amplitude a, a^2 / 2, at its peak.
+    power = np.mean(parts, axis=0) * 2.0 / window.sum() ** 2
+    found = {}
+    for base in MAINS_HZ:
+        lines = []
+        for multiple in range(base, min(400, sample_rate_hz // 2 - 20), base):
+            peak = power[2 * multiple - 2 : 2 * multiple + 3].max()
+            beside = np.r_[
+                power[2 * multiple - 30 : 2 * multiple - 5],
+                power[2 * multiple + 6 : 2 * multiple + 31],
+            ]
+            if 10 * np.log10(peak / max(np.median(beside), 1e-20)) > _LINE_DB:
+                lines.append(peak)
+        level = 10 * np.log10(max(sum(lines), 1e-20))
+        if level > _LINE_DBFS:
+            found[base] = float(level)
+    return found
+
+
+def clipped_share(waveform: np.ndarray) -> float:
+    """Share of samples beyond 90 % of full scale, where only a clipped recording lingers.
+
+    ASSUME: 0.0005 and more is clipping. Lossy coding and resampling smear the flat tops of clipped
+    waves, so runs of equal values cannot be counted; undistorted speech at full scale was measured
+    at 0.00003 to 0.0001, clipped by 10 dB at 0.001 to 0.004.
+    """
+    return float((np.abs(waveform) > 0.9).mean())
+
+
+def offset_of(waveform: np.ndarray) -> float:
+    """The mean, where it is too large for chance; else 0."""
+    mean = float(waveform.mean(dtype=np.float64)) if len(waveform) else 0.0
+    return mean if abs(mean) > _OFFSET else 0.0
+
+
+def sound_faults(waveform: np.ndarray, sample_rate_hz: int) -> list[str]:
+    """Lines on a constant offset, mains hum and clipping; empty for a sound recording."""
+    faults = []
+    if offset := offset_of(waveform):
+        faults.append(f"a constant offset of {offset:.3f} is taken away")
+    for base, level in mains_hum(waveform, sample_rate_hz).items():
+        faults.append(f"mains hum of {base} Hz at {level:.0f} dBFS: keep cables apart")
+    share = clipped_share(waveform - offset_of(waveform))
+    if share > _MAX_CLIPPED_SHARE:
+        faults.append(f"{100 * share:.1f} % of the samples are clipped: record with less gain")
+    return faults
