@@ -39,6 +39,7 @@ from wildtalker_core.face.landmarks import MOUTH_OF_68
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
 from wildtalker_core.media.files import load_json
 from wildtalker_core.media.video import VideoWriter, read_video
+from wildtalker_core.metrics.frame_scores import find_faces
 from wildtalker_core.metrics.landmarks import (
     at_customary_size,
     correlation,
@@ -56,7 +57,7 @@ from wildtalker_core.pretrained.mediapipe_models import FaceMesh
 from wildtalker_core.scene.scene import Scene, load_scene
 from wildtalker_core.training.build import restore_portrait
 from workflow_scripts.configuration import default_options
-from workflow_scripts.evaluate.score_render import detect, opening
+from workflow_scripts.evaluate.score_render import FACE
 from workflow_scripts.render.render_portrait import (
     Performance,
     lip_features_of,
@@ -147,14 +148,14 @@ def through_codec(shown: Iterator[np.ndarray], fps: float, path: Path) -> list[n
 def faces_in(shown: list[np.ndarray]) -> np.ndarray:
     """Landmarks [k, 478, 2] in pixels, NaN where no face is found."""
     with FaceMesh() as find:
-        return detect(shown, find)
+        return find_faces(shown, find)
 
 
 def compare(name: str, reference: np.ndarray, estimate: np.ndarray, size_px: int) -> Row:
     """Landmarks [k, 478, 2] of the filmed and of the shown face."""
     mouth = list(MOUTH_OF_68)
     distance = mouth_landmark_distance(reference[:, mouth], estimate[:, mouth])
-    truth, guess = opening(reference), opening(estimate)
+    truth, guess = FACE.opening(reference), FACE.opening(estimate)
     return Row(
         name,
         float(np.nanmean(at_customary_size(distance, size_px))),

@@ -32,14 +32,15 @@ from benchmarks.lips import compare  # noqa: E402
 from benchmarks.noisy_hearing import noises_for  # noqa: E402
 from wildtalker_core.media.audio import read_waveform  # noqa: E402
 from wildtalker_core.media.files import load_json  # noqa: E402
+from wildtalker_core.metrics.frame_scores import find_faces  # noqa: E402
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh  # noqa: E402
 from wildtalker_core.scene.scene import load_scene  # noqa: E402
 from wildtalker_core.speech import mixing  # noqa: E402
 from wildtalker_core.speech.denoisers import make_denoiser  # noqa: E402
 from wildtalker_core.training.build import restore_portrait  # noqa: E402
 from workflow_scripts.configuration import complete_config  # noqa: E402
-from workflow_scripts.evaluate.score_render import detect, read_reference  # noqa: E402
-from workflow_scripts.render.render_portrait import Performance, lip_features_of, render  # noqa: E402
+from workflow_scripts.reference import read_reference  # noqa: E402
+from workflow_scripts.render.render_portrait import Performance, moments_of, render  # noqa: E402
 from workflow_scripts.scene_inputs import scene_files, scene_paths  # noqa: E402
 from workflow_scripts.speech.extract_audio_features import make_extractor  # noqa: E402
 
@@ -117,7 +118,7 @@ class Listening:
         self.speech, self.rate_hz = read_waveform(results / "media" / "speech.wav")
         self.frames = self.scene.test_frames[::every]
         truth = read_reference(str(TRUTH / "hand_free.mp4"), self.manifest, self.frames)
-        self.truth = detect(truth, find_landmarks)
+        self.truth = find_faces(truth, find_landmarks)
 
     def print_table(self, noise_paths: list[Path]) -> None:
         print(f"{len(self.frames)} test frames; LMD px at 512 / correlation of mouth opening")
@@ -144,7 +145,7 @@ class Listening:
             self.config["render"] | {"close_in_silence": False},
         )  # fmt: skip
         pictures = render(self.portrait, self.scene, performance, lip_features, "head", 1 << 15)
-        seen = detect(list(pictures), self.find_landmarks)
+        seen = find_faces(pictures, self.find_landmarks)
         row = compare("", self.truth, seen, self.manifest["size_px"])
         return f"{row.lmd_px:.2f} / {row.correlation:.2f}"
 

@@ -32,9 +32,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.lips import CONFIG_DIR, Finished, load_finished, through_codec
 from wildtalker_core.media.files import load_json
 from wildtalker_core.metrics import image
+from wildtalker_core.metrics.frame_scores import picture_regions
 from wildtalker_core.scene.scene import Scene
 from workflow_scripts.configuration import default_options
-from workflow_scripts.evaluate.score_render import picture_regions
 from workflow_scripts.render.render_baseline import nearest_training_frame
 from workflow_scripts.render.render_portrait import lip_features_of, own_performance, render
 
@@ -130,7 +130,7 @@ def main() -> None:
     print(f"{scene.clip}, {arguments.method}, {len(scene.test_frames)} frames of the test split")
     columns = ("face raw", "whole raw", "face dB", "whole dB")
     print(f"{'row':18s}" + "".join(f"{column:>10s}" for column in columns) + f"{'seam':>7s}")
-    bands = [region.seam for region in picture_regions(scene.parsing, scene.test_frames)]
+    bands = [picture_regions(scene.parsing[int(i)]).seam for i in scene.test_frames]
     kept: dict[str, list[np.ndarray]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, pictures in pictures_of(finished):

@@ -1,6 +1,9 @@
 """Where the files of a scene lie in a clip's results, and which inputs of a rule they are."""
 
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 #: Named input of a rule -> its place in the folder of a clip; {speech} is ``speech.denoiser``.
 _PLACES = {
@@ -32,3 +35,20 @@ def scene_paths(inputs: Any) -> dict[str, str]:
     The input ``frames`` is the argument ``frames_path``, and so on.
     """
     return {f"{name}_path": inputs[name] for name in _PLACES}
+
+
+def counted_frames(scene: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Which frames show the person, [n] bool, of the arrays of ``scene/scene.npz``."""
+    n_frames = len(scene["frame_times_seconds"])
+    return scene.get("is_counted", np.ones(n_frames, bool))
+
+
+def left_out(scene: Mapping[str, np.ndarray], frames: np.ndarray) -> int:
+    """How many frames among and right beside ``frames`` (ascending) do not show the person."""
+    is_counted = counted_frames(scene)
+    first, last = int(frames[0]), int(frames[-1])
+    while first > 0 and not is_counted[first - 1]:
+        first -= 1
+    while last + 1 < len(is_counted) and not is_counted[last + 1]:
+        last += 1
+    return int((~is_counted[first : last + 1]).sum())

@@ -92,6 +92,8 @@ def made_clip(tmp_path_factory: pytest.TempPathFactory) -> MadeClip:
         face_box=np.tile(box, (N_FRAMES, 1)),
         lip_box=np.tile([75, 110, 120, 140], (N_FRAMES, 1)),
         landmarks=np.zeros((N_FRAMES, 478, 2), np.float32),
+        frame_times_seconds=np.arange(N_FRAMES) / FPS,
+        is_counted=np.ones(N_FRAMES, bool),
     )
     parsing = np.zeros((SIZE_PX, SIZE_PX, 5), np.uint8)
     parsing[:150, :, 1], parsing[150:, :, 3] = 255, 255

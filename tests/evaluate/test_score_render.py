@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import weakref
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.evaluate.conftest import FPS, SIZE_PX, TEST_FRAMES, MadeClip, write_render
 from wildtalker_core.errors import InputError
-from wildtalker_core.media.files import load_json, save_json
+from wildtalker_core.media.files import load_arrays, load_json, save_arrays, save_json
+from wildtalker_core.media.frame_store import write_frames
 from wildtalker_core.media.video import VideoWriter
+from wildtalker_core.metrics.frame_scores import Models
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh
 from workflow_scripts.evaluate import score_render
-from workflow_scripts.evaluate.score_render import Models
+from workflow_scripts.evaluate.score_render import Files
 
 IDENTITY = {"clip": "clip", "method": "ours", "setting": "self_driven", "seed": 0}
 
@@ -22,15 +26,17 @@ IDENTITY = {"clip": "clip", "method": "ours", "setting": "self_driven", "seed": 
 def run(made: MadeClip, out: Path, models: Models, reference: str = "", **changes) -> dict:
     folder = changes.pop("folder", "render/ours")
     score_render.main(
-        made.path(f"{folder}/self_driven.mp4"),
-        made.path(f"{folder}/self_driven.json"),
-        made.path("media/manifest.json"),
-        made.path("scene/scene.npz"),
-        made.path("face/parsing.zarr.zip"),
-        reference or made.path("motion/hand_free.zarr.zip"),
-        made.path("media/speech.wav"),
-        None,
-        [made.path(f"train/ours/{part}.json") for part in ("head", "lips", "torso")],
+        Files(
+            video=made.path(f"{folder}/self_driven.mp4"),
+            render=made.path(f"{folder}/self_driven.json"),
+            manifest=made.path("media/manifest.json"),
+            scene=changes.pop("scene", made.path("scene/scene.npz")),
+            parsing=made.path("face/parsing.zarr.zip"),
+            reference=reference or made.path("motion/hand_free.zarr.zip"),
+            speech=made.path("media/speech.wav"),
+            training=[made.path(f"train/ours/{part}.json") for part in ("head", "lips", "torso")],
+            openface=changes.pop("openface", None),
+        ),
         str(out / "frames.tsv"),
         str(out / "video.json"),
         IDENTITY | changes.pop("identity", {}),
@@ -92,8 +98,9 @@ def test_faceless_frames_are_counted_and_left_out(made_clip, tmp_path, face_mesh
 
     def sometimes(frame):
         calls.append(frame)
-        # The render is looked at first, frame by frame.
-        return np.empty((0, 478, 3)) if len(calls) in (2, 3, 9) else face_mesh.find_landmarks(frame)
+        # The render and its reference in turn.
+        is_missed = len(calls) in (3, 5, 17)
+        return np.empty((0, 478, 3)) if is_missed else face_mesh.find_landmarks(frame)
 
     result = run(made_clip, tmp_path, Models(sometimes, "sometimes"))
     assert result["n_faceless_frames"] == 3
@@ -175,7 +182,8 @@ def test_perceptual_and_sync_networks_are_used_where_given(made_clip, tmp_path, 
     """Stand-in networks whose results are known."""
 
     def embed(crops, waveform):
-        assert crops.shape == (10, 224, 224, 3)
+        assert not isinstance(crops, (np.ndarray, list)), "one by one"
+        assert np.stack(list(crops)).shape == (10, 224, 224, 3)
         rng = np.random.default_rng(0)
         lips = rng.normal(size=(40, 8))
         return lips, np.roll(lips, -2, axis=0)
@@ -191,7 +199,9 @@ def test_perceptual_and_sync_networks_are_used_where_given(made_clip, tmp_path, 
         sync_backend="random",
     )
     scores = run(made_clip, tmp_path, models)["scores"]
-    assert scores["lpips"] == {"value": pytest.approx(0.25), "backend": "constant"}
+    assert scores["lpips"] == {
+        "value": pytest.approx(0.25), "backend": "constant", "standard_error": pytest.approx(0)
+    }  # fmt: skip
     assert scores["blendshape_error"]["value"] == 0
     assert scores["lse_offset_frames"]["value"] == 2
     assert scores["lse_c"]["value"] > 1
@@ -206,10 +216,52 @@ def test_openface_tables(made_clip, tmp_path):
         (tmp_path / f"{name}.csv").write_text("\n".join(lines))
     paths = tuple(str(tmp_path / f"{name}.csv") for name in "ab")
     models = Models(no_faces, "none")
-    scores = run(made_clip, tmp_path, models, openface_paths=paths)["scores"]
+    scores = run(made_clip, tmp_path, models, openface=paths)["scores"]
     assert scores["aue_sum"]["value"] == pytest.approx(17 * 4)
     assert scores["aue_mean"]["value"] == pytest.approx(4)
     assert scores["aue_lower"]["value"] == pytest.approx(9 * 4)
     with pytest.raises(InputError, match="has 7 rows"):
         wrong = (paths[0], str(tmp_path / "c.csv"))
-        run(made_clip, tmp_path, models, openface_paths=wrong)
+        run(made_clip, tmp_path, models, openface=wrong)
+
+
+def test_black_frames_enter_no_mean_and_are_counted(made_clip, tmp_path, face_mesh):
+    """Three black frames at the end, in the reference and in the render: as if they were not."""
+    frames = made_clip.frames.copy()
+    frames[11:] = 0
+    with write_frames(tmp_path / "black.zarr.zip", len(frames), frames.shape[1:]) as store:
+        for frame in frames:
+            store.append(frame)
+    folder = made_clip.root / "clip/render/black"
+    write_render(folder, frames[TEST_FRAMES], Path(made_clip.path("media/speech.wav")))
+    scene = load_arrays(made_clip.path("scene/scene.npz"))
+    scene["is_counted"] = np.arange(len(frames)) < 11
+    save_arrays(tmp_path / "scene.npz", **scene)
+    reference = str(tmp_path / "black.zarr.zip")
+    folder_name = "render/black"
+    result = run(
+        made_clip, tmp_path, face_mesh, reference, folder=folder_name,
+        scene=str(tmp_path / "scene.npz"),
+    )  # fmt: skip
+    table = pd.read_csv(tmp_path / "frames.tsv", sep="\t")
+    assert result["n_left_out"] == 3
+    assert table["psnr_db"].notna().tolist() == [True] * 7 + [False] * 3
+    assert table["is_counted"].tolist() == [1] * 7 + [0] * 3
+    assert result["faceless_frames"] == [], "a frame that does not count lacks no face"
+    value = result["scores"]["psnr_db"]["value"]
+    assert value == pytest.approx(table["psnr_db"].mean(), abs=1e-3)
+    assert 33 < value < 45
+
+
+def test_memory_does_not_grow_with_the_video(made_clip, tmp_path):
+    """Frames are scored one by one: never are more than a few of them alive."""
+    seen = []
+
+    def look(frame):
+        seen.append(weakref.ref(frame))
+        n_alive.append(sum(reference() is not None for reference in seen))
+        return np.empty((0, 478, 3))
+
+    n_alive = []
+    run(made_clip, tmp_path, Models(look, "none"))
+    assert len(n_alive) == 20 and max(n_alive) <= 4

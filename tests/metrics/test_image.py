@@ -36,7 +36,7 @@ def test_psnr_does_not_wrap_around():
 
 
 def test_equal_frames(photograph):
-    assert image.psnr(photograph, photograph) == image.IDENTICAL_PSNR_DB
+    assert image.psnr(photograph, photograph) == np.inf
     assert image.ssim(photograph, photograph) == pytest.approx(1)
     assert image.ms_ssim(photograph, photograph) == pytest.approx(1)
 
@@ -47,7 +47,7 @@ def test_box_sees_only_its_pixels():
     estimate[5:10, 5:15] = 10
     inside = image.psnr_in_box(reference, estimate, np.array([5, 5, 15, 10]))
     assert inside == pytest.approx(20 * np.log10(25.5))
-    assert image.psnr_in_box(reference, estimate, np.array([0, 0, 5, 20])) == 120
+    assert image.psnr_in_box(reference, estimate, np.array([0, 0, 5, 20])) == np.inf
     # A box that sticks out is cut; one that lies outside is an error.
     assert image.psnr_in_box(reference, estimate, np.array([5, 5, 99, 10])) < 30
     with pytest.raises(ValueError, match="holds no pixel"):

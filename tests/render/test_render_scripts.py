@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
@@ -91,24 +93,102 @@ def test_sound_is_that_of_the_frames(files):
     assert not path.exists()
 
 
-def test_finished_videos_are_taken_by_frame_and_short_ones_refused(tmp_path):
-    test_frames = np.arange(18, 24)
-    take = copy_external.frames_to_take
-    assert take(24, 6, test_frames, "a.mp4").tolist() == test_frames.tolist()
-    assert take(7, 6, test_frames, "a.mp4").tolist() == [0, 1, 2, 3, 4, 5]
-    with pytest.raises(InputError, match="a.mp4: has 5 frames, 6 are scored"):
-        take(5, 6, test_frames, "a.mp4")
+def moving_bar(seconds: float) -> np.ndarray:
+    """A picture whose brightness tells the time, [40, 40, 3]."""
+    return np.full((40, 40, 3), round(200 * seconds), np.uint8)
+
+
+def write_stamped(path, stamps, seconds_at_end, offset=0.0):
+    """A video whose frames have these time stamps, seconds; each shows the time it is shown at."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=1000)
+        stream.width = stream.height = 40
+        stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, 1000)
+        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.options = {"crf": "5", "bf": "0"}
+        for at, after in zip(stamps, [*stamps[1:], seconds_at_end], strict=True):
+            frame = av.VideoFrame.from_ndarray(moving_bar((at + after) / 2), format="rgb24")
+            frame.pts, frame.time_base = round(1000 * (at + offset)), Fraction(1, 1000)
+            frame.duration = round(1000 * (after - at))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def copy(files, folder, external_path, setting="self_driven"):
+    made, _, paths = files
+    copy_external.main(
+        external_path, paths["scene_path"], made / "manifest.json",
+        paths["audio_features_path"], made / "speech.wav", setting,
+        folder / "out.mp4", folder / "out.json", RENDER,
+    )  # fmt: skip
+    return shown(folder / "out.mp4").mean((1, 2, 3))
+
+
+@pytest.mark.parametrize("rate", [10, 23.976, 24, 25, 30, 50, 59.94])
+@pytest.mark.parametrize("part", ["whole", "test"])
+def test_finished_videos_are_taken_by_their_own_time(files, tmp_path, rate, part):
+    """Every test frame shows its own time, whatever rate the finished video has."""
+    scene = files[1]
+    first = 0 if part == "whole" else scene.test_frames[0]
+    seconds = (scene.n_frames - first) / 25
+    stamps = np.arange(round(seconds * rate)) / rate
+    write_stamped(tmp_path / "in.mp4", stamps, len(stamps) / rate)
+    wanted = 200 * (scene.test_frames - first + 0.5) / 25
+    levels = copy(files, tmp_path, tmp_path / "in.mp4")
+    assert np.abs(levels - wanted).max() <= 200 * (0.51 / min(rate, 25) + 0.02) + 3
+    facts = json.loads((tmp_path / "out.json").read_text())
+    assert facts["frames"] == scene.test_frames.tolist()
+
+
+def test_a_variable_rate_and_a_clock_that_starts_late_are_read(files, tmp_path):
+    """Stamps 20 to 80 ms apart from 1.46 s on: the same times as on an even clock."""
+    scene = files[1]
+    end = scene.n_frames / 25
+    steps = np.tile([0.02, 0.08, 0.04], 60)
+    stamps = np.concatenate([[0.0], np.cumsum(steps)])
+    stamps = np.append(stamps[stamps < end - 0.06], end - 0.04)
+    write_stamped(tmp_path / "in.ts", stamps, end, offset=1.46)
+    levels = copy(files, tmp_path, tmp_path / "in.ts")
+    assert np.abs(levels - 200 * (scene.test_frames + 0.5) / 25).max() <= 200 * 0.045 + 3
+
+
+@pytest.mark.parametrize("n_frames", [-1, 1])
+def test_any_other_length_is_refused_with_both_lengths_and_rates(files, tmp_path, n_frames):
+    scene = files[1]
+    for n_right in (scene.n_frames, len(scene.test_frames)):
+        n = n_right + n_frames
+        write_stamped(tmp_path / "in.mp4", np.arange(n) / 25, n / 25)
+        with pytest.raises(InputError) as caught:
+            copy(files, tmp_path, tmp_path / "in.mp4")
+        message = str(caught.value)
+        assert f"{n / 25:.2f} s ({n} frames at 25 fps)" in message
+        assert f"whole clip, {scene.n_frames / 25:.2f} s ({scene.n_frames} frames" in message
+        assert f"{len(scene.test_frames)} frames at 25 fps" in message
+        assert "\n" not in message
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_missing_external_video_is_one_line(files, tmp_path):
-    folder, _, paths = files
     with pytest.raises(InputError, match="none.mp4: does not exist"):
-        copy_external.main(
-            tmp_path / "none.mp4", paths["scene_path"], folder / "manifest.json",
-            paths["audio_features_path"], folder / "speech.wav", True,
-            tmp_path / "out.mp4", tmp_path / "out.json", RENDER,
-        )  # fmt: skip
+        copy(files, tmp_path, tmp_path / "none.mp4")
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_frames_left_out_of_the_test_split_may_be_in_the_video_or_not():
+    """Three black frames at the end of twenty: all three lengths are known, others are not."""
+    scene = {
+        "test_frames": np.arange(12, 17),
+        "frame_times_seconds": np.arange(20) / 25,
+        "is_counted": np.arange(20) < 17,
+    }
+    choices = copy_external.split_choices(scene, 20)
+    lengths = {name: len(frames) for name, frames in choices.items()}
+    assert list(lengths.values()) == [20, 8, 5]
+    for name, n in lengths.items():
+        found = copy_external.Length(n / 25, n)
+        assert copy_external.frames_shown(found, choices, 25.0, "a.mp4") == name
+    with pytest.raises(InputError):
+        copy_external.frames_shown(copy_external.Length(7 / 25, 7), choices, 25.0, "a.mp4")
 
 
 @pytest.mark.parametrize("n_frames", [1, 5, 18, 55])

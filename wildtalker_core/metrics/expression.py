@@ -24,13 +24,18 @@ def action_unit_error(reference: np.ndarray, estimate: np.ndarray) -> dict[str, 
     if reference.shape != estimate.shape or reference.shape[1:] != (len(OPENFACE_UNITS),):
         raise ValueError(f"reference {reference.shape}, estimate {estimate.shape}, want [n, 17]")
     per_unit = np.mean(np.square(reference - estimate), axis=0)
-    is_lower = np.isin(OPENFACE_UNITS, LOWER_FACE_UNITS)
     return {
         "sum": float(per_unit.sum()),
         "mean": float(per_unit.mean()),
-        "lower": float(per_unit[is_lower].sum()),
-        "upper": float(per_unit[~is_lower].sum()),
+        "lower": float(per_unit[units_of("lower")].sum()),
+        "upper": float(per_unit[units_of("upper")].sum()),
     }
+
+
+def units_of(part: str) -> np.ndarray:
+    """[17] bool, which of ``OPENFACE_UNITS`` are in a part: ``lower``, ``upper``, or all."""
+    is_lower = np.isin(OPENFACE_UNITS, LOWER_FACE_UNITS)
+    return {"lower": is_lower, "upper": ~is_lower}.get(part, np.ones(len(is_lower), bool))
 
 
 def openface_intensities(columns: Mapping[str, np.ndarray]) -> np.ndarray:

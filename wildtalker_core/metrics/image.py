@@ -9,10 +9,6 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import correlate1d
 
-#: PSNR of two identical frames: a finite stand-in for infinity, far above any 8-bit difference
-#: (one grey level at one value of a 512x512 frame is at 107 dB, one everywhere at 48 dB).
-IDENTICAL_PSNR_DB = 120.0
-
 # Wang et al. 2004: 11x11 Gaussian window of 1.5 px, K1 = 0.01, K2 = 0.03; borders without a whole
 # window are left out. Population covariance, mean over the three channels.
 _WINDOW_RADIUS, _WINDOW_SIGMA = 5, 1.5
@@ -25,12 +21,15 @@ MS_SSIM_MIN_PX = (2 * _WINDOW_RADIUS + 1) * 2 ** (len(_MS_WEIGHTS) - 1)
 
 
 def psnr(reference: np.ndarray, estimate: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of 8-bit values, over all pixels and channels."""
+    """Peak signal-to-noise ratio in dB of 8-bit values, over all pixels and channels.
+
+    Infinite for identical frames, which therefore enter no mean.
+    """
     _check(reference, estimate)
     error = reference.astype(np.float64) - estimate.astype(np.float64)
     mean_square = float(np.mean(np.square(error)))
     if mean_square == 0.0:
-        return IDENTICAL_PSNR_DB
+        return float("inf")
     return float(10.0 * np.log10(255.0**2 / mean_square))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
+from wildtalker_core.metrics.bootstrap import error_of
 from wildtalker_core.metrics.landmarks import correlation
 
 #: ASSUME: a mouth that moves less (standard deviation, shares of the eyes' distance) is at rest:
@@ -48,19 +49,48 @@ def lip_sync_error(
     """
     if lip_embeddings.shape != audio_embeddings.shape or lip_embeddings.ndim != 2:
         raise ValueError(f"lips {lip_embeddings.shape} and audio {audio_embeddings.shape} differ")
-    n_windows = len(lip_embeddings)
-    padded = np.pad(audio_embeddings, ((max_shift_frames, max_shift_frames), (0, 0)))
-    distances = np.array(
-        [
-            np.linalg.norm(lip_embeddings - padded[first : first + n_windows], axis=1).mean()
-            for first in range(2 * max_shift_frames + 1)
-        ]
-    )
+    distances = _distances(lip_embeddings, audio_embeddings, max_shift_frames).mean(axis=0)
     best = int(np.argmin(distances))
     return LipSync(
         lse_c=float(np.median(distances) - distances[best]),
         lse_d=float(distances[best]),
         offset_frames=max_shift_frames - best,
+    )
+
+
+def lip_sync_standard_errors(
+    lip_embeddings: np.ndarray,
+    audio_embeddings: np.ndarray,
+    block: int,
+    max_shift_frames: int = MAX_SHIFT_FRAMES,
+) -> tuple[float | None, float | None]:
+    """Standard errors of LSE-C and LSE-D by drawing blocks of windows; see ``bootstrap``."""
+    distances = _distances(lip_embeddings, audio_embeddings, max_shift_frames)
+
+    def confidence(windows: np.ndarray) -> float:
+        means = distances[windows].mean(axis=0)
+        return float(np.median(means) - means.min())
+
+    def distance(windows: np.ndarray) -> float:
+        return float(distances[windows].mean(axis=0).min())
+
+    n_windows = len(distances)
+    block = max(1, min(block, n_windows // 4))
+    return error_of(confidence, n_windows, block), error_of(distance, n_windows, block)
+
+
+def _distances(
+    lip_embeddings: np.ndarray, audio_embeddings: np.ndarray, max_shift_frames: int
+) -> np.ndarray:
+    """Distance of each window's lips to the audio at each shift, [windows, shifts]."""
+    n_windows = len(lip_embeddings)
+    padded = np.pad(audio_embeddings, ((max_shift_frames, max_shift_frames), (0, 0)))
+    return np.stack(
+        [
+            np.linalg.norm(lip_embeddings - padded[first : first + n_windows], axis=1)
+            for first in range(2 * max_shift_frames + 1)
+        ],
+        axis=1,
     )
 
 
@@ -97,18 +127,25 @@ def lip_audio_correlation(
         return LipAudioCorrelation(float("nan"), float("nan"))
     n_frames = len(opening)
     lags = range(-min(max_lag_frames, n_frames - 3), min(max_lag_frames, n_frames - 3) + 1)
-    values = {
-        lag: correlation(
-            loudness[max(0, -lag) : n_frames - max(0, lag)],
-            opening[max(0, lag) : n_frames - max(0, -lag)],
-        )
-        for lag in lags
-    }
+    every = np.arange(n_frames)
+    values = {lag: correlation_at(opening, loudness, lag, every) for lag in lags}
     known = {lag: value for lag, value in values.items() if np.isfinite(value)}
     if not known:
         return LipAudioCorrelation(float("nan"), float("nan"))
     best = max(known, key=lambda lag: (known[lag], -abs(lag)))
     return LipAudioCorrelation(known[best], float(best))
+
+
+def correlation_at(
+    opening: np.ndarray, loudness: np.ndarray, lag_frames: int, frames: np.ndarray
+) -> float:
+    """Correlation of the loudness at ``frames`` with the opening ``lag_frames`` later.
+
+    Frames whose partner lies beyond either end take no part.
+    """
+    later = frames + lag_frames
+    is_inside = (later >= 0) & (later < len(opening))
+    return correlation(loudness[frames[is_inside]], opening[later[is_inside]])
 
 
 def speech_loudness(

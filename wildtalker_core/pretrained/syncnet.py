@@ -8,7 +8,9 @@ against 20 columns of 13 MFCCs (0.2 s), 25 frames and 100 columns a second.
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -112,32 +114,45 @@ class SyncNetEmbedder:
 
     @torch.no_grad()
     def __call__(
-        self, crops: np.ndarray, waveform: np.ndarray, batch_size: int = 20
+        self, crops: Iterable[np.ndarray], waveform: np.ndarray, batch_size: int = 20
     ) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings of lips and of audio, [windows, 1024] each; window i begins at frame i.
 
         Args:
-            crops: [frames, 224, 224, 3] uint8 RGB at 25 fps.
+            crops: one by one [224, 224, 3] uint8 RGB at 25 fps; a batch of them is held.
             waveform: [samples] in [-1, 1] at 16 kHz, same time zero.
 
         Raises ValueError if there are fewer than six frames with sound.
         """
         columns = mfcc(waveform)
-        n_frames = min(len(crops), len(waveform) // (SAMPLE_RATE_HZ // FPS))
-        # One window fewer than would fit, as in the public evaluation.
-        n_windows = n_frames - WINDOW_FRAMES
-        if n_windows < 1:
+        n_sounding = len(waveform) // (SAMPLE_RATE_HZ // FPS)
+        lips, audio, n_frames, held = [], [], 0, []
+        for crop in itertools.islice(crops, n_sounding):
+            held.append(crop)
+            n_frames += 1
+            # One window fewer than would fit, as in the public evaluation.
+            if len(held) == batch_size + WINDOW_FRAMES:
+                lips.append(self._embed_lips(held))
+                held = held[batch_size:]
+        if n_frames <= WINDOW_FRAMES:
             raise ValueError(f"{n_frames} frames with sound; one window needs {WINDOW_FRAMES + 1}")
-        lips, audio = [], []
+        if len(held) > WINDOW_FRAMES:
+            lips.append(self._embed_lips(held))
+        n_windows = n_frames - WINDOW_FRAMES
         for first in range(0, n_windows, batch_size):
             starts = range(first, min(first + batch_size, n_windows))
-            stack = np.stack([crops[i : i + WINDOW_FRAMES, :, :, ::-1] for i in starts])
             sound = np.stack([columns[COLUMNS_PER_FRAME * i :][:WINDOW_COLUMNS].T for i in starts])
-            frames = torch.from_numpy(stack.transpose(0, 4, 1, 2, 3).copy()).float()
             cepstra = torch.from_numpy(sound[:, None].copy()).float()
-            lips.append(self._net.embed_lips(frames.to(self._device)).cpu().numpy())
             audio.append(self._net.embed_audio(cepstra.to(self._device)).cpu().numpy())
         return np.concatenate(lips), np.concatenate(audio)
+
+    def _embed_lips(self, crops: list[np.ndarray]) -> np.ndarray:
+        """Embeddings of all windows of some crops but the last, [crops - 5, 1024]."""
+        bgr = np.stack(crops)[..., ::-1]
+        n_windows = len(crops) - WINDOW_FRAMES
+        stack = np.stack([bgr[i : i + WINDOW_FRAMES] for i in range(n_windows)])
+        frames = torch.from_numpy(stack.transpose(0, 4, 1, 2, 3).copy()).float()
+        return self._net.embed_lips(frames.to(self._device)).cpu().numpy()
 
 
 def face_crop_boxes(landmarks: np.ndarray, contour: tuple[int, ...]) -> np.ndarray:

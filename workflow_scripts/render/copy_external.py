@@ -1,35 +1,94 @@
 """A finished video of a method outside → the place where all methods' videos are scored."""
 
-import cv2
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import load_arrays, load_json, save_json
-from wildtalker_core.media.video import VideoWriter, read_video
+from wildtalker_core.media.image import resize_image
+from wildtalker_core.media.video import VideoWriter, read_video, sample_frames
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
+from workflow_scripts.render.settings import is_driven
+from workflow_scripts.scene_inputs import counted_frames
+
+#: Of the grid on which a video's own time stamps are read.
+_TICKS_PER_SECOND = 1000
+#: Time stamps may be rounded to milliseconds, which must not decide between two frames.
+_TIE = 0.001
 
 
-def frames_to_take(
-    n_found: int, n_wanted: int, test_frames: np.ndarray | None, path: str
-) -> np.ndarray:
-    """Which pictures of a finished video of ``n_found`` are the ``n_wanted`` that are scored.
+@dataclass(frozen=True)
+class Length:
+    """How long a video is by its own time stamps, and at which mean rate."""
 
-    A video of the whole clip (as many frames as the test split reaches into) gives its test frames;
-    any other its first ones. Raises InputError if there are too few.
+    seconds: float
+    n_frames: int
 
-    Args:
-        test_frames: [n_wanted] for the test split; None for driven speech.
+    @property
+    def fps(self) -> float:
+        return self.n_frames / self.seconds
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.2f} s ({self.n_frames} frames at {self.fps:.5g} fps)"
+
+
+def measure_length(path: str) -> Length:
+    """Length from the first frame to the end of the last, of any rate, variable ones included.
+
+    ASSUME: the last frame is shown at least as long as the middle one of all: files of variable
+    rate often do not say how long it lasts, or say one tick.
     """
-    if test_frames is not None and n_found > test_frames.max():
-        return test_frames
-    if n_found >= n_wanted:
-        return np.arange(n_wanted)
-    raise InputError(
-        path,
-        f"has {n_found} frames, {n_wanted} are scored",
-        "render all of them at the clip's rate",
+    times, n_ticks = [], 0
+    for frame in sample_frames(path, _TICKS_PER_SECOND):
+        times.append(frame.time_seconds)
+        n_ticks = frame.outputs.stop
+    usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    return Length(max(n_ticks / _TICKS_PER_SECOND, times[-1] + usual), len(times))
+
+
+def frames_shown(found: Length, choices: dict[str, np.ndarray], fps: float, path: str) -> str:
+    """Which of ``choices`` (name -> frame numbers shown one after the other) a video shows.
+
+    It must end within half a frame, of the slower of both rates, of where one of them ends.
+
+    Raises InputError, naming both lengths and rates, if none fits.
+    """
+    half_frame = 0.5 / min(fps, found.fps) + 2 / _TICKS_PER_SECOND
+    for name, frames in choices.items():
+        if abs(found.seconds - len(frames) / fps) <= half_frame:
+            return name
+    wanted = " or ".join(
+        f"{name}, {Length(len(frames) / fps, len(frames))}" for name, frames in choices.items()
     )
+    raise InputError(path, f"lasts {found}, neither more nor less than {wanted}, is wanted",
+                     "render exactly that, at any rate")  # fmt: skip
+
+
+def pictures_by_time(path: str, n_frames: int, fps: float) -> Iterator[np.ndarray]:
+    """What a player shows in the middle of each of ``n_frames`` at ``fps``, one at a time."""
+    held, n_given = None, 0
+    for picture, seconds in read_video(path):
+        while held is not None and n_given < n_frames and (n_given + 0.5) / fps < seconds + _TIE:
+            n_given += 1
+            yield held
+        held = picture
+    yield from (held for _ in range(n_frames - n_given))
+
+
+def split_choices(scene: dict[str, np.ndarray], n_frames: int) -> dict[str, np.ndarray]:
+    """What a finished video of the clip's own speech may show: frame numbers by name.
+
+    The test split runs to the clip's end; where frames in which the person is not in view were left
+    out of it, a video without those is as good.
+    """
+    test_frames = scene["test_frames"]
+    return {
+        "the whole clip": np.arange(n_frames),
+        "its test split": np.arange(test_frames.min(), n_frames),
+    } | ({"its counted test frames": test_frames} if not counted_frames(scene).all() else {})
 
 
 def main(
@@ -38,47 +97,52 @@ def main(
     manifest_path: str,
     features_path: str,
     speech_path: str,
-    is_self_driven: bool,
+    setting: str,
     video_path: str,
     facts_path: str,
     options: dict,
 ) -> None:
-    """Write the frames that are scored, at the clip's size, with the driving sound."""
+    """Write the frames that are scored, taken by time, at the clip's size, with the driving sound.
+
+    Raises InputError: absent; not square; neither the whole clip nor the test split (or, for other
+    speech, not as long as that).
+    """
     manifest = load_json(manifest_path)
-    size, fps = manifest["size_px"], manifest["fps"]
-    try:
-        pictures = [picture for picture, _ in read_video(external_path)]
-    except FileNotFoundError:
-        raise InputError(external_path, "does not exist", "put the finished video there") from None
-    test_frames = None
-    if is_self_driven:
-        test_frames = load_arrays(scene_path, "test_frames")["test_frames"]
-        n_wanted = len(test_frames)
-        sounding = test_frames
+    size_px, fps = manifest["size_px"], float(manifest["fps"])
+    if is_driven(setting):
+        scored = np.arange(len(load_arrays(features_path, "audio_features")["audio_features"]))
+        choices = {"the driving speech": scored}
     else:
-        n_wanted = len(load_arrays(features_path, "audio_features")["audio_features"])
-        sounding = np.arange(n_wanted)
-    taken = frames_to_take(len(pictures), n_wanted, test_frames, external_path)
-    height, width = pictures[0].shape[:2]
-    if height != width:
-        raise InputError(
-            external_path,
-            f"is {width}x{height} pixels, the clip's frames are square",
-            "crop it as the clip was cropped",
-        )
+        scene = load_arrays(scene_path, "test_frames", "frame_times_seconds")
+        scored = scene["test_frames"]
+        choices = split_choices(scene, len(scene["frame_times_seconds"]))
+    found = measure_length(external_path)
+    shown = choices[frames_shown(found, choices, fps, external_path)]
+    is_scored = np.isin(shown, scored)
     with (
-        sound_of_frames(speech_path, sounding, fps) as sound_path,
+        sound_of_frames(speech_path, scored, fps) as sound_path,
         VideoWriter(video_path, fps, sound_path, options["crf"]) as video,
     ):
-        for i in taken:
-            picture = pictures[i]
-            if height != size:
-                picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-            video.append(picture)
+        for wanted, picture in zip(
+            is_scored, pictures_by_time(external_path, len(shown), fps), strict=True
+        ):
+            if wanted:
+                require_square(external_path, picture)
+                video.append(resize_image(picture, size_px))
     facts = {"kind": "external", "mode": "portrait", "seconds_per_frame": None, "device": None}
-    if is_self_driven:
-        facts["frames"] = test_frames.tolist()
+    if not is_driven(setting):
+        facts["frames"] = scored.tolist()
     save_json(facts_path, facts)
+
+
+def require_square(path: str, picture: np.ndarray) -> None:
+    height, width = picture.shape[:2]
+    if height != width:
+        raise InputError(
+            path,
+            f"is {width}x{height} pixels, the clip's frames are square",
+            "crop it as the clip was cropped, see media/manifest.json",
+        )
 
 
 if __name__ == "__main__":
@@ -89,7 +153,7 @@ if __name__ == "__main__":
             snakemake.input.manifest,
             snakemake.input.driving_features,
             snakemake.input.speech,
-            snakemake.wildcards.setting == "self_driven",
+            snakemake.wildcards.setting,
             snakemake.output.video,
             snakemake.output.facts,
             snakemake.params.options,

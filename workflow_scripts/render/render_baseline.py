@@ -1,19 +1,18 @@
 """Trivial rows of the tables: no portrait, only frames of the clip itself."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from wildtalker_core.media.files import load_json, save_json
 from wildtalker_core.media.video import VideoWriter
-from wildtalker_core.scene.scene import FrameStack, Scene, load_scene
+from wildtalker_core.scene.scene import Scene, load_scene
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
 from workflow_scripts.reference import read_reference
 from workflow_scripts.scene_inputs import scene_paths
-
-Reference = FrameStack | dict[int, np.ndarray]
 
 
 def mean_frame(scene: Scene) -> Callable[[int], np.ndarray]:
@@ -32,17 +31,23 @@ def nearest_training_frame(landmarks: np.ndarray, train_frames: np.ndarray, fram
     return int(train_frames[distances.argmin()])
 
 
-def pictures_of(method: str, scene: Scene, reference: Reference) -> Callable[[int], np.ndarray]:
-    """Frame number -> picture, for a baseline's name."""
+def pictures_of(
+    method: str, scene: Scene, manifest: dict[str, Any], truth_path: str
+) -> Iterator[np.ndarray]:
+    """The test frames as a baseline shows them, one at a time."""
+    if method == "ground_truth" and truth_path:
+        return read_reference(truth_path, manifest, scene.test_frames)
     if method == "ground_truth":
-        return lambda frame: reference[frame]
-    if method == "mean_frame":
-        return mean_frame(scene)
-    if method == "nearest_landmarks":
-        return lambda frame: scene.frames[
-            nearest_training_frame(scene.landmarks, scene.train_frames, frame)
-        ]
-    raise ValueError(f"{method} is not a baseline")
+        picture_of = scene.hand_free_frames.__getitem__
+    elif method == "mean_frame":
+        picture_of = mean_frame(scene)
+    elif method == "nearest_landmarks":
+
+        def picture_of(frame: int) -> np.ndarray:
+            return scene.frames[nearest_training_frame(scene.landmarks, scene.train_frames, frame)]
+    else:
+        raise ValueError(f"{method} is not a baseline")
+    return (picture_of(int(frame)) for frame in scene.test_frames)
 
 
 def main(
@@ -66,17 +71,12 @@ def main(
     scene, manifest = load_scene(**scene_files), load_json(manifest_path)
     fps = manifest["fps"]
     started = time.monotonic()
-    reference: Reference = scene.hand_free_frames
-    if truth_path and method == "ground_truth":
-        truth = read_reference(truth_path, manifest, scene.test_frames)
-        reference = dict(zip(scene.test_frames.tolist(), truth, strict=True))
-    picture_of = pictures_of(method, scene, reference)
     with (
         sound_of_frames(speech_path, scene.test_frames, fps) as sound_path,
         VideoWriter(video_path, fps, sound_path, options["crf"]) as video,
     ):
-        for frame in scene.test_frames:
-            video.append(picture_of(int(frame)))
+        for picture in pictures_of(method, scene, manifest, truth_path):
+            video.append(picture)
     save_json(
         facts_path,
         {

@@ -136,8 +136,9 @@ def read_clip(
     points = scene["landmarks"][frames]
     openings = np.linalg.norm(points[:, UPPER_LIP_INNER] - points[:, LOWER_LIP_INNER], axis=1)
     chosen = choose_frames(openings, n_frames)
-    reference = read_reference(reference_path, manifest, frames[chosen])
-    columns = [("reference", np.stack(reference))]
+    in_order = np.sort(frames[chosen])
+    reference = dict(zip(in_order, read_reference(reference_path, manifest, in_order), strict=True))
+    columns = [("reference", np.stack([reference[i] for i in frames[chosen]]))]
     for method, path in videos:
         wanted = set(chosen.tolist())
         found = {
