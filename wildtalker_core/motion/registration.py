@@ -25,10 +25,11 @@ _GRID = 9  # points a side on which soft motion is described
 _MOST_AVERAGED = 200  # frames: more do not sharpen the mean
 _TEXTURE = 4.0  # grey levels per pixel: below it flow guesses
 _LEAST_POINTS = 50
-_MEDIAN_FRAMES = 9
+_MEDIAN_FRAMES = 5
 # ASSUME what leaves the running median by more is a failed fit: shift in pixels at 256, rotation
-# and scale. People do not jump for a ninth of a second.
-_OUTLIER = np.array([0.8, 0.8, 0.0087, 0.008])
+# and scale. People do not jump for a frame and back. A longer window, or less, takes the turning
+# points of fast motion for mistakes.
+_OUTLIER = np.array([1.6, 1.6, 0.017, 0.016])
 
 
 def torso_view(
@@ -256,6 +257,7 @@ def without_outliers(motion: np.ndarray, size: float) -> tuple[np.ndarray, np.nd
     median = np.stack(
         [medfilt(np.pad(c, window, "edge"), window)[window:-window] for c in filled.T], -1
     )
+    size = max(size, 0.5)
     good = found & (np.abs(filled - median) <= _OUTLIER * [size, size, 1, 1]).all(1)
     return (fill(good), ~good) if good.any() else (median, ~good)
 
