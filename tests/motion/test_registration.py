@@ -101,7 +101,7 @@ def test_soft_motion_is_found_beyond_the_similarity():
     frames = [cv2.remap(picture, x, y + a * bend, cv2.INTER_LINEAR) for a in amount]
     part = np.ones((SIZE, SIZE), bool)
     found = register(lambda i: (frames[i], part), N, np.arange(N), [np.arange(N)], 0, n_soft=1)
-    assert abs(np.corrcoef(found.soft[:, 0], amount)[0, 1]) > 0.95
+    assert abs(np.corrcoef(found.soft[:, 0], amount)[0, 1]) > 0.9
     # The basis moves both halves apart, along y.
     left, right = found.soft_basis[0, 4, 1], found.soft_basis[0, 4, -2]
     assert left[1] * right[1] < 0 and abs(left[1]) > abs(left[0])
