@@ -287,7 +287,7 @@ class VideoWriter:
         self._shape: tuple[int, ...] | None = None
         self._waiting: queue.Queue[av.VideoFrame | None] = queue.Queue(self.QUEUE)
         self._thread: threading.Thread | None = None
-        self._is_abandoned = False
+        self._is_abandoned = self._is_ended = False
         self._failure: BaseException | None = None
 
     def __enter__(self) -> VideoWriter:
@@ -350,8 +350,14 @@ class VideoWriter:
         except BaseException as error:
             self._failure = error
         if self._failure is not None:
-            while self._waiting.get() is not None:
+            while self._next() is not None:
                 pass
+
+    def _next(self) -> av.VideoFrame | None:
+        """The next frame; None, again and again, when there are no more."""
+        frame = None if self._is_ended else self._waiting.get()
+        self._is_ended = frame is None
+        return frame
 
     def _encode(self) -> None:
         with av.open(
@@ -361,7 +367,7 @@ class VideoWriter:
             pictures = _add_pictures(container, rate, self._shape, self.crf, self.preset)
             sound = None if self._sound is None else self._sound.add_to(container)
             n_encoded = 0
-            while (frame := self._waiting.get()) is not None:
+            while (frame := self._next()) is not None:
                 if self._is_abandoned:
                     continue
                 frame = frame.reformat(
