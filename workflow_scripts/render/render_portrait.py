@@ -18,6 +18,7 @@ from wildtalker_core.training.build import choose_device, restore_portrait
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
 from workflow_scripts.scene_inputs import scene_paths
+from workflow_scripts.settings import is_driven, is_head
 
 
 @dataclass(frozen=True)
@@ -133,23 +134,23 @@ def main(
     Args:
         scene_files: arguments of ``load_scene``.
         driving_features_path, speech_path: of the speech that drives: the method's own, or another.
-        setting: ``self_driven`` shows the test split, ``training_frames`` as many frames that the
-            portrait was trained on (its ceiling), any other all of the driving speech.
+        setting: ``self_driven`` shows the test split, ``head`` and ``head_{corruption}`` the same
+            in mode head, ``training_frames`` as many frames that the portrait was trained on (its
+            ceiling), ``drive_{name}`` all of the driving speech.
         options: the config section ``render``; train: ``train`` (encoder, device, seed).
     """
     scene, fps = load_scene(**scene_files), load_json(manifest_path)["fps"]
     device = choose_device(train["device"])
     portrait, _ = restore_portrait(Path(portrait_path), train["encoder"], device)
     driving = load_arrays(driving_features_path, "audio_features", "is_silent")
-    own_frames = {
-        "self_driven": scene.test_frames,
-        "training_frames": last_seen_frames(scene),
-    }.get(setting)
-    if own_frames is not None:
-        performance = own_performance(scene, own_frames)
-    else:
+    if is_driven(setting):
         n_frames = len(driving["audio_features"])
         performance = driven_performance(scene, n_frames, fps, train["seed"])
+    else:
+        is_seen = setting == "training_frames"
+        own_frames = last_seen_frames(scene) if is_seen else scene.test_frames
+        performance = own_performance(scene, own_frames)
+    mode = "head" if is_head(setting) else options["mode"]
     audio_features = torch.as_tensor(driving["audio_features"], device=device)
     lip_features = lip_features_of(
         portrait,
@@ -161,9 +162,7 @@ def main(
         options,
     )
     started = time.monotonic()
-    pictures = render(
-        portrait, scene, performance, lip_features, options["mode"], options["chunk_rays"]
-    )
+    pictures = render(portrait, scene, performance, lip_features, mode, options["chunk_rays"])
     n_pictures = len(performance.pose_frames)
     with (
         sound_of_frames(speech_path, performance.audio_frames, fps) as sound_path,
@@ -173,12 +172,12 @@ def main(
             video.append(picture)
     facts = {
         "kind": "nerf",
-        "mode": options["mode"],
+        "mode": mode,
         "pose_frames": performance.pose_frames.tolist(),
         "seconds_per_frame": (time.monotonic() - started) / n_pictures,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
-    if own_frames is not None:
+    if not is_driven(setting):
         facts["frames"] = performance.audio_frames.tolist()
     save_json(facts_path, facts)
 
