@@ -12,7 +12,7 @@ rule score_render:
         truth=truth_file("hand_free.mp4"),
         speech=lambda wildcards: (
             results("{clip}/speech/{setting}/clean_speech.wav")
-            if wildcards.setting.startswith("drive_")
+            if is_driven(wildcards.setting)
             else results("{clip}/media/speech.wav")
         ).format(**wildcards),
         clean_speech=truth_file("clean_speech.flac"),

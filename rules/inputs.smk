@@ -31,12 +31,24 @@ def method_speech(name):
 
 
 def driving_speech(name):
-    """Input function: a file of the speech that is spoken: the method's own, or the drive's."""
-    return lambda wildcards: speech_file(
-        wildcards,
-        wildcards.setting if wildcards.setting.startswith("drive_") else None,
-        name,
-    )
+    """Input function: a file of the speech that is spoken: the method's own or that corrupted, or
+    the drive's."""
+
+    def file_of(wildcards):
+        setting = wildcards.setting
+        heard = setting if is_driven(setting) else corruption_of(setting)
+        return speech_file(wildcards, heard, name)
+
+    return file_of
+
+
+def finished_video(method, clip, setting):
+    """Where a method outside has its video: its head is what its whole video shows."""
+    name = setting
+    if is_head(setting):
+        corruption = corruption_of(setting)
+        name = f"self_driven_{corruption}" if corruption else "self_driven"
+    return f"{CONFIG['methods'][method]['path']}/{clip}/{name}.mp4"
 
 
 def heard_speech(wildcards, speech=None):
@@ -197,7 +209,7 @@ def check_paths():
     ]
     # Not left to copy_external, which runs when everything else is done.
     named += [
-        (f"methods.{name}.path", f"{method['path']}/{clip}/{setting}.mp4")
+        (f"methods.{name}.path", finished_video(name, clip, setting))
         for name, method in CONFIG["methods"].items()
         if "path" in method
         for clip in CONFIG["clips"]

@@ -65,9 +65,8 @@ rule render_baseline:
 
 rule copy_external:
     input:
-        video=lambda wildcards: (
-            f"{CONFIG['methods'][wildcards.method]['path']}/"
-            f"{wildcards.clip}/{wildcards.setting}.mp4"
+        video=lambda wildcards: finished_video(
+            wildcards.method, wildcards.clip, wildcards.setting
         ),
         scene=results("{clip}/scene/scene.npz"),
         manifest=results("{clip}/media/manifest.json"),

@@ -11,6 +11,17 @@ rule tabulate:
             for clip in clips()
             for method in ceiling_methods()
         ],
+        frames=[
+            results(f"{clip}/evaluate/{method}/{setting}.tsv")
+            for clip in clips()
+            for setting in settings()
+            for method in shown_methods(clip, setting)
+        ]
+        + [
+            results(f"{clip}/evaluate/{method}/training_frames.tsv")
+            for clip in clips()
+            for method in ceiling_methods()
+        ],
         speech=[
             results(f"{clip}/evaluate/speech/{speech}.{denoiser}.json")
             for clip in clips()
@@ -49,6 +60,20 @@ rule tabulate:
             category="Tables",
         ),
         more_md=results("report/table1_more.md"),
+        differences_tsv=report(
+            results("report/table1_differences.tsv"),
+            caption="../docs/captions/table1.rst",
+            category="Tables",
+        ),
+        differences_md=results("report/table1_differences.md"),
+        driven_tsv=report(
+            results("report/driven.tsv"),
+            caption="../docs/captions/driven.rst",
+            category="Tables",
+        ),
+        driven_md=results("report/driven.md"),
+        driven_tex=results("report/driven.tex"),
+        scores=results("report/scores.tsv"),
         provenance=results("report/provenance.json"),
         summary=results("report/summary.txt"),
     log:
@@ -66,7 +91,7 @@ rule tabulate:
             results(f"{clip}/render/{method}/{setting}.mp4")
             for clip in clips()
             for method in all_methods()
-            for setting in settings()
+            for setting in ["self_driven", *driven_settings()]
             if method in shown_methods(clip, setting)
         ],
         report=results("report/report.html"),
@@ -297,6 +322,7 @@ rule plot_robustness:
 rule write_report:
     input:
         video_scores=rules.tabulate.input.videos,
+        frame_scores=rules.tabulate.input.frames,
         speech_scores=rules.tabulate.input.speech,
         paper=rules.tabulate.input.paper,
         provenance=rules.tabulate.output.provenance,
@@ -305,7 +331,7 @@ rule write_report:
             rules.compare_videos.output.video, clip=clips(), setting="self_driven"
         ),
         driven=expand(
-            rules.compare_videos.output.video, clip=clips(), setting=settings()[1:]
+            rules.compare_videos.output.video, clip=clips(), setting=driven_settings()
         ),
         speech=expand(rules.plot_speech.output.figure, clip=clips()),
         training=expand(rules.plot_training.output.figure, clip=clips()),
@@ -328,7 +354,7 @@ rule write_report:
         portraits=[
             results(f"{clip}/render/{method}/{setting}.mp4")
             for clip in clips()
-            for setting in settings()
+            for setting in ["self_driven", *driven_settings()]
             for method in all_methods()[:1]
             if method in shown_methods(clip, setting)
         ],
@@ -340,6 +366,7 @@ rule write_report:
             str(ROOT / "workflow_scripts" / name)
             for name in (
                 "score_tables.py",
+                "paired.py",
                 "report/tabulate.py",
                 "report/tabulate_robustness.py",
             )

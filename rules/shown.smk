@@ -1,5 +1,8 @@
 """Which clips, methods and settings there are, and what is shown of them."""
 
+from workflow_scripts import shared_heads
+from workflow_scripts.settings import HEAD, corruption_of, is_driven, is_head
+
 
 def clips():
     return list(CONFIG["clips"])
@@ -49,9 +52,22 @@ def table_methods():
     return [*configuration.BASELINES, *all_methods()]
 
 
+def head_settings():
+    """Table 2's: the head with the clip's own speech, and with each corruption of it."""
+    return [
+        HEAD,
+        *(f"{HEAD}_{name}" for name in CONFIG["evaluate"]["test_corruptions"]),
+    ]
+
+
+def driven_settings():
+    """One for each driving speech."""
+    return [f"drive_{name}" for name in CONFIG["drive"]]
+
+
 def settings():
-    """What is rendered of each method: the test split, and each driving speech."""
-    return ["self_driven", *(f"drive_{name}" for name in CONFIG["drive"])]
+    """What is rendered of each method: the test split, its head, and each driving speech."""
+    return ["self_driven", *head_settings(), *driven_settings()]
 
 
 def shown_methods(clip, setting):
@@ -60,8 +76,22 @@ def shown_methods(clip, setting):
         return ["ground_truth", *robustness_methods()]
     if setting == "self_driven":
         named = CONFIG["report"]["table1"]
-        return [*configuration.BASELINES, *(named or all_methods())]
-    return CONFIG["report"]["table2"] or all_methods()
+        return [*configuration.BASELINES, *(all_methods() if named is None else named)]
+    if is_head(setting):
+        named = CONFIG["report"]["table2"]
+        return heads() if named is None else named
+    named = CONFIG["report"]["driven"]
+    return all_methods() if named is None else named
+
+
+def heads():
+    """Methods with a head of their own: the others would fill rows of Table 2 with the same."""
+    views = {name: method_view(name) for name in nerf_methods()}
+    return [
+        name
+        for name in all_methods()
+        if name not in views or shared_heads.head_owner(name, views) == name
+    ]
 
 
 def truth_clip(wildcards):
@@ -91,6 +121,6 @@ def any_of(names):
 wildcard_constraints:
     clip=any_of([*clips(), CLEAN_CLIP, *robustness_clips()]),
     method=any_of(table_methods()),
-    setting=any_of([*settings(), "training_frames"]),
+    setting=any_of([*settings(), "training_frames", "torso_given"]),
     speech="[A-Za-z0-9_-]+",
     denoiser="[a-z0-9_]+",

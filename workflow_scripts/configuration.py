@@ -65,7 +65,15 @@ def complete_config(config: Mapping[str, Any], config_dir: Path) -> Config:
                 "is not under speech.corruptions",
                 _known(drive["corruption"], corruptions) if corruptions else "add it there",
             )
-    for table in ("table1", "table2"):
+    for name in completed["evaluate"]["test_corruptions"]:
+        corruptions = completed["speech"]["corruptions"]
+        if name not in corruptions:
+            raise InputError(
+                f"config evaluate.test_corruptions: {name}",
+                "is not under speech.corruptions",
+                _known(name, corruptions) if corruptions else "add it there",
+            )
+    for table in ("table1", "table2", "driven"):
         for name in completed["report"][table] or []:
             if name not in completed["methods"]:
                 raise InputError(

@@ -10,6 +10,7 @@ import yaml
 
 from wildtalker_core.media.files import atomic_path
 from wildtalker_core.metrics.tables import (
+    TIE_ERRORS,
     Column,
     Row,
     RowKind,
@@ -24,32 +25,32 @@ TABLE1_COLUMNS = (
     # The paper's, in its order, then ours.
     Column("psnr_db", "PSNR", "higher", 2),
     Column("lpips", "LPIPS", "lower", 3),
-    Column("lmd_px", "LMD", "lower", 3),
-    Column("aue_mean", "AUE", "lower", 3),
-    Column("lse_c", "LSE-C", "higher", 3),
-    Column("lse_d", "LSE-D", "lower", 3),
+    Column("lmd_px", "LMD", "lower", 3, is_of_head=True),
+    Column("aue_mean", "AUE", "lower", 3, is_of_head=True),
+    Column("lse_c", "LSE-C", "higher", 3, is_of_head=True),
+    Column("lse_d", "LSE-D", "lower", 3, is_of_head=True),
     Column("training_hours", "hours", "lower", 3),
-    Column("psnr_face_db", "PSNR face", "higher", 2),
+    Column("psnr_face_db", "PSNR face", "higher", 2, is_of_head=True),
     Column("ssim", "SSIM", "higher", 3),
-    Column("lip_audio_correlation", "lip-audio", "higher", 2),
+    Column("lip_audio_correlation", "lip-audio", "higher", 2, is_of_head=True),
 )
 MORE_COLUMNS = (
     Column("ms_ssim", "MS-SSIM", "higher", 3),
     Column("psnr_torso_db", "PSNR torso", "higher", 2),
-    Column("psnr_lips_db", "PSNR lips", "higher", 2),
-    Column("lmd_interocular", "LMD / eyes", "lower", 4),
-    Column("mouth_correlation", "mouth opening", "higher", 2),
+    Column("psnr_lips_db", "PSNR lips", "higher", 2, is_of_head=True),
+    Column("lmd_interocular", "LMD / eyes", "lower", 4, is_of_head=True),
+    Column("mouth_correlation", "mouth opening", "higher", 2, is_of_head=True),
     Column("lip_audio_lag_frames", "lip-audio lag", "none", 0),
-    Column("blendshape_error", "blendshapes", "lower", 4),
-    Column("aue_sum", "AUE sum", "lower", 3),
+    Column("blendshape_error", "blendshapes", "lower", 4, is_of_head=True),
+    Column("aue_sum", "AUE sum", "lower", 3, is_of_head=True),
     Column("jitter_px", "jitter", "none", 2),
     Column("seam", "seam", "none", 2),
     Column("ms_per_frame", "ms / frame", "none", 0),
 )
 SYNC_COLUMNS = (
-    Column("lse_d", "LSE-D", "lower", 3),
-    Column("lse_c", "LSE-C", "higher", 3),
-    Column("lip_audio_correlation", "lip-audio", "higher", 2),
+    Column("lse_d", "LSE-D", "lower", 3, is_of_head=True),
+    Column("lse_c", "LSE-C", "higher", 3, is_of_head=True),
+    Column("lip_audio_correlation", "lip-audio", "higher", 2, is_of_head=True),
     Column("lip_audio_lag_frames", "lag", "none", 0),
 )
 SPEECH_COLUMNS = (
@@ -60,7 +61,16 @@ SPEECH_COLUMNS = (
     Column("stoi", "STOI", "higher", 3),
     Column("si_sdr_db", "SI-SDR", "higher", 2),
 )
-BASELINES = ("mean_frame", "nearest_landmarks")
+#: The lips of Table 2, in the paper's order, then ours.
+HEAD_COLUMNS = (
+    Column("aue_mean", "AUE", "lower", 3, is_of_head=True),
+    Column("lse_c", "LSE-C", "higher", 3, is_of_head=True),
+    Column("lse_d", "LSE-D", "lower", 3, is_of_head=True),
+    Column("lip_audio_correlation", "lip-audio", "higher", 2, is_of_head=True),
+)
+#: Rows that see what they are scored by: nearest_landmarks chooses by the test landmarks.
+ORACLES = ("nearest_landmarks",)
+BASELINES = ("mean_frame",)
 NOT_QUOTED = "not in the paper's table"
 
 #: What a reader should know about a column that its heading does not say.
@@ -88,10 +98,20 @@ EXPLANATIONS = {
 }
 
 
-def row_of(name: str, kind: RowKind, scores: Mapping[str, Mapping[str, Any]]) -> Row:
-    return Row(
-        name, kind, {key: Score(s["value"], s.get("reason") or "") for key, s in scores.items()}
-    )
+def row_of(
+    name: str, kind: RowKind, scores: Mapping[str, Mapping[str, Any]], head: str = ""
+) -> Row:
+    cells = {
+        key: Score(s["value"], s.get("reason") or "", s.get("standard_error"))
+        for key, s in scores.items()
+    }
+    return Row(name, kind, cells, head)
+
+
+def video_row(scores: Mapping[str, Any]) -> Row:
+    """The row of one scored video."""
+    head = scores.get("head_of") or scores["method"]
+    return row_of(row_name(scores), kind_of(scores), scores["scores"], head)
 
 
 def kind_of(scores: Mapping[str, Any]) -> RowKind:
@@ -99,6 +119,8 @@ def kind_of(scores: Mapping[str, Any]) -> RowKind:
         return "ground_truth"
     if scores["setting"] == "training_frames":
         return "ceiling"
+    if scores["method"] in ORACLES:
+        return "oracle"
     if scores["method"] in BASELINES:
         return "baseline"
     return "external" if scores["kind"] == "external" else "measured"
@@ -110,8 +132,13 @@ def row_name(scores: Mapping[str, Any]) -> str:
 
 
 def quoted_rows(numbers: Mapping[str, Any], columns: Sequence[Column]) -> list[Row]:
+    """Rows of a paper. Scores of a group of columns stand under the group's name."""
     rows = []
-    for name, known in numbers.items():
+    for name, of in numbers.items():
+        known = {}
+        for key, value in of.items():
+            nested = value if isinstance(value, Mapping) else {"": value}
+            known |= {f"{key}:{k}" if k else key: number for k, number in nested.items()}
         scores = {}
         for column in columns:
             value = known.get(column.key)
@@ -152,6 +179,45 @@ def face_lines(scores: Sequence[Mapping[str, Any]]) -> list[str]:
         f"{s['n_frames']} rendered frames; landmark scores are of the others, if any"
         for s in scores
         if s["n_faceless_frames"]
+    ]
+
+
+def rank_lines(scores: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What bold means, what the errors are, and who takes no part."""
+    blocks = sorted({s["block_frames"] for s in scores if s.get("block_frames")})
+    lines = []
+    if blocks:
+        lengths = f"{blocks[0]}" if len(blocks) == 1 else f"{blocks[0]} to {blocks[-1]}"
+        lines.append(
+            f"± one standard error over the frames scored (bootstrap of blocks of {lengths} "
+            "frames, since neighbours are alike; of one training, not between trainings or clips); "
+            f"bold: the best and all within {TIE_ERRORS} standard errors of the difference, "
+            "which is taken frame by frame where the score is a mean over frames"
+        )
+    lines += [
+        f"{name}: an oracle (sees the test frames' landmarks), not ranked"
+        for name in names_of([s for s in scores if kind_of(s) == "oracle"], "method")
+    ]
+    for method, head in dict.fromkeys(
+        (s["method"], s["head_of"]) for s in scores if s.get("head_of")
+    ):
+        if method != head:
+            lines.append(
+                f"{method}: has the head of {head}, so the two are not ranked against each other "
+                "by scores of face, lips or voice"
+            )
+    return lines
+
+
+def left_out_lines(scores: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Frames that are not scored since the person is not in view."""
+    most: dict[str, tuple[int, int]] = {}
+    for s in scores:
+        if s.get("n_left_out") and s["setting"] == "self_driven":
+            most[s["clip"]] = (s["n_left_out"], s["n_frames"])
+    return [
+        f"{clip}: {n} frames beside the {n_scored} scored ones left out: the person is not in view"
+        for clip, (n, n_scored) in most.items()
     ]
 
 

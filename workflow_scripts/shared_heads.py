@@ -17,7 +17,9 @@ _OF_THE_TORSO = ("torso", "static_weight", "torso_reference", "splats")
 def head_options(view: Mapping[str, Any]) -> dict[str, Any]:
     """All of a method's config (``configuration.method_view``) that decides its head and lips."""
     train = view["train"]
-    others = (*_OF_THE_TORSO, *INDIFFERENT)
+    others = INDIFFERENT
+    if train["renderer"] == "field":  # one body of Gaussians has no head of its own
+        others = (*_OF_THE_TORSO, *INDIFFERENT)
     return {
         "speech": {key: view["speech"][key] for key in METHOD_SPEECH},
         "train": {key: value for key, value in train.items() if key not in others},

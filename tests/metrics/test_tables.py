@@ -140,3 +140,62 @@ def test_letters_do_not_run_out():
         "az",
         "ba",
     ]
+
+
+def ranked(*values: tuple[float, float], paired: dict | None = None, **column) -> list[int]:
+    """Places of measured rows by (value, standard error); 0 for none."""
+    rows = [
+        Row(name, "measured", {"psnr": Score(value, standard_error=error)}, head)
+        for name, head, (value, error) in zip(
+            "abcd", column.pop("heads", "    "), values, strict=False
+        )
+    ]
+    psnr = Column("psnr", "PSNR", "higher", 2, **column)
+    table = Table("t", [psnr], rows, paired_errors=paired or {})
+    places = tables.ranks(table)
+    return [places.get((i, "psnr"), 0) for i in range(len(rows))]
+
+
+def test_rows_within_two_errors_of_their_difference_tie():
+    """Errors of .3 and .4 make one of .5: a difference of 1.0 is a tie, of 1.01 is none."""
+    assert ranked((30.0, 0.3), (29.0, 0.4), (25.0, 0.1)) == [1, 1, 2]
+    assert ranked((30.01, 0.3), (29.0, 0.4), (25.0, 0.1)) == [1, 2, 0]
+
+
+def test_a_paired_error_decides_where_both_rows_have_the_same_frames():
+    """Hard frames are hard for both: the difference is known better than either value."""
+    apart = {("a", "b", "psnr"): 0.1}
+    assert ranked((30.0, 0.5), (29.7, 0.5)) == [1, 1]
+    assert ranked((30.0, 0.5), (29.7, 0.5), paired=apart) == [1, 2]
+
+
+def test_rows_with_one_head_are_one_competitor_for_what_is_of_the_head():
+    values = (30.0, 0.0), (29.0, 0.0), (28.0, 0.0)
+    assert ranked(*values, heads="xxc", is_of_head=True) == [1, 1, 2]
+    assert ranked(*values, heads="xxc", is_of_head=False) == [1, 2, 0]
+    assert ranked(*values[:2], heads="xx", is_of_head=True) == [0, 0], "nobody to win against"
+
+
+def test_an_oracle_does_not_compete(table):
+    oracle = row("nearest_landmarks", "oracle", 60, 0.0)
+    places = tables.ranks(Table("t", COLUMNS, [*table.rows, oracle]))
+    assert places == tables.ranks(table)
+
+
+def test_errors_stand_beside_values_and_in_their_own_columns():
+    scores = {"psnr": Score(30.0, standard_error=0.126), "lmd": Score(1.0), "lag": Score(0.0)}
+    shown = Table("t", COLUMNS, [Row("a", "measured", scores)])
+    assert "| 30.00 ±0.13 | 1.0 |" in tables.to_markdown(shown)
+    assert r"30.00 $\pm$0.13" in tables.to_latex(shown)
+    assert "±" not in tables.to_text(shown)
+    read = next(csv.DictReader(io.StringIO(tables.to_tsv([shown])), delimiter="\t"))
+    assert float(read["psnr_se"]) == 0.126 and "lmd_se" not in read
+
+
+def test_errors_of_independent_clips_add_in_squares():
+    rows = [
+        Row("a", "measured", {"psnr": Score(value, standard_error=error)})
+        for value, error in ((20.0, 0.3), (30.0, 0.4))
+    ]
+    mean = tables.mean_row(rows).scores["psnr"]
+    assert (mean.value, mean.standard_error) == (25.0, pytest.approx(0.25))

@@ -14,7 +14,7 @@ from tests.report.conftest import video_score
 from wildtalker_core.media.image import write_image
 from wildtalker_core.media.video import VideoWriter
 from workflow_scripts.report import tabulate_robustness, write_report
-from workflow_scripts.report.tabulate import build_tables
+from workflow_scripts.report.tabulate import Found, build_tables
 from workflow_scripts.report.write_report import Media, page_sections, runtime_tables
 from workflow_scripts.score_tables import read_quoted
 
@@ -34,8 +34,7 @@ def report(tmp_path, video_scores, speech_scores, made_with):
     )
     (tmp_path / "short.tsv").write_text(HEADER + "0.1\t0:00:00\tNA\tNA\tNA\tNA\t0\t0\tNA\tNA\n")
     tables = build_tables(
-        video_scores,
-        speech_scores,
+        Found(video_scores, {}, speech_scores),
         read_quoted(str(ROOT / "config" / "paper_numbers.yaml")),
         made_with,
     )

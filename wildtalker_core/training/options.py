@@ -9,6 +9,5 @@ INDIFFERENT = (
     "threads",
     "lpips_backbone",
     "preview_every",
-    "renderer",
     "rasteriser",
 )

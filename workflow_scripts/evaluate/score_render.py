@@ -31,8 +31,8 @@ from wildtalker_core.progress import progress
 from workflow_scripts.evaluate.score_speech import clean_reference
 from workflow_scripts.job import job
 from workflow_scripts.reference import read_reference
-from workflow_scripts.render.settings import is_driven
 from workflow_scripts.scene_inputs import counted_frames, left_out
+from workflow_scripts.settings import is_driven
 from workflow_scripts.weight_inputs import read_tried
 
 FACE = FacePoints(

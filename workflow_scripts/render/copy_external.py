@@ -11,8 +11,8 @@ from wildtalker_core.media.image import resize_image
 from wildtalker_core.media.video import VideoWriter, read_video, sample_frames
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
-from workflow_scripts.render.settings import is_driven
 from workflow_scripts.scene_inputs import counted_frames
+from workflow_scripts.settings import is_driven
 
 #: Of the grid on which a video's own time stamps are read.
 _TICKS_PER_SECOND = 1000

@@ -22,6 +22,7 @@ from wildtalker_core.training.build import choose_device, open_portrait
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
 from workflow_scripts.scene_inputs import scene_paths
+from workflow_scripts.settings import is_driven, is_head
 
 
 @dataclass(frozen=True)
@@ -124,24 +125,23 @@ def main(
         scene_files: arguments of ``load_scene``.
         driving_features_path, speech_path: of the speech that drives: the method's own, or another.
         setting: ``self_driven`` shows the test split, ``torso_given`` the same with the torso where
-            it was filmed instead of where the head's pose says, ``training_frames`` as many frames that the
-            portrait was trained on (its ceiling), any other all of the driving speech.
+            it was filmed instead of where the head's pose says, ``head`` and ``head_{corruption}``
+            the split in mode head, ``training_frames`` as many frames that the portrait was trained
+            on (its ceiling), ``drive_{name}`` all of the driving speech.
         options: the config section ``render``; train: ``train`` (encoder, device, seed).
     """
     scene, fps = load_scene(**scene_files), load_json(manifest_path)["fps"]
     device = choose_device(train["device"])
     portrait = open_portrait(Path(portrait_path), {**train, **options}, device)
     driving = load_arrays(driving_features_path, "audio_features", "is_silent")
-    own_frames = {
-        "self_driven": scene.test_frames,
-        "torso_given": scene.test_frames,
-        "training_frames": last_seen_frames(scene),
-    }.get(setting)
-    if own_frames is not None:
-        performance = own_performance(scene, own_frames)
-    else:
+    if is_driven(setting):
         n_frames = len(driving["audio_features"])
         performance = driven_performance(scene, n_frames, fps, train["seed"])
+    else:
+        is_seen = setting == "training_frames"
+        own_frames = last_seen_frames(scene) if is_seen else scene.test_frames
+        performance = own_performance(scene, own_frames)
+    mode = "head" if is_head(setting) else options["mode"]
     poses = torch.as_tensor(
         scene.T_camera_head[performance.pose_frames], dtype=torch.float32, device=device
     )
@@ -150,11 +150,11 @@ def main(
         performance.audio_frames, poses, fps, options,
     )  # fmt: skip
     moments = moments_of(scene, load_body_motion(body_motion_path), performance, mouth)
-    if setting == "self_driven":
+    if setting == "self_driven" or is_head(setting):
         # A test frame's torso was not filmed, as far as the portrait knows.
         moments = replace(moments, torso=portrait.predicted_torso(moments.T_camera_head))
     behind = None
-    if options["mode"] == "head":
+    if mode == "head":
         behind = lambda i: scene.hand_free_frames[int(performance.pose_frames[i])]  # noqa: E731
     started = time.monotonic()
     pictures = render(portrait, moments, behind)
@@ -167,12 +167,12 @@ def main(
             video.append(picture)
     facts = {
         "kind": "nerf",
-        "mode": options["mode"],
+        "mode": mode,
         "pose_frames": performance.pose_frames.tolist(),
         "seconds_per_frame": (time.monotonic() - started) / n_pictures,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
     }
-    if own_frames is not None:
+    if not is_driven(setting):
         facts["frames"] = performance.audio_frames.tolist()
     save_json(facts_path, facts)
 

@@ -1,14 +1,18 @@
 """Scores → Tables 1 to 3 in the paper's layout, and the lines that a finished run prints."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
+
+import pandas
 
 from wildtalker_core.media.files import load_json, save_json
 from wildtalker_core.metrics.tables import Column, Row, Score, Table, mean_row, to_text
-from workflow_scripts import provenance
+from workflow_scripts import paired, provenance
 from workflow_scripts.job import job
+from workflow_scripts.paired import FrameTables
 from workflow_scripts.score_tables import (
+    HEAD_COLUMNS,
     MORE_COLUMNS,
     SPEECH_COLUMNS,
     SYNC_COLUMNS,
@@ -18,15 +22,19 @@ from workflow_scripts.score_tables import (
     face_lines,
     hardware_lines,
     kind_of,
+    left_out_lines,
     names_of,
     quoted_lines,
     quoted_rows,
+    rank_lines,
     read_quoted,
     row_name,
     row_of,
+    video_row,
     write,
     write_tables,
 )
+from workflow_scripts.settings import corruption_of, is_driven, is_head
 
 
 @dataclass(frozen=True)
@@ -35,61 +43,95 @@ class Tables:
 
     table1: list[Table]
     more: list[Table]
+    differences: list[Table]
     table2: list[Table]
+    driven: list[Table]
     table3: list[Table]
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a run has measured.
+
+    videos: results of score_render, in the order of the rows. frames: their tables by frame, as
+    :func:`paired.read_frames` has them. speech: results of score_speech, in the order of the rows.
+    corrupted: settings in which the driving speech has noise mixed in.
+    """
+
+    videos: Sequence[dict[str, Any]]
+    frames: FrameTables
+    speech: Sequence[dict[str, Any]]
+    corrupted: Sequence[str] = ()
+
+
 def main(
-    video_scores: Sequence[dict[str, Any]],
-    speech_scores: Sequence[dict[str, Any]],
+    found: Found,
     quoted: Mapping[str, Any] | None,
     made_with: dict[str, Any],
     places: dict[str, Any],
     outputs: Mapping[str, str],
-    corrupted: Sequence[str] = (),
 ) -> None:
     """Write every table and the summary.
 
     Args:
-        corrupted: settings in which the driving speech has noise mixed in.
-        video_scores: results of score_render, in the order of the rows.
-        speech_scores: results of score_speech, in the order of the rows.
         quoted: config/paper_numbers.yaml, or None for tables of our own rows alone.
         made_with: of :func:`provenance.describe`.
         places: paths that the summary names: ``videos``, ``tables`` (lists), ``report``.
-        outputs: paths by name: table1_tsv, ..., table3_tex, more_tsv, more_md, summary, provenance.
+        outputs: paths by name: table1_tsv, ..., driven_tex, scores, summary, provenance.
     """
-    tables = build_tables(video_scores, speech_scores, quoted, made_with, corrupted)
-    for name in ("table1", "table2", "table3", "more"):
-        of_this = {form: outputs.get(f"{name}_{form}") for form in ("tsv", "md", "tex")}
+    tables = build_tables(found, quoted, made_with)
+    for field in fields(tables):
+        of_this = {form: outputs.get(f"{field.name}_{form}") for form in ("tsv", "md", "tex")}
         paths = {form: path for form, path in of_this.items() if path}
-        write_tables(getattr(tables, name), paths)
+        write_tables(getattr(tables, field.name), paths)
+    write(outputs["scores"], tidy_scores(found.videos).to_csv(sep="\t", index=False))
     save_json(outputs["provenance"], made_with)
     write(outputs["summary"], summarise(tables, places))
 
 
+def tidy_scores(videos: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
+    """Every score of every video, one a row: whose it is, its value, standard error, backend."""
+    return pandas.DataFrame(
+        [
+            {
+                **{key: s[key] for key in ("clip", "method", "setting")},
+                "kind": kind_of(s),
+                "head_of": s.get("head_of") or "",
+                "score": key,
+                "value": score["value"],
+                "standard_error": score.get("standard_error"),
+                "backend": score["backend"],
+                "reason": score.get("reason", ""),
+            }
+            for s in videos
+            for key, score in s["scores"].items()
+        ]
+    )
+
+
 def build_tables(
-    video_scores: Sequence[dict[str, Any]],
-    speech_scores: Sequence[dict[str, Any]],
-    quoted: Mapping[str, Any] | None,
-    made_with: Mapping[str, Any],
-    corrupted: Sequence[str] = (),
+    found: Found, quoted: Mapping[str, Any] | None, made_with: Mapping[str, Any]
 ) -> Tables:
     quoted = quoted or {}
-    self_driven = [s for s in video_scores if not s["setting"].startswith("drive_")]
+    self_driven = [s for s in found.videos if s["setting"] in ("self_driven", "training_frames")]
     rows = {clip: video_rows(self_driven, clip) for clip in names_of(self_driven, "clip")}
+    conditions = hardware_lines(found.videos, made_with)
     footers = [
         *ceiling_lines(self_driven),
-        *hardware_lines(video_scores, made_with),
+        *rank_lines(self_driven),
+        *left_out_lines(self_driven),
+        *conditions,
         *face_lines(self_driven),
         *backend_lines(self_driven, TABLE1_COLUMNS),
     ]
+    errors = paired.all_errors(self_driven, found.frames)
     table1 = parts_of(
         "Table 1. Self-driven portraits on the test frames",
         TABLE1_COLUMNS,
         rows,
         quoted_rows(quoted.get("table1", {}), TABLE1_COLUMNS),
         [*explain(TABLE1_COLUMNS), *footers, *quoted_lines(quoted)],
+        errors=errors,
     )
     more = parts_of(
         "Table 1, continued. Further scores",
@@ -98,22 +140,26 @@ def build_tables(
         [],
         [
             *explain(MORE_COLUMNS),
-            *hardware_lines(video_scores, made_with),
+            *rank_lines(self_driven),
+            *conditions,
             *backend_lines(self_driven, MORE_COLUMNS),
         ],
+        errors=errors,
     )
     return Tables(
         table1,
         more,
-        driven_tables(video_scores, quoted, made_with, corrupted),
-        speech_tables(speech_scores, quoted, made_with),
+        paired.difference_tables(self_driven, found.frames, conditions),
+        head_tables(found.videos, quoted, made_with),
+        driven_tables(found.videos, made_with, found.corrupted),
+        speech_tables(found.speech, quoted, made_with),
     )
 
 
 def video_rows(scores: Sequence[dict[str, Any]], clip: str) -> list[Row]:
-    """The ground truth and what can be reached at best lead."""
-    leading = ("ground_truth", "ceiling")
-    rows = [row_of(row_name(s), kind_of(s), s["scores"]) for s in scores if s["clip"] == clip]
+    """The ground truth, what can be reached at best, and the oracle lead."""
+    leading = ("ground_truth", "ceiling", "oracle")
+    rows = [video_row(s) for s in scores if s["clip"] == clip]
     return sorted(rows, key=lambda row: (*leading, row.kind).index(row.kind))
 
 
@@ -125,6 +171,62 @@ def ceiling_lines(scores: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def head_tables(
+    video_scores: Sequence[dict[str, Any]],
+    quoted: Mapping[str, Any],
+    made_with: Mapping[str, Any],
+) -> list[Table]:
+    """Table 2: the head on the test frames, with the clip's own speech and with that corrupted.
+
+    Columns of both stand side by side as in the paper; those of corrupted speech, each a mean over
+    the corruptions, only where the config has some (``evaluate.test_corruptions``).
+    """
+    heads = [s for s in video_scores if is_head(s["setting"])]
+    real = [
+        s for s in video_scores if (s["method"], s["setting"]) == ("ground_truth", "self_driven")
+    ]
+    corrupted = [s for s in names_of(heads, "setting") if corruption_of(s)]
+    columns = grouped_columns(HEAD_COLUMNS) if corrupted else HEAD_COLUMNS
+    numbers = quoted.get("table2", {})
+    paper = quoted_rows(
+        numbers if corrupted else {name: of["original"] for name, of in numbers.items()}, columns
+    )
+    footers = [
+        "the head before the reference picture (finished videos of others as they are); "
+        "ground_truth: the real video",
+        *(["corrupted: the test speech with noise mixed in: "
+           f"{', '.join(corruption_of(s) for s in corrupted)}; lips are scored against it without"]
+          if corrupted else []),
+        *explain(HEAD_COLUMNS),
+        *rank_lines(heads),
+        *hardware_lines(video_scores, made_with),
+        *backend_lines(heads, HEAD_COLUMNS),
+        *quoted_lines(quoted),
+    ]  # fmt: skip
+    title = "Table 2. Lip synchronisation of the head, self-driven"
+    if not heads:
+        return [Table(title, columns, paper, ["no head was rendered (report.table2)", *footers])]
+    return parts_of(title, columns, grouped_parts(real, heads, corrupted), paper, footers)
+
+
+def grouped_parts(
+    real: Sequence[Mapping[str, Any]],
+    scores: Sequence[Mapping[str, Any]],
+    corrupted: Sequence[str],
+) -> dict[str, list[Row]]:
+    """Rows by clip, the real video first; grouped where some of the speech is corrupted."""
+    parts = {}
+    for clip in names_of(scores, "clip"):
+        of_clip = [s for s in (*real, *scores) if s["clip"] == clip]
+        parts[clip] = [
+            grouped_row([s for s in of_clip if s["method"] == name], corrupted)
+            if corrupted
+            else video_row(next(s for s in of_clip if s["method"] == name))
+            for name in names_of(of_clip, "method")
+        ]
+    return parts
+
+
 def parts_of(
     title: str,
     columns: Sequence[Column],
@@ -132,45 +234,53 @@ def parts_of(
     quoted: Sequence[Row],
     footers: Sequence[str],
     parts_name: str = "clips",
+    errors: Mapping[str, Mapping[tuple[str, str, str], float]] | None = None,
 ) -> list[Table]:
-    """The one part's table; or the mean over parts, with quoted rows, then each part's."""
+    """The one part's table; or the mean over parts, with quoted rows, then each part's.
+
+    Args:
+        errors: by part, standard errors of differences between rows (``Table.paired_errors``).
+    """
+    errors = errors or {}
     if len(rows_by_part) == 1:
         part, rows = next(iter(rows_by_part.items()))
-        return [Table(f"{title}: {part}", columns, [*rows, *quoted], footers, part)]
+        rows = [*rows, *quoted]
+        return [Table(f"{title}: {part}", columns, rows, footers, part, errors.get(part, {}))]
     names = list(dict.fromkeys(row.name for rows in rows_by_part.values() for row in rows))
     means = []
     for name in names:
         same = [row for rows in rows_by_part.values() for row in rows if row.name == name]
         means.append(mean_row(same))
     mean_title = f"{title}, mean over {len(rows_by_part)} {parts_name}"
-    mean = Table(mean_title, columns, [*means, *quoted], footers)
+    of_means = paired.errors_of_means([errors.get(part, {}) for part in rows_by_part])
+    mean = Table(mean_title, columns, [*means, *quoted], footers, "mean", of_means)
     return [mean] + [
-        Table(f"{title}: {part}", columns, list(rows), (), part)
+        Table(f"{title}: {part}", columns, list(rows), (), part, errors.get(part, {}))
         for part, rows in rows_by_part.items()
     ]
 
 
 def driven_tables(
     video_scores: Sequence[dict[str, Any]],
-    quoted: Mapping[str, Any],
     made_with: Mapping[str, Any],
     corrupted: Sequence[str],
 ) -> list[Table]:
-    """Table 2; the real video leads as orientation.
+    """Whole portraits that speak other speech; the real video leads as orientation.
 
     Where some driving speech is corrupted, columns of the original and of the corrupted stand side
-    by side as in the paper, each a mean over its recordings, and a part is a clip. Otherwise a part
-    is a recording on a clip.
+    by side, each a mean over its recordings, and a part is a clip. Otherwise a part is a recording
+    on a clip.
     """
-    driven = [s for s in video_scores if s["setting"].startswith("drive_")]
+    driven = [s for s in video_scores if is_driven(s["setting"])]
     real = [
         s for s in video_scores if (s["method"], s["setting"]) == ("ground_truth", "self_driven")
     ]
     has_groups = bool(corrupted) and bool(driven)
-    columns = grouped_columns() if has_groups else SYNC_COLUMNS
+    columns = grouped_columns(SYNC_COLUMNS) if has_groups else SYNC_COLUMNS
     footers = [
         "ground_truth: the real video with its own speech (no video of the driving speech exists)",
         *explain(SYNC_COLUMNS),
+        *rank_lines(driven),
         *hardware_lines(video_scores, made_with),
         *backend_lines(driven, SYNC_COLUMNS),
     ]
@@ -178,22 +288,12 @@ def driven_tables(
         footers.insert(
             0, "corrupted: noise mixed into the driving speech; lips are scored against it without"
         )
-    if quoted.get("table2"):
-        names = ", ".join(quoted["table2"])
-        footers.append(f"the paper's Table 2 has {names}; its numbers are not available to us")
-    title = "Table 2. Portraits driven by other speech"
+    title = "Portraits driven by other speech"
     if not driven:
         note = "nothing was driven by other speech: the config's `drive:` is empty"
         return [Table(title, columns, [], [note, *footers])]
     if has_groups:
-        parts = {
-            clip: [
-                grouped_row([s for s in (*real, *driven) if is_of(s, clip, name)], corrupted)
-                for name in names_of([s for s in (*real, *driven) if s["clip"] == clip], "method")
-            ]
-            for clip in names_of(driven, "clip")
-        }
-        return parts_of(title, columns, parts, [], footers)
+        return parts_of(title, columns, grouped_parts(real, driven, corrupted), [], footers)
     parts = {}
     clips = names_of(driven, "clip")
     for setting in names_of(driven, "setting"):
@@ -201,29 +301,25 @@ def driven_tables(
             part = setting.removeprefix("drive_")
             part = part if len(clips) == 1 else f"{part} on {clip}"
             parts[part] = [
-                row_of(s["method"], kind_of(s), s["scores"])
+                video_row(s)
                 for s in (*real, *driven)
                 if s["clip"] == clip and s["setting"] in ("self_driven", setting)
             ]
     return parts_of(title, columns, parts, [], footers, "driving speeches")
 
 
-def is_of(scores: Mapping[str, Any], clip: str, method: str) -> bool:
-    return scores["clip"] == clip and scores["method"] == method
-
-
-def grouped_columns() -> list[Column]:
-    """The columns of lip sync for original and for corrupted speech, keys with the group before."""
+def grouped_columns(columns: Sequence[Column]) -> list[Column]:
+    """The columns for original and for corrupted speech, keys with the group before."""
     return [
         replace(column, key=f"{group}:{column.key}", group=group)
         for group in ("original", "corrupted")
-        for column in SYNC_COLUMNS
+        for column in columns
         if column.better != "none"
     ]
 
 
 def grouped_row(scores: Sequence[Mapping[str, Any]], corrupted: Sequence[str]) -> Row:
-    """One method's scores of all driving speeches on one clip → means over either group.
+    """One method's scores of all its speeches on one clip → means over either group.
 
     The real video has but one speech, its own, which stands under both.
     """
@@ -233,17 +329,13 @@ def grouped_row(scores: Sequence[Mapping[str, Any]], corrupted: Sequence[str]) -
         ("original", lambda setting: setting not in corrupted),
         ("corrupted", lambda setting: setting in corrupted or setting == "self_driven"),
     ):
-        rows = [
-            row_of(s["method"], kind_of(s), s["scores"])
-            for s in scores
-            if is_in_group(s["setting"])
-        ]
+        rows = [video_row(s) for s in scores if is_in_group(s["setting"])]
         if rows:
             cells |= {f"{group}:{key}": score for key, score in mean_row(rows).scores.items()}
         else:
-            reason = f"no {group} driving speech in this config"
-            cells |= {f"{group}:{column.key}": Score(None, reason) for column in SYNC_COLUMNS}
-    return Row(first["method"], kind_of(first), cells)
+            reason = f"no {group} speech in this config"
+            cells |= {f"{group}:{key}": Score(None, reason) for key in first["scores"]}
+    return Row(first["method"], kind_of(first), cells, video_row(first).head)
 
 
 def speech_tables(
@@ -289,21 +381,21 @@ def summarise(tables: Tables, places: Mapping[str, Any]) -> str:
 
 if __name__ == "__main__":
     with job(snakemake):
+        given, params, output = snakemake.input, snakemake.params, snakemake.output
+        written = [output.table1_md, output.table2_md, output.driven_md, output.table3_md]
         main(
-            [load_json(path) for path in snakemake.input.videos],
-            [load_json(path) for path in snakemake.input.speech],
-            read_quoted(snakemake.input.paper)
-            if snakemake.params.options["has_quoted_rows"]
-            else None,
+            Found(
+                [load_json(path) for path in given.videos],
+                paired.read_frames(given.videos),
+                [load_json(path) for path in given.speech],
+                list(params.corrupted),
+            ),
+            read_quoted(given.paper) if params.options["has_quoted_rows"] else None,
             provenance.describe(snakemake.config),
             {
-                "videos": list(snakemake.params.rendered),
-                "tables": [
-                    *(getattr(snakemake.output, f"table{i}_md") for i in (1, 2, 3)),
-                    *snakemake.params.more_tables,
-                ],
-                "report": snakemake.params.report,
+                "videos": list(params.rendered),
+                "tables": [*written, *params.more_tables],
+                "report": params.report,
             },
-            dict(snakemake.output.items()),
-            list(snakemake.params.corrupted),
+            dict(output.items()),
         )

@@ -15,7 +15,8 @@ from workflow_scripts.score_tables import (
     face_lines,
     hardware_lines,
     kind_of,
-    row_of,
+    rank_lines,
+    video_row,
     write_tables,
 )
 
@@ -50,17 +51,14 @@ def build_tables(
     truth = [s for s in video_scores if kind_of(s) == "ground_truth"]
     methods = [s for s in video_scores if kind_of(s) != "ground_truth"]
     rows = {
-        strength: [
-            row_of(s["method"], kind_of(s), s["scores"])
-            for s in (*truth, *methods)
-            if s["clip"] == clip or s in truth
-        ]
+        strength: [video_row(s) for s in (*truth, *methods) if s["clip"] == clip or s in truth]
         for clip, strength in sorted(strengths.items(), key=lambda item: item[1])
     }
     footers = [
         "each method is trained on the spoiled clip; all are scored on the same test frames of the "
         "clean clip, with its clean speech",
         *explain(COLUMNS),
+        *rank_lines(methods),
         *hardware_lines(methods, made_with),
         *face_lines(methods),
         *backend_lines(methods, COLUMNS),

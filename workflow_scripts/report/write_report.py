@@ -13,10 +13,11 @@ from markupsafe import Markup
 
 from wildtalker_core.media.files import atomic_path, load_json
 from wildtalker_core.metrics.tables import Column, Row, Score, Table, to_html
+from workflow_scripts import paired
 from workflow_scripts.job import job
 from workflow_scripts.provenance import file_digest
 from workflow_scripts.report import tabulate_robustness
-from workflow_scripts.report.tabulate import Tables, build_tables
+from workflow_scripts.report.tabulate import Found, Tables, build_tables
 from workflow_scripts.score_tables import read_quoted
 from workflow_scripts.weight_inputs import read_tried
 
@@ -92,7 +93,7 @@ def page_sections(
         robustness: of :func:`tabulate_robustness.build_tables`, or none.
     """
     shown = {name: [as_html(t) for t in getattr(tables, name)] for name in
-             ("table1", "more", "table2", "table3")}  # fmt: skip
+             ("table1", "more", "differences", "table2", "driven", "table3")}  # fmt: skip
     return [
         Section(
             "portraits",
@@ -101,8 +102,19 @@ def page_sections(
             "with the clip's sound. Click a heading to sort by it, best first.",
             videos=media["self_driven"],
             tables=[shown["table1"][0], shown["more"][0]],
+            folded_title="Differences between rows, and tables of the single clips",
+            folded_tables=[
+                *shown["differences"],
+                *shown["table1"][1:],
+                *shown["more"][1:],
+            ],
+        ),
+        Section(
+            "lips",
+            "Lips of the head",
+            tables=shown["table2"][:1],
             folded_title="Tables of the single clips",
-            folded_tables=[*shown["table1"][1:], *shown["more"][1:]],
+            folded_tables=shown["table2"][1:],
         ),
         Section(
             "robustness",
@@ -118,9 +130,9 @@ def page_sections(
             "driven",
             "Driven by other speech",
             videos=media["driven"],
-            tables=shown["table2"][:1],
+            tables=shown["driven"][:1],
             folded_title="Tables of the single recordings",
-            folded_tables=shown["table2"][1:],
+            folded_tables=shown["driven"][1:],
         ),
         Section(
             "speech",
@@ -230,11 +242,14 @@ if __name__ == "__main__":
     with job(snakemake):
         given, params = snakemake.input, snakemake.params
         tables = build_tables(
-            [load_json(path) for path in given.video_scores],
-            [load_json(path) for path in given.speech_scores],
+            Found(
+                [load_json(path) for path in given.video_scores],
+                paired.read_frames(given.video_scores),
+                [load_json(path) for path in given.speech_scores],
+                list(params.corrupted),
+            ),
             read_quoted(given.paper) if params.options["has_quoted_rows"] else None,
             load_json(given.provenance),
-            list(params.corrupted),
         )
         portraits = [portrait_media(path) for path in given.portraits]
         driven = [media for media in portraits if "drive_" in Path(media.path).name]
