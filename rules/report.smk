@@ -7,9 +7,9 @@ rule tabulate:
             for method in shown_methods(clip, setting)
         ]
         + [
-            results(f"{clip}/evaluate/{method}/training_frames.json")
+            results(f"{clip}/evaluate/{method}/{setting}.json")
             for clip in clips()
-            for method in ceiling_methods()
+            for method, setting in informed_rows()
         ],
         frames=[
             results(f"{clip}/evaluate/{method}/{setting}.tsv")
@@ -18,9 +18,9 @@ rule tabulate:
             for method in shown_methods(clip, setting)
         ]
         + [
-            results(f"{clip}/evaluate/{method}/training_frames.tsv")
+            results(f"{clip}/evaluate/{method}/{setting}.tsv")
             for clip in clips()
-            for method in ceiling_methods()
+            for method, setting in informed_rows()
         ],
         speech=[
             results(f"{clip}/evaluate/speech/{speech}.{denoiser}.json")

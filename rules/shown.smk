@@ -99,9 +99,22 @@ def truth_clip(wildcards):
     return list(robustness_clips())[0] if is_spoiled(wildcards) else wildcards.clip
 
 
-def ceiling_methods():
-    """Methods that are also scored on frames they were trained on: the first that is trained."""
-    return nerf_methods()[:1] if CONFIG["evaluate"]["has_ceiling"] else []
+def informed_rows():
+    """(method, setting) that are told more than a table's rows: they stand beside them, unranked.
+
+    The first trained method on frames that it was trained on (its ceiling), and portraits of
+    Gaussians whose torso stands where it was filmed.
+    """
+    ceiling = nerf_methods()[:1] if CONFIG["evaluate"]["has_ceiling"] else []
+    given = [
+        name
+        for name in shown_methods(None, "self_driven")
+        if name in nerf_methods() and method_view(name)["train"]["renderer"] == "splats"
+    ]
+    return [
+        *((name, "training_frames") for name in ceiling),
+        *((name, "torso_given") for name in given),
+    ]
 
 
 def corrupted_settings():

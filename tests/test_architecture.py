@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "mouth": {"geometry", "scene"},
     "nerf": {"geometry", "mouth"},
     "splats": {"geometry", "mouth"},
-    "training": {"media", "geometry", "scene", "mouth", "nerf", "splats"},
+    "training": {"media", "geometry", "motion", "scene", "mouth", "nerf", "splats"},
     "metrics": set(),
     "pretrained": {"media"},
 }

@@ -98,6 +98,10 @@ EXPLANATIONS = {
 }
 
 
+#: Settings in which a portrait is told more than in the others -> what it is told, in a row's name.
+INFORMED = {"training_frames": "seen frames", "torso_given": "torso given"}
+
+
 def row_of(
     name: str, kind: RowKind, scores: Mapping[str, Mapping[str, Any]], head: str = ""
 ) -> Row:
@@ -117,7 +121,7 @@ def video_row(scores: Mapping[str, Any]) -> Row:
 def kind_of(scores: Mapping[str, Any]) -> RowKind:
     if scores["method"] == "ground_truth":
         return "ground_truth"
-    if scores["setting"] == "training_frames":
+    if scores["setting"] in INFORMED:
         return "ceiling"
     if scores["method"] in ORACLES:
         return "oracle"
@@ -127,8 +131,8 @@ def kind_of(scores: Mapping[str, Any]) -> RowKind:
 
 
 def row_name(scores: Mapping[str, Any]) -> str:
-    is_ceiling = kind_of(scores) == "ceiling"
-    return f"{scores['method']}, seen frames" if is_ceiling else scores["method"]
+    suffix = INFORMED.get(scores["setting"])
+    return f"{scores['method']}, {suffix}" if suffix else scores["method"]
 
 
 def quoted_rows(numbers: Mapping[str, Any], columns: Sequence[Column]) -> list[Row]:

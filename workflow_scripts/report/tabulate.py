@@ -13,6 +13,7 @@ from workflow_scripts.job import job
 from workflow_scripts.paired import FrameTables
 from workflow_scripts.score_tables import (
     HEAD_COLUMNS,
+    INFORMED,
     MORE_COLUMNS,
     SPEECH_COLUMNS,
     SYNC_COLUMNS,
@@ -113,7 +114,7 @@ def build_tables(
     found: Found, quoted: Mapping[str, Any] | None, made_with: Mapping[str, Any]
 ) -> Tables:
     quoted = quoted or {}
-    self_driven = [s for s in found.videos if s["setting"] in ("self_driven", "training_frames")]
+    self_driven = [s for s in found.videos if s["setting"] in ("self_driven", *INFORMED)]
     rows = {clip: video_rows(self_driven, clip) for clip in names_of(self_driven, "clip")}
     conditions = hardware_lines(found.videos, made_with)
     footers = [
@@ -163,9 +164,15 @@ def video_rows(scores: Sequence[dict[str, Any]], clip: str) -> list[Row]:
     return sorted(rows, key=lambda row: (*leading, row.kind).index(row.kind))
 
 
+_WHY_CEILING = {
+    "training_frames": "the portrait on frames that it was trained on",
+    "torso_given": "the torso stands where it was filmed, not where the head's pose says",
+}
+
+
 def ceiling_lines(scores: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
-        f"{row_name(s)}: a ceiling, the portrait on frames that it was trained on"
+        f"{row_name(s)}: a ceiling, {_WHY_CEILING[s['setting']]}"
         for s in scores
         if kind_of(s) == "ceiling" and s["clip"] == scores[0]["clip"]
     ]
