@@ -48,7 +48,7 @@ def measure(frames: list[np.ndarray], preset: str, crf: int) -> tuple[float, flo
                 video.append(frame)
         processor, clock = time.process_time() - processor, time.perf_counter() - clock
         scores = [
-            psnr(decoded / 255.0, frame / 255.0)
+            psnr(frame, decoded)
             for frame, (decoded, _) in zip(frames, read_video(path), strict=True)
         ]
         kilobytes = path.stat().st_size / 1000

@@ -34,6 +34,7 @@ from wildtalker_core.media.audio import read_waveform  # noqa: E402
 from wildtalker_core.media.files import load_json  # noqa: E402
 from wildtalker_core.metrics.frame_scores import find_faces  # noqa: E402
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh  # noqa: E402
+from wildtalker_core.scene.body_motion import load_body_motion  # noqa: E402
 from wildtalker_core.scene.scene import load_scene  # noqa: E402
 from wildtalker_core.speech import mixing  # noqa: E402
 from wildtalker_core.speech.denoisers import make_denoiser  # noqa: E402
@@ -111,6 +112,7 @@ class Listening:
     def __init__(self, results: Path, config: dict, every: int, find_landmarks) -> None:
         self.config, self.find_landmarks = config, find_landmarks
         self.scene = load_scene(**scene_paths(scene_files(results, "original.none")))
+        self.motion = load_body_motion(results / "scene" / "body_motion.npz")
         self.manifest = load_json(results / "media" / "manifest.json")
         self.portrait, _ = restore_portrait(
             results / "train" / "listener" / "lips.safetensors", "numba", torch.device("cpu")
@@ -139,12 +141,15 @@ class Listening:
         fps = self.manifest["fps"]
         heard = extract(speech, self.rate_hz, self.manifest["n_frames"], fps)
         performance = Performance(self.frames, self.frames, self.scene.expression[self.frames])
-        lip_features = lip_features_of(
-            self.portrait, torch.as_tensor(heard.audio_features), heard.is_silent,
-            self.scene.T_camera_head, performance, fps,
+        poses = torch.as_tensor(self.scene.T_camera_head[self.frames], dtype=torch.float32)
+        mouth = self.portrait.hear(
+            torch.as_tensor(heard.audio_features), heard.is_silent, self.frames, poses, fps,
             self.config["render"] | {"close_in_silence": False},
         )  # fmt: skip
-        pictures = render(self.portrait, self.scene, performance, lip_features, "head", 1 << 15)
+        moments = moments_of(self.scene, self.motion, performance, mouth)
+        pictures = render(
+            self.portrait, moments, lambda i: self.scene.hand_free_frames[int(self.frames[i])]
+        )
         seen = find_faces(pictures, self.find_landmarks)
         row = compare("", self.truth, seen, self.manifest["size_px"])
         return f"{row.lmd_px:.2f} / {row.correlation:.2f}"

@@ -43,6 +43,7 @@ rule extract_speech:
         runtime=10,
     params:
         code=code_digest("media"),
+        audio_stream=lambda wildcards: clip_config(wildcards)["media"]["audio_stream"],
     script:
         "../workflow_scripts/media/extract_speech.py"
 

@@ -124,7 +124,8 @@ def test_bad_clips_are_refused_in_one_line(tmp_path, find_faces, face):
     assert refuse(small, find_faces, "has 64x64 pixels, 128 a side") == []
     wall = film(tmp_path / "wall.mp4", [np.full((256, 256, 3), 90, np.uint8)] * 50)
     assert refuse(wall, find_faces, "shows no face in any frame") == []
-    half = film(tmp_path / "half.mp4", [face] * 30 + [np.full_like(face, 90)] * 20)
+    boxes = np.kron(np.arange(64).reshape(8, 8) % 5 * 50, np.ones((32, 32))).astype(np.uint8)
+    half = film(tmp_path / "half.mp4", [face] * 30 + [np.dstack([boxes] * 3)] * 20)
     assert refuse(half, find_faces, r"in only 60 % .* \(frame 30 is the first") == []
     mute = film(tmp_path / "mute.mp4", [face] * 50, sound=None)
     assert "speech.wav" not in refuse(mute, find_faces, "has no audio stream")

@@ -110,7 +110,10 @@ def test_a_failing_encoder_neither_hangs_nor_leaves_a_file(tmp_path, monkeypatch
         raise av.error.InvalidDataError(1094995529, "Invalid data", "x")
 
     monkeypatch.setattr(video_module, "_add_pictures", fail)
-    with pytest.raises(OSError, match="cannot be written"), VideoWriter(tmp_path / "v.mp4", 25) as v:
+    with (
+        pytest.raises(OSError, match="cannot be written"),
+        VideoWriter(tmp_path / "v.mp4", 25) as v,
+    ):
         for i in range(100):
             v.append(frame_of(i))
     assert list(tmp_path.iterdir()) == []

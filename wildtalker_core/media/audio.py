@@ -62,7 +62,7 @@ def decode_sound(
     """
     path = Path(path)
     found: list[str] = []
-    with _open_sound(path, found) as container:
+    with open_sound(path, found) as container:
         stream, note = choose_stream(_audio_streams(container, path), stream_number, path, "audio")
         found += [note] if note else []
         end = None if duration_seconds is None else duration_seconds + (zero_seconds or 0.0)
@@ -85,23 +85,42 @@ def decode_sound(
 
 def sound_rate(path: str | os.PathLike[str]) -> int:
     """Samples a second of the stream that ``decode_sound`` takes. Raises InputError as it."""
-    with _open_sound(Path(path), []) as container:
+    with open_sound(path) as container:
         stream, _ = choose_stream(_audio_streams(container, path), None, path, "audio")
         return stream.codec_context.sample_rate
 
 
+def first_sound_seconds(path: str | os.PathLike[str]) -> float:
+    """Time stamp of the first sound on the container's own clock."""
+    with open_sound(path) as container:
+        stream, _ = choose_stream(_audio_streams(container, path), None, path, "audio")
+        try:
+            frame = next(container.decode(stream), None)
+        except av.error.FFmpegError as error:
+            problem = f"has sound that cannot be decoded ({in_words(error)})"
+            raise InputError(path, problem, "export it again") from error
+        return float(frame.time or 0.0) if frame is not None else 0.0
+
+
 def audio_streams(path: str | os.PathLike[str]) -> str:
     """The audio streams of a file in words, where there are several; else empty."""
-    with _open_sound(Path(path), []) as container:
+    with open_sound(path) as container:
         streams = _audio_streams(container, path)
         return list_streams(streams) if len(streams) > 1 else ""
 
 
 @contextmanager
-def _open_sound(path: Path, notes: list[str]) -> Iterator[av.container.InputContainer]:
-    require_file(path)
+def open_sound(
+    path: str | os.PathLike[str], notes: list[str] | None = None
+) -> Iterator[av.container.InputContainer]:
+    """Any file with sound in it; ``notes`` learns of a wrong header.
+
+    Raises InputError: absent, a folder, not readable.
+    """
+    path = require_file(path)
     file, note = open_mended(path)
-    notes += [note] if note else []
+    if note and notes is not None:
+        notes.append(note)
     with file:
         try:
             container = av.open(url_of(path) if note is None else file)

@@ -118,6 +118,19 @@ def first_frame_seconds(path: str | os.PathLike[str], stream_number: int | None 
         return float(frame.time) if frame.time is not None else 0.0
 
 
+def zero_of(path: str | os.PathLike[str]) -> float:
+    """The beginning of a file of its own on its container's clock, seconds.
+
+    That is its first picture, or, without moving pictures, its first sound.
+    """
+    with audio.open_sound(path) as container:
+        has_pictures = any(
+            not stream.disposition & av.stream.Disposition.attached_pic
+            for stream in container.streams.video
+        )
+    return first_frame_seconds(path) if has_pictures else audio.first_sound_seconds(path)
+
+
 def sample_frames(
     path: str | os.PathLike[str],
     fps: float,

@@ -1,15 +1,17 @@
 """Raw video → square frames around the main face, and the manifest that all stages index by."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from wildtalker_core.errors import InputError
+from wildtalker_core.errors import InputError, warn
 from wildtalker_core.media.crop import follow_main_face, square_around_face
 from wildtalker_core.media.files import save_json
 from wildtalker_core.media.frame_store import write_frames
 from wildtalker_core.media.image import resize_image
+from wildtalker_core.media.shots import Shots, Stills, find_shots, shot_warnings, thumbnail
 from wildtalker_core.media.splits import split_frames
 from wildtalker_core.media.video import VideoFacts, first_frame_seconds, probe, sample_frames
 from wildtalker_core.progress import progress
@@ -33,24 +35,19 @@ def main(
     Raises InputError: the video cannot be read or used; the remedy is in the message.
     """
     fps, size_px = options["fps"], options["size_px"]
-    span = (fps, options["start_seconds"], options["max_seconds"])
-    facts = probe(video_path)
-    _require_size(facts, options["min_source_px"])
-
-    boxes_per_source, shown_by, source_frames = [], [], []
-    n_promised = round(facts.duration_seconds * fps) or None
-    for sampled in progress(sample_frames(video_path, *span), "finding faces", n_promised):
-        boxes_per_source.append(find_faces(sampled.image))
-        shown_by += [len(boxes_per_source) - 1] * len(sampled.outputs)
-        source_frames += [sampled.number] * len(sampled.outputs)
-    n_frames = len(source_frames)
+    facts = probe(video_path, options["video_stream"])
+    looks = look(video_path, facts, find_faces, options)
+    height, width = looks.shape
+    _require_size(facts, looks.shape, options["min_source_px"])
+    n_frames = len(looks.source_frames)
     _require_duration(facts, n_frames / fps, options)
 
     # What is filmed is chosen by training frames, for the test must not change what is learnt.
     n_train = split_frames(n_frames, options["train_fraction"])[0]
-    face_boxes = follow_main_face(boxes_per_source, shown_by[n_train - 1] + 1)[shown_by]
+    face_boxes = follow_main_face(looks.boxes, looks.shown[n_train - 1] + 1)[looks.shown]
     has_face = np.isfinite(face_boxes).all(axis=1)
-    _require_face(facts, has_face, options["max_faceless_share"])
+    is_blank = np.isin(looks.shown, looks.shots.blank)
+    _require_face(facts, has_face, is_blank, options["max_faceless_share"])
     if not has_face[:n_train].any():
         raise InputError(
             facts.path,
@@ -58,12 +55,7 @@ def main(
             "cut off what comes before the person (media.start_seconds)",
         )
     crop = square_around_face(
-        face_boxes[:n_train],
-        facts.height,
-        facts.width,
-        options["crop_scale"],
-        options["crop"],
-        size_px,
+        face_boxes[:n_train], height, width, options["crop_scale"], options["crop"], size_px
     )
     if crop.size < options["min_source_px"]:
         raise InputError(
@@ -72,12 +64,26 @@ def main(
             "film from nearer, or lower media.min_source_px or raise media.crop_scale",
         )
 
+    stills = Stills(n_frames)
     with write_frames(frames_path, n_frames, (size_px, size_px, 3)) as writer:
-        for sampled in progress(sample_frames(video_path, *span), "cutting frames", n_promised):
-            frame = resize_image(crop.of(sampled.image), size_px)
+        pictures = sample_frames(video_path, **span_of(options), shape=looks.shape)
+        for sampled in progress(pictures, "cutting frames", n_frames):
+            frame = resize_image(np.ascontiguousarray(crop.of(sampled.image)), size_px)
             for _ in sampled.outputs:
                 writer.append(frame)
+                stills.see(frame)
 
+    # First frames of new shots, as they are numbered here.
+    cuts = np.searchsorted(looks.shown, looks.shots.cuts)
+    boxes_of_crop = (face_boxes - np.tile([crop.x, crop.y], 2)) / crop.size
+    captions = stills.captions(np.flatnonzero(is_blank), cuts, boxes_of_crop)
+    warnings = [
+        *facts.notes,
+        *looks.warnings,
+        *shot_warnings(np.flatnonzero(is_blank), cuts, captions, fps),
+    ]
+    for line in warnings:
+        warn(facts.path, line)
     save_json(
         manifest_path,
         {
@@ -86,32 +92,100 @@ def main(
             "n_frames": n_frames,
             "size_px": size_px,
             "frame_times_seconds": [round(i / fps, 6) for i in range(n_frames)],
-            "source_frames": source_frames,
+            "source_frames": looks.source_frames,
             "crop": {"x": crop.x, "y": crop.y, "size": crop.size},
             "faceless_frames": np.flatnonzero(~has_face).tolist(),
+            "blank_frames": np.flatnonzero(is_blank).tolist(),
+            "cut_frames": cuts.tolist(),
+            "warnings": warnings,
             "sample_rate_hz": options["sample_rate_hz"],
             "n_samples": round(n_frames / fps * options["sample_rate_hz"]),
             "source": {
                 "path": facts.path,
-                "width": facts.width,
-                "height": facts.height,
+                "width": width,
+                "height": height,
                 "fps": facts.fps,
                 "rotation_degrees": facts.rotation_degrees,
                 "duration_seconds": facts.duration_seconds,
                 "codec": facts.codec,
+                "dynamic_range": facts.dynamic_range,
+                "is_interlaced": facts.is_interlaced,
                 "audio_codec": facts.audio_codec,
                 "start_seconds": options["start_seconds"],
-                "first_frame_seconds": first_frame_seconds(video_path),
+                "first_frame_seconds": first_frame_seconds(video_path, options["video_stream"]),
             },
         },
     )
 
 
-def _require_size(facts: VideoFacts, min_source_px: int) -> None:
-    if min(facts.width, facts.height) < min_source_px:
+def span_of(options: dict) -> dict:
+    """Which part of which stream, as arguments of ``sample_frames``."""
+    return {
+        "fps": options["fps"],
+        "start_seconds": options["start_seconds"],
+        "max_seconds": options["max_seconds"],
+        "stream_number": options["video_stream"],
+    }
+
+
+@dataclass(frozen=True)
+class Looks:
+    """The whole clip looked at once.
+
+    shape: height and width of the largest picture, to which all are scaled. boxes: per source frame
+    that is shown, faces [faces, 5] in pixels of that picture, none in blank frames. shown: [n] the
+    source frame that each output frame shows, as a place in ``boxes``; source_frames: [n] the same
+    as numbers of decoded frames. shots: by places in ``boxes``. warnings: lines.
+    """
+
+    shape: tuple[int, int]
+    boxes: list[np.ndarray]
+    shown: np.ndarray
+    source_frames: list[int]
+    shots: Shots
+    warnings: list[str]
+
+
+def look(
+    video_path: str,
+    facts: VideoFacts,
+    find_faces: Callable[[np.ndarray], np.ndarray],
+    options: dict,
+) -> Looks:
+    """Decode once: faces, thumbnails and sizes; one frame in memory at a time."""
+    boxes, shown, source_frames, seconds, sizes, thumbnails = [], [], [], [], [], []
+    n_promised = round(facts.duration_seconds * options["fps"]) or None
+    pictures = sample_frames(video_path, **span_of(options), may_change_size=True)
+    for sampled in progress(pictures, "finding faces", n_promised):
+        boxes.append(np.asarray(find_faces(sampled.image), float).reshape(-1, 5))
+        thumbnails.append(thumbnail(sampled.image))
+        sizes.append(sampled.image.shape[:2])
+        seconds.append(sampled.time_seconds)
+        shown += [len(boxes) - 1] * len(sampled.outputs)
+        source_frames += [sampled.number] * len(sampled.outputs)
+    if not boxes:
+        return Looks((facts.height, facts.width), [], np.zeros(0, int), [], Shots.none(), [])
+    shape = max(sizes, key=lambda size: size[0] * size[1])
+    for i, (height, width) in enumerate(sizes):
+        boxes[i][:, :4] *= np.tile([shape[1] / width, shape[0] / height], 2)
+    shots = find_shots(np.stack(thumbnails), np.array(seconds))
+    for i in shots.blank:
+        boxes[i] = np.empty((0, 5))
+    changes = [i for i in range(1, len(sizes)) if sizes[i] != sizes[i - 1]]
+    warnings = [
+        f"the picture changes from {sizes[i - 1][1]}x{sizes[i - 1][0]} to "
+        f"{sizes[i][1]}x{sizes[i][0]} pixels at {seconds[i]:.2f} s; all frames are scaled to "
+        f"{shape[1]}x{shape[0]}"
+        for i in changes[:3]
+    ]
+    return Looks(shape, boxes, np.array(shown, int), source_frames, shots, warnings)
+
+
+def _require_size(facts: VideoFacts, shape: tuple[int, int], min_source_px: int) -> None:
+    if min(shape) < min_source_px:
         raise InputError(
             facts.path,
-            f"has {facts.width}x{facts.height} pixels, {min_source_px} a side are needed",
+            f"has {shape[1]}x{shape[0]} pixels, {min_source_px} a side are needed",
             "give a larger video",
         )
 
@@ -125,17 +199,20 @@ def _require_duration(facts: VideoFacts, seconds: float, options: dict) -> None:
         )
 
 
-def _require_face(facts: VideoFacts, has_face: np.ndarray, max_faceless_share: float) -> None:
+def _require_face(
+    facts: VideoFacts, has_face: np.ndarray, is_blank: np.ndarray, max_faceless_share: float
+) -> None:
+    """Blank frames show nobody and are known for it: they do not count."""
     if not has_face.any():
         raise InputError(
             facts.path, "shows no face in any frame", "give a video of a person facing the camera"
         )
-    faceless_share = 1.0 - has_face.mean()
-    if faceless_share > max_faceless_share:
-        first = int(np.flatnonzero(~has_face)[0])
+    found_share = has_face[~is_blank].mean()
+    if 1.0 - found_share > max_faceless_share:
+        first = int(np.flatnonzero(~has_face & ~is_blank)[0])
         raise InputError(
             facts.path,
-            f"shows the main face in only {100 * has_face.mean():.0f} % of its frames "
+            f"shows the main face in only {100 * found_share:.0f} % of its frames "
             f"(frame {first} is the first without)",
             "cut the clip to one take of one person (media.start_seconds, media.max_seconds), "
             "or raise media.max_faceless_share",
