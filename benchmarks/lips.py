@@ -27,7 +27,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from wildtalker_core.face.landmarks import MOUTH_OF_68
+from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
 from wildtalker_core.media.files import load_json
 from wildtalker_core.media.video import VideoWriter, read_video
@@ -54,15 +55,13 @@ from wildtalker_core.mouth.shape import (
 )
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh
+from wildtalker_core.scene.body_motion import BodyMotion, load_body_motion
 from wildtalker_core.scene.scene import Scene, load_scene
-from wildtalker_core.training.build import restore_portrait
+from wildtalker_core.splats.portrait import SplatPortrait
+from wildtalker_core.training.build import open_portrait
 from workflow_scripts.configuration import default_options
 from workflow_scripts.evaluate.score_render import FACE
-from workflow_scripts.render.render_portrait import (
-    Performance,
-    lip_features_of,
-    render,
-)
+from workflow_scripts.render.render_portrait import Performance, moments_of, render
 from workflow_scripts.scene_inputs import scene_files, scene_paths
 
 CONFIG_DIR = Path(__file__).resolve().parents[1] / "config"
@@ -89,52 +88,95 @@ class Finished:
     """A clip and its portrait."""
 
     scene: Scene
-    portrait: Portrait
+    motion: BodyMotion
+    portrait: Portrait | SplatPortrait
     fps: float
+    figures: dict[str, dict]
+
+    @property
+    def n_mouth_shapes(self) -> int | None:
+        """Components of the mouth's shape; None where the portrait hears by itself."""
+        ear = getattr(self.portrait, "ear", None)
+        return None if ear is None else len(ear.rest)
 
 
-def load_finished(clip_dir: Path, method: str, speech: str, stage: str) -> Finished:
-    """What the workflow has left in ``results/{clip}``."""
+def load_finished(clip_dir: Path, method: str, speech: str, stage: str | None = None) -> Finished:
+    """What the workflow has left in ``results/{clip}``; the last stage, unless one is named."""
     scene = load_scene(**scene_paths(scene_files(clip_dir, speech)))
-    path = clip_dir / "train" / method / f"{stage}.safetensors"
-    portrait, _ = restore_portrait(path, "auto", torch.device("cpu"))
-    return Finished(scene, portrait, float(load_json(clip_dir / "media/manifest.json")["fps"]))
+    folder = clip_dir / "train" / method
+    stages = [stage] if stage else ["splats", "torso"]
+    path = next(p for p in (folder / f"{s}.safetensors" for s in stages) if p.is_file())
+    options = default_options("train", CONFIG_DIR) | default_options("render", CONFIG_DIR)
+    portrait = open_portrait(path, options, torch.device("cpu"))
+    motion = load_body_motion(clip_dir / "scene" / "body_motion.npz")
+    figures = {
+        p.stem: load_json(p)
+        for p in (folder / f"{s}.json" for s in ("head", "lips", "torso", "splats"))
+        if p.is_file()
+    }
+    fps = float(load_json(clip_dir / "media/manifest.json")["fps"])
+    return Finished(scene, motion, portrait, fps, figures)
+
+
+def moments(
+    finished: Finished, frames: np.ndarray, mouth: torch.Tensor, torso: str = "predicted"
+) -> Moment:
+    """Frames [k] of the clip with mouths [k, n]; the torso ``predicted`` or ``given``."""
+    performance = Performance(frames, frames, finished.scene.expression[frames])
+    told = moments_of(finished.scene, finished.motion, performance, mouth)
+    if torso == "given":
+        return told
+    return replace(told, torso=finished.portrait.predicted_torso(told.T_camera_head))
+
+
+def pictures(
+    finished: Finished, told: Moment, frames: np.ndarray, mode: str = "portrait"
+) -> Iterator[np.ndarray]:
+    """Drawn one at a time; ``head`` stands before the hand-free frames."""
+
+    def behind(i: int) -> np.ndarray:
+        return finished.scene.hand_free_frames[int(frames[i])]
+
+    return render(finished.portrait, told, behind if mode == "head" else None)
 
 
 # Pictures ----------------------------------------------------------------------------------------
 
 
-def lip_features(finished: Finished, frames: np.ndarray, options: dict) -> dict[str, torch.Tensor]:
-    """Lip features [k, n_lip] of ``frames`` by name of the row (``swapped 1`` and so on).
+def heard_mouth(
+    finished: Finished, frames: np.ndarray, audio_frames: np.ndarray, options: dict
+) -> torch.Tensor:
+    """``Moment.mouth`` [k, n] of ``frames`` that speak the sound of ``audio_frames``."""
+    scene = finished.scene
+    poses = torch.as_tensor(scene.T_camera_head[frames], dtype=torch.float32)
+    with torch.no_grad():
+        return finished.portrait.hear(
+            torch.as_tensor(scene.audio_features), scene.is_silent, audio_frames, poses,
+            finished.fps, options,
+        )  # fmt: skip
+
+
+def mouths(finished: Finished, frames: np.ndarray, options: dict) -> dict[str, torch.Tensor]:
+    """``Moment.mouth`` of ``frames`` by name of the row (``swapped 1`` and so on).
 
     Args:
         options: the config section ``render``.
     """
-    scene, portrait = finished.scene, finished.portrait
-    audio = torch.as_tensor(scene.audio_features)
-
-    def heard(audio_frames: np.ndarray) -> torch.Tensor:
-        performance = Performance(frames, audio_frames, scene.expression[frames])
-        return lip_features_of(
-            portrait, audio, scene.is_silent, scene.T_camera_head, performance, finished.fps,
-            options,
-        )  # fmt: skip
-
-    features = {"own": heard(frames)}
+    scene = finished.scene
+    found = {"own": heard_mouth(finished, frames, frames, options)}
     train = scene.train_frames
     span = frames[-1] - frames[0]
     for i, start in enumerate(np.linspace(train[0], train[-1] - span, N_SWAPS).astype(int)):
-        features[f"swapped {i + 1}"] = heard(start + frames - frames[0])
-    with torch.no_grad():
-        if portrait.shape.lip_feature == "mouth_shape":
-            shapes, _ = measure_mouth(scene, portrait.shape.n_mouth_shapes)
-            shapes = torch.as_tensor(shapes, dtype=torch.float32)
-            features["true mouth"] = portrait.mouth_to_lip(shapes[frames])
-            mean = portrait.mouth_to_lip(shapes[train].mean(0, keepdim=True))
-        else:
-            mean = portrait.lip_features(audio, torch.as_tensor(train)).mean(0, keepdim=True)
-    features["mean mouth"] = mean.expand(len(frames), -1)
-    return features
+        audio_frames = start + frames - frames[0]
+        found[f"swapped {i + 1}"] = heard_mouth(finished, frames, audio_frames, options)
+    if finished.n_mouth_shapes:
+        shapes, _ = measure_mouth(scene, finished.n_mouth_shapes)
+        true = torch.as_tensor(shapes, dtype=torch.float32)
+        found["true mouth"], mean = true[frames], true[train].mean(0)
+    else:
+        mean = heard_mouth(finished, train, train, options).mean(0)
+    found["mean mouth"] = mean.expand(len(frames), -1)
+    return found
 
 
 def through_codec(shown: Iterator[np.ndarray], fps: float, path: Path) -> list[np.ndarray]:
@@ -247,8 +289,8 @@ def heard_rows(finished: Finished, asked: np.ndarray, reference: np.ndarray) -> 
         return row(name, reference[:, mouth] + error * to_pixels)
 
     rows.append(posed_row("ridge, posed", ridge(sound, points, seen, asked)))
-    if portrait.shape.lip_feature == "mouth_shape":
-        basis = fit_mouth_basis(points[seen], portrait.shape.n_mouth_shapes)
+    if finished.n_mouth_shapes:
+        basis = fit_mouth_basis(points[seen], finished.n_mouth_shapes)
         turns = matrix_to_axis_angle(torch.as_tensor(scene.T_camera_head[asked, :3, :3]).float())
         audio = torch.as_tensor(scene.audio_features)
         with torch.no_grad():
@@ -273,7 +315,6 @@ def print_rows(finished: Finished, asked: np.ndarray, options: dict, keep: Path 
     for row in heard_rows(finished, asked, reference):
         print(row, flush=True)
     rows: dict[str, Row] = {}
-    performance = Performance(asked, asked, scene.expression[asked])
     with tempfile.TemporaryDirectory() as folder:
         into = keep or Path(folder)
         into.mkdir(parents=True, exist_ok=True)
@@ -285,11 +326,9 @@ def print_rows(finished: Finished, asked: np.ndarray, options: dict, keep: Path 
             if not name.startswith("swapped"):
                 print(rows[name], flush=True)
 
-        for name, lips in lip_features(finished, asked, options).items():
-            pictures = render(
-                finished.portrait, scene, performance, lips, options["mode"], options["chunk_rays"]
-            )
-            add(name, pictures)
+        for name, mouth in mouths(finished, asked, options).items():
+            told = moments(finished, asked, mouth)
+            add(name, pictures(finished, told, asked, options["mode"]))
         swaps = [row for name, row in rows.items() if name.startswith("swapped")]
         print(mean_row("swapped", swaps), flush=True)
         add("ground truth", iter(filmed))
@@ -300,7 +339,7 @@ def main() -> None:
     parser.add_argument("clip_dir", type=Path, help="results/{clip} of a finished run")
     parser.add_argument("--method", default="wildtalker")
     parser.add_argument("--speech", default="original.mss_adaptive", help="what the method hears")
-    parser.add_argument("--stage", default="torso", help="head, lips or torso")
+    parser.add_argument("--stage", help="head, lips, torso or splats; default: the last")
     parser.add_argument("--mode", choices=("portrait", "head"), default="portrait")
     parser.add_argument("--gain", type=float, help="instead of the default of render.mouth_gain")
     parser.add_argument("--keep", type=Path, help="folder for the videos")

@@ -29,29 +29,33 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.lips import CONFIG_DIR, Finished, load_finished, through_codec
-from wildtalker_core.media.files import load_json
+from benchmarks.lips import (
+    CONFIG_DIR,
+    Finished,
+    heard_mouth,
+    load_finished,
+    moments,
+    pictures,
+    through_codec,
+)
 from wildtalker_core.metrics import image
 from wildtalker_core.metrics.frame_scores import picture_regions
 from wildtalker_core.scene.scene import Scene
 from workflow_scripts.configuration import default_options
 from workflow_scripts.render.render_baseline import nearest_training_frame
-from workflow_scripts.render.render_portrait import lip_features_of, own_performance, render
 
 N_SHOWN, EDGE_PX = 6, 4  # at 256 pixels
 
 
 def pictures_of(finished: Finished) -> Iterator[tuple[str, Iterator[np.ndarray]]]:
     """Rows by name, with their pictures of the test split."""
-    scene, portrait = finished.scene, finished.portrait
-    performance = own_performance(scene, scene.test_frames)
-    options = default_options("render", CONFIG_DIR)
-    lips = lip_features_of(
-        portrait, torch.as_tensor(scene.audio_features), scene.is_silent, scene.T_camera_head,
-        performance, finished.fps, options,
-    )  # fmt: skip
-    for mode in ("portrait", "head"):
-        yield mode, render(portrait, scene, performance, lips, mode, options["chunk_rays"])
+    scene, frames = finished.scene, finished.scene.test_frames
+    mouth = heard_mouth(finished, frames, frames, default_options("render", CONFIG_DIR))
+    yield "portrait", pictures(finished, moments(finished, frames, mouth), frames)
+    if finished.portrait.predicted_torso(torch.eye(4)[None]).shape[1]:
+        given = moments(finished, frames, mouth, "given")
+        yield "torso given", pictures(finished, given, frames)
+    yield "head", pictures(finished, moments(finished, frames, mouth), frames, "head")
     sample = scene.train_frames[:: max(1, len(scene.train_frames) // 200)]
     mean = np.mean([scene.hand_free_frames[int(i)] for i in sample], 0).round().astype(np.uint8)
     yield "mean frame", (mean for _ in scene.test_frames)
@@ -125,7 +129,7 @@ def main() -> None:
     parser.add_argument("--speech", default="original.mss_adaptive", help="what the method hears")
     parser.add_argument("--sheet", type=Path, help="png to write")
     arguments = parser.parse_args()
-    finished = load_finished(arguments.clip_dir, arguments.method, arguments.speech, "torso")
+    finished = load_finished(arguments.clip_dir, arguments.method, arguments.speech)
     scene = finished.scene
     print(f"{scene.clip}, {arguments.method}, {len(scene.test_frames)} frames of the test split")
     columns = ("face raw", "whole raw", "face dB", "whole dB")
@@ -145,9 +149,7 @@ def main() -> None:
             print(f"{name:18s}" + "".join(f"{value:10.2f}" for value in figures), end="")
             print(f"{np.mean(seam) if seam else np.nan:7.2f}", flush=True)
     print_regions(finished, kept["portrait"])
-    for stage in ("head", "lips", "torso"):
-        path = arguments.clip_dir / "train" / arguments.method / f"{stage}.json"
-        figures = load_json(path)
+    for stage, figures in finished.figures.items():
         print(f"{stage}: {figures['steps']} steps, {figures['seconds'] / 60:.1f} min")
     if arguments.sheet:
         write_sheet(finished, kept["portrait"], kept["head"], arguments.sheet)

@@ -14,7 +14,6 @@ from wildtalker_core.mouth.ear import Ear
 from wildtalker_core.mouth.rest import rest_shape
 from wildtalker_core.speech.audio_features import AudioFeatures, log_mel
 from wildtalker_core.training.build import new_portrait
-from workflow_scripts.render.render_portrait import Performance, lip_features_of
 
 FPS, PAUSE_SECONDS = 25.0, 2.0
 OPTIONS = {"close_in_silence": True, "lip_smoothing": 0, "mouth_gain": 1.3}
@@ -59,10 +58,9 @@ def test_silence_closes_the_mouth(example, hiss):
     driving = driving + hiss * np.random.default_rng(0).standard_normal(len(driving))
     n_frames = round(len(driving) / rate_hz * FPS)
     heard = features_of(driving.astype(np.float32), rate_hz, n_frames)
-    performance = Performance(np.zeros(n_frames, int), np.arange(n_frames), np.zeros((n_frames, 7)))
-    opening = lip_features_of(
-        portrait, torch.as_tensor(heard.audio_features), heard.is_silent, np.eye(4)[None],
-        performance, FPS, OPTIONS,
+    opening = portrait.hear(
+        torch.as_tensor(heard.audio_features), heard.is_silent, np.arange(n_frames),
+        torch.eye(4).repeat(n_frames, 1, 1), FPS, OPTIONS,
     )[:, 0].numpy()  # fmt: skip
     seconds, length = np.arange(n_frames) / FPS, len(speech) / rate_hz
     middle = PAUSE_SECONDS + length
