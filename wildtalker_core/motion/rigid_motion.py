@@ -97,7 +97,7 @@ def fit_rigid_motion(
     coarse = (slice(step // 2, None, step), slice(step // 2, None, step))
     positions = _normalised_grid(height, width)[coarse]
     shift = flow[coarse]
-    gradient = _gradient(gray)[coarse]
+    gradient = gradient_of(gray)[coarse]
     trust = gradient**2 / (gradient**2 + _HALF_TRUST_GRADIENT**2) + 1e-3
     member = parsing[coarse].astype(np.float32) / 255.0
     scale_px = _FIT_SCALE * height
@@ -133,8 +133,8 @@ def fit_rigid_motion(
 
 def landmark_motion(previous: np.ndarray, current: np.ndarray, height: int) -> np.ndarray:
     """Affine backward motion [2, 3] of landmarks [points, 2] (pixels): the head's first guess."""
-    positions = _monomials(_normalise(current, height), 3)
-    solution, *_ = np.linalg.lstsq(positions, previous - current, rcond=None)
+    positions = _monomials(np.float64(_normalise(current, height)), 3)
+    solution, *_ = np.linalg.lstsq(positions, np.float64(previous - current), rcond=None)
     return solution.T.astype(np.float32)
 
 
@@ -156,8 +156,10 @@ def fit_flow_model(
         positions: [points, 2] normalised. flow: [points, 2] pixels. trust: [points] >= 0.
         starts: models [2, 3] to begin at; the weighted median of the flow is always one more.
     """
+    # In double precision, for single sums depend on where in memory they lie, and so would masks.
+    positions, flow, trust = (np.float64(values) for values in (positions, flow, trust))
     design = np.ascontiguousarray(_monomials(positions, n_terms).T)  # [terms, points]
-    median = np.zeros((2, 3), np.float32)
+    median = np.zeros((2, 3))
     median[:, 0] = [_weighted_median(flow[:, axis], trust) for axis in range(2)]
     models = np.stack([median, *starts])  # all starts are improved side by side
     for widening in (16.0, 8.0, 4.0, 2.0, 1.0, 1.0):
@@ -222,7 +224,7 @@ def _fastest(rigid: list[tuple[np.ndarray, ...]], near: list[np.ndarray]) -> np.
     """Speed [height, width] of the fastest part nearby, of flows as planes (x, y)."""
     speed = np.zeros(near[0].shape, np.float32)
     for is_near, part in zip(near, rigid, strict=True):
-        np.maximum(speed, cv2.magnitude(*part), out=speed, where=is_near)
+        np.maximum(speed, np.sqrt(part[0] ** 2 + part[1] ** 2), out=speed, where=is_near)
     return speed
 
 
@@ -245,7 +247,7 @@ def intensity_motion(
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     spread = _EVIDENCE_SCALE * height
     current = gray.astype(np.float32)
-    gradient = cv2.GaussianBlur(_gradient(gray) ** 2, (0, 0), spread) + _FLAT_GRADIENT**2
+    gradient = cv2.GaussianBlur(gradient_of(gray) ** 2, (0, 0), spread) + _FLAT_GRADIENT**2
     least = np.full((height, width), np.inf, np.float32)
     rigid = _planes(motion, height, width)
     for (shift_x, shift_y), is_near in zip(rigid, near, strict=True):
@@ -318,10 +320,13 @@ def _normalised_grid(height: int, width: int) -> np.ndarray:
     return _GRIDS[height, width]
 
 
-def _gradient(gray: np.ndarray) -> np.ndarray:
-    dx = cv2.Sobel(gray, cv2.CV_32F, 1, 0, scale=1 / 8)
-    dy = cv2.Sobel(gray, cv2.CV_32F, 0, 1, scale=1 / 8)
-    return cv2.magnitude(dx, dy)
+def gradient_of(gray: np.ndarray) -> np.ndarray:
+    """Size of the Sobel gradient of a grey image [height, width] uint8, levels per pixel, float32.
+
+    Sums of whole numbers, since OpenCV's in floating point depend on where in memory they lie.
+    """
+    dx, dy = (cv2.Sobel(gray, cv2.CV_16S, *axis).astype(np.float32) for axis in ((1, 0), (0, 1)))
+    return np.sqrt(dx * dx + dy * dy) / np.float32(8)
 
 
 def _dilate(region: np.ndarray, radius: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from wildtalker_core.motion.rigid_motion import (
     NECK,
     RigidMotion,
     evaluate,
+    gradient_of,
 )
 
 #: (|V_i| [height, width] pixels per frame, M_{i-1} [height, width]) → δ_i in [0, 1], the factor
@@ -165,11 +166,7 @@ class RestMemory:
         """Difference [height, width] of frame and memory, in units of what rest may differ by."""
         spread = _COMPARE_SCALE * len(self._frame)
         difference = cv2.absdiff(self._frame, self._picture).astype(np.float32).max(-1)
-        gray = cv2.cvtColor(self._picture, cv2.COLOR_RGB2GRAY)
-        slope = cv2.magnitude(
-            cv2.Sobel(gray, cv2.CV_32F, 1, 0, scale=1 / 8),
-            cv2.Sobel(gray, cv2.CV_32F, 0, 1, scale=1 / 8),
-        )
+        slope = gradient_of(cv2.cvtColor(self._picture, cv2.COLOR_RGB2GRAY))
         tolerance = _REST_NOISE**2 + (_REST_SHIFT_PX * slope) ** 2
         return np.sqrt(
             cv2.GaussianBlur(difference**2, (0, 0), spread)
