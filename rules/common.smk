@@ -16,10 +16,9 @@ os.environ.update(
 sys.path.insert(0, workflow.basedir)
 
 from wildtalker_core.errors import InputError
-from workflow_scripts import configuration
+from workflow_scripts import configuration, raw_config
 
 ROOT = Path(workflow.basedir)
-USER_CONFIG = dict(config)
 
 
 def or_workflow_error(function, *args):
@@ -30,6 +29,13 @@ def or_workflow_error(function, *args):
         raise WorkflowError(str(error)) from None
 
 
+or_workflow_error(raw_config.check_files, workflow.configfiles)
+USER_CONFIG = or_workflow_error(
+    configuration.as_written, config, workflow.config_settings.config, ROOT / "config"
+)
+# Scripts are handed this one, too.
+config.clear()
+config.update(USER_CONFIG)
 CONFIG = or_workflow_error(configuration.complete_config, USER_CONFIG, ROOT / "config")
 
 # The clips of the robustness benchmark have a config of their own, and are in no other table.

@@ -17,6 +17,7 @@ import jsonschema
 import yaml
 
 from wildtalker_core.errors import InputError
+from workflow_scripts.config_checks import check_together
 
 STAGES = ("media", "speech", "face", "motion", "scene", "train", "render", "evaluate", "report")
 #: Sections that a method may overlay; the others are shared by all methods of a clip.
@@ -94,10 +95,64 @@ def complete_config(config: Mapping[str, Any], config_dir: Path) -> Config:
                 "an external method needs `kind: external` and `path:`, others have no path",
                 "give the folder of its finished videos as path",
             )
-        method_view(config, completed, name, config_dir)
+        view = method_view(config, completed, name, config_dir)
+        if overlay["kind"] != "external":
+            check_together(view, f"config methods.{name}")
     if completed["robustness"]["path"] is not None:
         _check_robustness(config, completed, config_dir)
     return completed
+
+
+def as_written(
+    config: Mapping[str, Any], command_line: Mapping[str, Any], config_dir: Path
+) -> Config:
+    """A config as Snakemake hands it over → as its author meant it.
+
+    Names that are numbers (``clips: {2024: ...}``) become text. Values inside braces on the command
+    line (``--config 'train={threads: 2}'``), which Snakemake leaves as text, get the schema's type.
+
+    Raises InputError: a name that YAML reads as something else, such as ``no``.
+    """
+    typed = _typed(command_line, load_schema(config_dir), load_schema(config_dir)["properties"])
+    return _text_keys(merge(config, typed), "config")
+
+
+def _text_keys(value: Any, where: str) -> Any:
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str) and (isinstance(key, bool) or not isinstance(key, int)):
+                raise InputError(
+                    f"{where}: {key}", f"YAML reads this name as {type(key).__name__}", "quote it"
+                )
+        return {str(key): _text_keys(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_text_keys(item, where) for item in value]
+    return value
+
+
+def _typed(value: Any, schema: Mapping[str, Any], stages: Mapping[str, Any]) -> Any:
+    """Text → what the schema wants, where it does not want text."""
+    if isinstance(value, Mapping):
+        known, other = schema.get("properties", {}), schema.get("additionalProperties")
+        typed = {}
+        for key, item in value.items():
+            entry = known.get(key, other if isinstance(other, Mapping) else {})
+            if set(entry) <= {"type", "description", "default"} and key in stages:
+                entry = stages[key]  # an overlay on a section
+            typed[key] = _typed(item, entry, stages)
+        return typed
+    if isinstance(value, (list, tuple)):
+        return [_typed(item, schema.get("items", {}), stages) for item in value]
+    kinds = schema.get("type", "string" if "enum" in schema else None)
+    kinds = [kinds] if isinstance(kinds, str) else kinds or []
+    if not isinstance(value, str) or not kinds or value in schema.get("enum", ()):
+        return value
+    if "string" in kinds:
+        return None if "null" in kinds and value == "null" else value
+    try:
+        return float(value) if "number" in kinds and "e" in value else yaml.safe_load(value)
+    except (ValueError, yaml.YAMLError):
+        return value  # the schema's own words say what is wrong
 
 
 def robustness_config(config: Mapping[str, Any]) -> Config:

@@ -1,0 +1,90 @@
+"""What sections of a config demand of each other, refused before anything starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from wildtalker_core.errors import InputError
+
+_NEEDS_GPU = ("triton", "tinycudann")
+
+
+def check_together(view: Mapping[str, Any], where: str) -> None:
+    """Raise InputError for the first demand that is not met.
+
+    Args:
+        view: all sections as one method sees them.
+        where: what the sections are of, such as ``config methods.wildtalker``.
+    """
+    for problem in _problems(view):
+        key, *rest = problem
+        raise InputError(f"{where}: {key}", *rest)
+
+
+def _problems(view: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """(key, problem, remedy) of each demand that is not met."""
+    speech, motion, train = view["speech"], view["motion"], view["train"]
+    if train["perceptual"] == "lpips" and not train["lpips_backbone"]:
+        yield (
+            "train.perceptual",
+            "is lpips, but train.lpips_backbone names no file with its weights",
+            "give the file, or use ms_ssim or none",
+        )
+    yield from _patch_problems(train, int(view["media"]["size_px"]))
+    yield from _device_problems(train)
+    if motion["inpaint"] == "lama" and not (
+        motion["lama_weights_path"] or os.environ.get("LAMA_MODEL")
+    ):
+        yield (
+            "motion.inpaint",
+            "is lama, but motion.lama_weights_path names no file with its weights",
+            "give weights/big-lama.pt, which the run fetches, or use temporal",
+        )
+    if motion["flow"] == "ptlflow" and not motion["flow_weights_path"]:
+        yield (
+            "motion.flow",
+            "is ptlflow, but motion.flow_weights_path names no file with its weights",
+            "give the file, or use dis",
+        )
+    if speech["source"] != "original" and speech["source"] not in speech["corruptions"]:
+        yield (
+            f"speech.source: {speech['source']}",
+            "is not under speech.corruptions",
+            "add it there, or use original",
+        )
+    for choice, key, path in (
+        ("audio_features", "hf", "hf_model"),
+        ("audio_features", "deepspeech", "deepspeech_model"),
+        ("denoiser", "external", "external_dir"),
+    ):
+        if speech[choice] == key and not speech[path]:
+            yield f"speech.{choice}", f"is {key}, but speech.{path} is empty", f"give speech.{path}"
+
+
+def _patch_problems(train: Mapping[str, Any], size_px: int) -> Iterator[tuple[str, str, str]]:
+    lips = train["lips"]
+    sides = {"patch_size": train["perceptual"] != "none", "face_patch_size": lips["lambda_patches"]}
+    for key, is_used in sides.items():
+        if lips["steps"] and is_used and lips[key] > size_px:
+            yield (
+                f"train.lips.{key}: {lips[key]}",
+                f"is larger than the frame (media.size_px: {size_px})",
+                "make it smaller, or the frames larger",
+            )
+
+
+def _device_problems(train: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    encoder, device = train["encoder"], train["device"]
+    is_cpu = device == "cpu" or (device == "auto" and shutil.which("nvidia-smi") is None)
+    if encoder in _NEEDS_GPU and is_cpu:
+        yield (
+            f"train.encoder: {encoder}",
+            f"runs on an NVIDIA GPU only, train.device is {device}"
+            + ("" if device == "cpu" else " and none is here"),
+            "use auto, or set train.device to cuda where the jobs run on another machine",
+        )
+    if encoder == "numba" and device == "cuda":
+        yield "train.encoder: numba", "runs on a CPU only, train.device is cuda", "use auto"
