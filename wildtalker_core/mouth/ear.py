@@ -8,6 +8,9 @@ that were seen: the shape at a frame is a weighted mean of the training frames' 
 weights of a Gaussian process. On real clips of 20 and 60 seconds it hears more than a linear
 regression (docs/portrait.md).
 
+Where the features hold a speech encoder's states behind log-mel (``speech.whisper_features``), two
+sounds are alike if both say so: the kernel is the product of theirs.
+
 What no sound tells but the head's pose does (lips are not flat, and a nodding head opens its mouth)
 is a linear part of the same regression: its kernel is added to that of the sound.
 """
@@ -28,10 +31,15 @@ N_COMPONENTS, N_PARTS = 32, 8
 #: Frames that a description looks at on either side, and the spread of their weight: what is said
 #: now counts most (measured, docs/portrait.md).
 CONTEXT_FRAMES, SPREAD_FRAMES = 5, 2.0
+#: Channels of log-mel, and widths of Whisper's states, of which one may lie behind it.
+N_MELS, STATE_WIDTHS = 80, (384, 512, 768, 1024, 1280)
+#: Principal components kept of states; they are not whitened (chosen by benchmarks/hearing.py).
+N_STATE_COMPONENTS = 64
 
 _SHARPNESSES, _NOISES = (0.25, 0.5, 1.0, 2.0), (0.03, 0.1, 0.3, 1.0)
 _TURN_WEIGHTS = (0.0, 0.003, 0.01, 0.03, 0.1)
-_DELAYS = range(-2, 5)  # frames
+_DELAYS = range(-5, 11)  # frames
+_ANY_AHEAD = 10**6
 #: Sharpness and noise while delay and turn weight are chosen, and if nothing can be held out.
 _CAUTIOUS = (0.5, 1.0)
 _N_FOLDS, _FOLD_GAP = 6, 12  # frames: half a second at 25 fps
@@ -64,6 +72,22 @@ def _cross_validate(kernel: Tensor, wanted: Tensor, noise: float) -> Tensor:
     return squared.mean(0)
 
 
+def _principal(values: Tensor, n_components: int, whitening: float) -> Tensor:
+    """The first principal directions [k, d] of values [n, d], scaled.
+
+    The mean square of ``values @ directions.T`` is 1.
+
+    Args:
+        whitening: 0 leaves each component its spread, 1 takes it away.
+    """
+    _, spread, directions = torch.linalg.svd(values - values.mean(0), full_matrices=False)
+    n = min(n_components, len(spread))
+    spread = spread[:n] / len(values) ** 0.5
+    scaled = directions[:n] / spread[:, None].clamp_min(1e-3) ** whitening
+    scaled = scaled / (spread ** (2 - 2 * whitening)).mean() ** 0.5
+    return F.pad(scaled, (0, 0, 0, n_components - n))
+
+
 class Ear(nn.Module):
     """Audio features of a clip -> mouth shapes of its frames. Its tensors are all that it knows.
 
@@ -77,20 +101,28 @@ class Ear(nn.Module):
         super().__init__()
         if window % N_PARTS:
             raise ValueError(f"the window is cut into {N_PARTS} parts: {window} does not divide")
-        n_components = min(N_COMPONENTS, n_features)
-        n_parts = N_PARTS // 2 * (2 * CONTEXT_FRAMES + 1)
+        #: Channels of states behind log-mel.
+        self.n_states = n_features - N_MELS if n_features - N_MELS in STATE_WIDTHS else 0
+        n_spectral = n_features - self.n_states
+        n_components = min(N_COMPONENTS, n_spectral)
+        n_around = 2 * CONTEXT_FRAMES + 1
+        n_described = n_around * (N_PARTS // 2 * n_components)
+        if self.n_states:
+            n_described += n_around * N_STATE_COMPONENTS
+            self.register_buffer("state_components", torch.zeros(N_STATE_COMPONENTS, self.n_states))
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
-        self.register_buffer("components", torch.zeros(n_components, n_features))
+        self.register_buffer("components", torch.zeros(n_components, n_spectral))
         self.register_buffer("turn_mean", torch.zeros(3))
         self.register_buffer("turn_scale", torch.ones(3))
-        self.register_buffer("known", torch.zeros(n_frames, n_parts * n_components))
+        self.register_buffer("known", torch.zeros(n_frames, n_described))
         self.register_buffer("coefficients", torch.zeros(n_frames, n_shapes))
         self.register_buffer("turn_slope", torch.zeros(3, n_shapes))
         self.register_buffer("mean_shape", torch.zeros(n_shapes))
         self.register_buffer("rest", torch.zeros(n_shapes))
         self.register_buffer("sharpness", torch.ones(()))
         self.register_buffer("delay", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("ahead", torch.tensor(_ANY_AHEAD))
 
     def standardise(self, audio_features: Tensor, turns: Tensor | None = None) -> None:
         """Take the statistics of training frames as the unit.
@@ -105,20 +137,27 @@ class Ear(nn.Module):
             self.turn_scale.copy_(turns.std(0).clamp_min(2e-3))
         self.mean.copy_(audio_features.mean((0, 2)))
         self.scale.copy_(audio_features.std((0, 2)).clamp_min(1e-3))
-        spectra = self._parts(audio_features).flatten(0, 1)
-        _, spread, directions = torch.linalg.svd(spectra - spectra.mean(0), full_matrices=False)
-        n = len(self.components)
-        spread = spread[:n] / len(spectra) ** 0.5
-        # Half-way to whitening: quiet components speak, noise does not shout. Then the mean square
-        # of a description's numbers is 1.
-        half_white = directions[:n] / spread[:, None].clamp_min(1e-3) ** 0.5
-        self.components.copy_(half_white / spread.mean() ** 0.5)
+        spectra, states = self._parts(audio_features)
+        # Half-way to whitening: quiet components speak, noise does not shout.
+        self.components.copy_(_principal(spectra.flatten(0, 1), len(self.components), 0.5))
+        if states is not None:
+            self.state_components.copy_(_principal(states, N_STATE_COMPONENTS, 0.0))
 
-    def _parts(self, windows: Tensor) -> Tensor:
-        """[n, features, window] -> standardised middle spectra [n, parts / 2, features]."""
+    def _parts(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Windows [n, features, window], standardised: what is described of them.
+
+        Returns:
+            middle spectra [n, parts / 2, spectral features]; states [n, width] (the mean of the
+            window's middle quarter), None where there are none.
+        """
         scaled = (windows - self.mean[:, None]) / self.scale[:, None]
         parts = F.avg_pool1d(scaled, windows.shape[-1] // N_PARTS).transpose(1, 2)
-        return parts[:, N_PARTS // 4 : -(N_PARTS // 4)]
+        middle = parts[:, N_PARTS // 4 : -(N_PARTS // 4)]
+        if not self.n_states:
+            return middle, None
+        n_spectral = self.components.shape[1]
+        states = parts[:, N_PARTS // 2 - 1 : N_PARTS // 2 + 1, n_spectral:].mean(1)
+        return middle[..., :n_spectral], states
 
     def describe(self, audio_features: Tensor, frames: Tensor, delay: int | None = None) -> Tensor:
         """[n, features, window] of a clip, frames [k] -> descriptions [k, d].
@@ -130,13 +169,21 @@ class Ear(nn.Module):
 
         Beyond the clip's ends its first and last windows are repeated.
         """
-        spectra = self._parts(audio_features) @ self.components.T
+        spectra, states = self._parts(audio_features)
         around = torch.arange(-CONTEXT_FRAMES, CONTEXT_FRAMES + 1, device=frames.device)
         nearness = (-0.5 * (around / SPREAD_FRAMES).square()).exp()
         nearness = nearness / nearness.square().mean().sqrt()  # the mean square stays 1
         shift = self.delay if delay is None else delay
-        index = (frames[:, None] + around + shift).clamp(0, len(audio_features) - 1)
-        return (spectra[index] * nearness[:, None, None]).flatten(1)
+        index = frames[:, None] + torch.minimum(around + shift, self.ahead)
+        index = index.clamp(0, len(audio_features) - 1)
+        described = ((spectra @ self.components.T)[index] * nearness[:, None, None]).flatten(1)
+        if states is None:
+            return described
+        of_states = ((states @ self.state_components.T)[index] * nearness[:, None]).flatten(1)
+        # Each counts half, however many numbers it has.
+        n = described.shape[1] + of_states.shape[1]
+        weighed = [(n / (2 * x.shape[1])) ** 0.5 * x for x in (described, of_states)]
+        return torch.cat(weighed, 1)
 
     @staticmethod
     def kernel(a: Tensor, b: Tensor, sharpness: float | Tensor) -> Tensor:
@@ -154,6 +201,7 @@ class Ear(nn.Module):
         shapes: Tensor,
         variances: Tensor,
         frames: np.ndarray,
+        ahead: int | None = None,
     ) -> dict[str, float]:
         """Learn from training frames; cross-validation chooses the four numbers.
 
@@ -169,11 +217,14 @@ class Ear(nn.Module):
             shapes: [n, k] of the same frames.
             variances: [k] what an error of one unit costs (``MouthBasis.variances``).
             frames: training frames' numbers, in time order.
+            ahead: how many frames behind the one that is asked for may be listened to, delay and
+                all; None for any. For live speech.
 
         Returns:
             the part of the mouth's motion that cross-validation leaves unexplained, and the choice.
         """
         frames = torch.as_tensor(np.ascontiguousarray(frames), device=shapes.device)
+        self.ahead.fill_(_ANY_AHEAD if ahead is None else ahead)
         self.standardise(audio_features[frames], turns[frames])
         compared = frames[:_MOST_COMPARED]
         turned = self.turned(turns[compared])
@@ -192,7 +243,10 @@ class Ear(nn.Module):
 
         # Nearest to none first: stays none if the clip is too short to hold anything out.
         delays = sorted(_DELAYS, key=abs)
-        delay = min(delays, key=lambda delay: unexplained(likeness(delay), 0.0, *_CAUTIOUS))
+        by_delay = {d: unexplained(likeness(d), 0.0, *_CAUTIOUS) for d in delays}
+        delay = min(delays, key=lambda delay: by_delay[delay])
+        if by_delay[delay] >= 1:  # ASSUME where the sound explains nothing, neither does its delay
+            delay = 0
         alike = likeness(delay)
         turn_weight = min(_TURN_WEIGHTS, key=lambda weight: unexplained(alike, weight, *_CAUTIOUS))
         choices = [_CAUTIOUS, *product(_SHARPNESSES, _NOISES)]

@@ -16,11 +16,12 @@ N_MELS = 80
 N_STEPS = 16  # of a window; 200 ms at 12.5 ms a step, as SyncTalk's audio-visual encoder sees them
 _SCALE = Scale(n_fft=800, hop_length=200, win_length=800)  # at 16 kHz
 _SAMPLE_RATE_HZ = 16000
+STEP_SECONDS = _SCALE.hop_length / _SAMPLE_RATE_HZ
 _LOW_HZ, _HIGH_HZ = 55.0, 7600.0  # SyncTalk's encoder
 
 # ASSUME: speech is brought to this level before the logarithm, so that a quiet recording drives
 # the same lips as a loud one; -26 dBov is the level of ITU-T P.56 test material.
-_TARGET_DBFS = -26.0
+TARGET_DBFS = -26.0
 
 # ASSUME: log-mel of speech at that level reaches about this range (decibels of mel power); what is
 # fainter is room and residue of denoising, which must not move the lips. A higher floor hears less
@@ -66,18 +67,37 @@ def log_mel(
     if level_dbfs is None:
         level_dbfs = active_level_dbfs(waveform, sample_rate_hz)
     silent = frame_silence(waveform, sample_rate_hz, n_frames, fps, level_dbfs)
-    waveform = waveform * 10.0 ** ((_TARGET_DBFS - level_dbfs) / 20.0)
+    return AudioFeatures(
+        mel_windows(waveform, np.arange(n_frames), fps, floor_db, level_dbfs), silent
+    )
 
+
+def mel_windows(
+    waveform: np.ndarray,
+    frames: np.ndarray,
+    fps: float,
+    floor_db: float,
+    level_dbfs: float,
+    first_sample: int = 0,
+) -> np.ndarray:
+    """Windows [k, 80, 16] of increasing ``frames`` [k]; see :func:`log_mel`.
+
+    Args:
+        first_sample: of the recording, with which ``waveform`` begins.
+    """
+    sample_rate_hz, n_frames = _SAMPLE_RATE_HZ, len(frames)
+    waveform = waveform * 10.0 ** ((TARGET_DBFS - level_dbfs) / 20.0)
     # Silence on both sides, so that every window lies inside; steps at multiples of the hop from
     # the first window's first step.
     half_seconds = 0.5 * (N_STEPS - 1) * _SCALE.hop_length / sample_rate_hz
     before = round(half_seconds * sample_rate_hz) + _SCALE.n_fft
-    after = max(0, round(n_frames / fps * sample_rate_hz) - waveform.size) + before
+    end = round((frames[-1] + 1) / fps * sample_rate_hz) - first_sample
+    after = max(0, end - waveform.size) + before
     padded = np.pad(waveform.astype(np.float32), (before, after))
-    centres = (np.arange(n_frames) + 0.5) / fps
+    centres = (frames + 0.5) / fps
     steps = (np.arange(N_STEPS) - 0.5 * (N_STEPS - 1)) * _SCALE.hop_length
     # [frames, steps] samples of the padded waveform at which the short-time windows are centred.
-    at = np.round(centres[:, None] * sample_rate_hz + steps).astype(int) + before
+    at = np.round(centres[:, None] * sample_rate_hz + steps).astype(int) + before - first_sample
     mel = mel_matrix(N_MELS, _SCALE.n_fft, sample_rate_hz, _LOW_HZ, _HIGH_HZ)
     window = np.hanning(_SCALE.n_fft + 1)[:-1].astype(np.float32)
     views = np.lib.stride_tricks.sliding_window_view(padded, _SCALE.n_fft)
@@ -88,7 +108,7 @@ def log_mel(
         db = 10.0 * np.log10(np.maximum(power @ mel.T, 1e-12))
         scaled = (np.clip(db, floor_db, None) - floor_db) / (_CEILING_DB - floor_db)
         features[first : first + 256] = np.swapaxes(2.0 * scaled - 1.0, 1, 2)
-    return AudioFeatures(features, silent)
+    return features
 
 
 def active_level_dbfs(waveform: np.ndarray, sample_rate_hz: int) -> float:
@@ -102,11 +122,16 @@ def frame_silence(
     """Whether nobody speaks during a video frame: [n_frames] bool."""
     powers = mixing.piece_powers(waveform, sample_rate_hz)
     pieces_per_frame = len(powers) * sample_rate_hz / (waveform.size * fps)
-    is_quiet = powers < max(10.0 ** ((level_dbfs - _SILENT_BELOW_DB) / 10.0), _DIGITAL_SILENCE)
+    quiet = is_quiet(powers, level_dbfs)
     edges = np.arange(n_frames + 1) * pieces_per_frame
     # A millionth of a piece is rounding, not sound of the next frame.
     first, last = np.floor(edges[:-1] + 1e-6).astype(int), np.ceil(edges[1:] - 1e-6).astype(int)
-    return np.array([is_quiet[a:b].all() for a, b in zip(first, last, strict=True)])
+    return np.array([quiet[a:b].all() for a, b in zip(first, last, strict=True)])
+
+
+def is_quiet(powers: np.ndarray, level_dbfs: float) -> np.ndarray:
+    """Whether nobody speaks in pieces of these mean squares [pieces]."""
+    return powers < max(10.0 ** ((level_dbfs - _SILENT_BELOW_DB) / 10.0), _DIGITAL_SILENCE)
 
 
 def mel_matrix(
