@@ -10,11 +10,11 @@ from torch import Tensor
 
 from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.scene.scene import PARSING_CLASSES, FrameStack, Scene
-from wildtalker_core.splats.photometric import photometric_loss
 from wildtalker_core.splats.portrait import SplatPortrait
 from wildtalker_core.training.clip import random_frames
 from wildtalker_core.training.losses import static_weight
 from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, optimise
+from wildtalker_core.training.photometric_loss import photometric_loss
 
 _BACKGROUND, _HANDS = PARSING_CLASSES.index("background"), PARSING_CLASSES.index("hands")
 
