@@ -64,6 +64,8 @@ def main(
             "film from nearer, or lower media.min_source_px or raise media.crop_scale",
         )
 
+    # Enlarged pictures would hold nothing more.
+    size_px = min(size_px, crop.size - crop.size % 2)
     stills = Stills(n_frames)
     with write_frames(frames_path, n_frames, (size_px, size_px, 3)) as writer:
         pictures = sample_frames(video_path, **span_of(options), shape=looks.shape)
