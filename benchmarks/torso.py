@@ -46,6 +46,7 @@ from wildtalker_core.media.frame_store import write_frames
 from wildtalker_core.media.image import read_image
 from wildtalker_core.media.splits import Split, split_frames
 from wildtalker_core.nerf.portrait import Portrait
+from wildtalker_core.scene.body_motion import measure_body
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.training.build import new_portrait
 from wildtalker_core.training.checkpoints import save_portrait
@@ -157,7 +158,8 @@ def trained(scene: Scene, train: dict, folder: Path) -> Portrait:
     portrait.occupancy.carve(torch.zeros_like(portrait.occupancy.is_occupied))
     path = folder / "lips.safetensors"
     save_portrait(path, portrait.state_dict(), {"shape": portrait.shape.to_dict()})
-    return torso_stage(scene, path, train, folder, lambda step, losses: None).portrait
+    motion = measure_body(scene, np.zeros((478, 3)), n_soft=0)
+    return torso_stage(scene, motion, path, train, folder, lambda step, losses: None).portrait
 
 
 @torch.no_grad()

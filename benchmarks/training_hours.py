@@ -40,6 +40,7 @@ import torch  # noqa: E402
 import yaml  # noqa: E402
 
 from wildtalker_core.pretrained.torchvision_ops import ensure_torchvision_ops  # noqa: E402
+from wildtalker_core.scene.body_motion import BodyMotion, load_body_motion  # noqa: E402
 from wildtalker_core.scene.scene import Scene, load_scene  # noqa: E402
 from wildtalker_core.training.build import choose_device  # noqa: E402
 from wildtalker_core.training.checkpoints import save_portrait  # noqa: E402
@@ -47,24 +48,25 @@ from wildtalker_core.training.stages import (  # noqa: E402
     Trained,
     head_stage,
     lips_stage,
+    splats_stage,
     torso_stage,
 )
 from workflow_scripts import configuration  # noqa: E402
 from workflow_scripts.scene_inputs import scene_files, scene_paths  # noqa: E402
 from workflow_scripts.train.finetune_lips import perceptual_loss  # noqa: E402
 
-STAGES = ("head", "lips", "torso")
+STAGES = {"field": ("head", "lips", "torso"), "splats": ("splats",)}
 
 
 def main(clip: Path, config_path: Path, n_steps: int) -> None:
-    scene = read_scene(clip)
+    scene, motion = read_scene(clip)
     device = choose_device("auto")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     print(f"{name}, {ARGUMENTS.threads} threads, {scene.width} px, steps of {clip}")
     total = 0.0
     for methods, train in distinct_trainings(config_path):
         with tempfile.TemporaryDirectory() as folder:
-            seconds = measure(scene, train, n_steps, Path(folder))
+            seconds = measure(scene, motion, train, n_steps, Path(folder))
         print(f"\npreset {train['preset']}")
         hours = 0.0
         for stage, (elapsed, busy) in seconds.items():
@@ -82,10 +84,11 @@ def main(clip: Path, config_path: Path, n_steps: int) -> None:
     print(f"\nall trainings of {config_path.name}: {total:.1f} h on one such device")
 
 
-def read_scene(clip: Path) -> Scene:
-    """The scene of a clip's results folder, with the speech as it was filmed, not denoised."""
+def read_scene(clip: Path) -> tuple[Scene, BodyMotion]:
+    """What a clip's results folder holds, with the speech as it was filmed, not denoised."""
     speech = next(clip.glob("speech/original.*/audio_features.npz")).parent.name
-    return load_scene(**scene_paths(scene_files(clip, speech)))
+    motion = load_body_motion(clip / "scene" / "body_motion.npz")
+    return load_scene(**scene_paths(scene_files(clip, speech))), motion
 
 
 def distinct_trainings(path: Path) -> list[tuple[Counter[str], dict]]:
@@ -118,7 +121,7 @@ INDIFFERENT = ("seed", "static_weight", "torso_reference")
 
 
 def measure(
-    scene: Scene, train: dict, n_steps: int, folder: Path
+    scene: Scene, motion: BodyMotion, train: dict, n_steps: int, folder: Path
 ) -> dict[str, tuple[float, float]]:
     """Elapsed and busy seconds a step of each stage, each starting from the one before."""
     if train["perceptual"] == "auto":
@@ -127,7 +130,7 @@ def measure(
         train = train | {"lpips_backbone": str(made_up_backbone(folder))}
         print("LPIPS has random weights here, which take the same time", flush=True)
     seconds, before = {}, folder
-    for stage in STAGES:
+    for stage in STAGES[train["renderer"]]:
         if not train[stage]["steps"]:
             continue
         spent = []
@@ -137,7 +140,7 @@ def measure(
                 "threads": ARGUMENTS.threads,
             }
             started = time.process_time()
-            trained = run_stage(stage, scene, before, options, folder / f"{stage}.{i}")
+            trained = run_stage(stage, scene, motion, before, options, folder / f"{stage}.{i}")
             spent.append((trained.outcome.seconds, time.process_time() - started))
         n = n_steps - n_steps // 2
         seconds[stage] = tuple((b - a) / n for a, b in zip(spent[1], spent[2], strict=True))
@@ -150,16 +153,20 @@ def measure(
     return seconds
 
 
-def run_stage(stage: str, scene: Scene, before: Path, options: dict, folder: Path) -> Trained:
+def run_stage(
+    stage: str, scene: Scene, motion: BodyMotion, before: Path, options: dict, folder: Path
+) -> Trained:
     def no_log(step: int, losses: dict[str, float]) -> None:
         pass
 
+    if stage == "splats":
+        return splats_stage(scene, motion, options, folder, no_log)
     if stage == "head":
         return head_stage(scene, options, folder, no_log)
     if stage == "lips":
         perceptual, _ = perceptual_loss(options)
         return lips_stage(scene, before, options, perceptual, folder, no_log)
-    return torso_stage(scene, before, options, folder, no_log)
+    return torso_stage(scene, motion, before, options, folder, no_log)
 
 
 def made_up_backbone(folder: Path) -> Path:

@@ -51,6 +51,7 @@ rule finetune_lips:
 rule train_torso:
     input:
         unpack(scene_inputs),
+        body_motion=results("{clip}/scene/body_motion.npz"),
         lips=lambda wildcards: results(
             f"{wildcards.clip}/train/{head_owner(wildcards)}/lips.safetensors"
         ),

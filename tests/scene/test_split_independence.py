@@ -20,6 +20,7 @@ from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.image import read_image
 from wildtalker_core.media.splits import load_split, split_frames
 from wildtalker_core.pretrained.face_detector import FaceDetector
+from wildtalker_core.scene.body_motion import load_body_motion
 from wildtalker_core.scene.scene import load_scene
 from wildtalker_core.training import stages
 from wildtalker_core.training.checkpoints import save_portrait
@@ -35,7 +36,7 @@ from workflow_scripts.face import (
 from workflow_scripts.media import extract_frames, extract_speech
 from workflow_scripts.media import split_frames as split_script
 from workflow_scripts.motion import accumulate_transient_masks, estimate_flow, remove_hands
-from workflow_scripts.scene import assemble_scene
+from workflow_scripts.scene import assemble_scene, register_body
 from workflow_scripts.scene_inputs import scene_files, scene_paths
 from workflow_scripts.speech import corrupt_speech, denoise_speech, extract_audio_features
 
@@ -138,6 +139,10 @@ def prepare(video: Path, folder: Path, find_faces: FaceDetector) -> None:
         manifest, split, landmarks, pose, expression, background, frames, parsing, mask, hand_free,
         f"{folder}/scene/scene.npz", values["face_margin"], values["lip_margin"],
     )  # fmt: skip
+    register_body.main(
+        scene_paths(scene_files(folder, "noisy.mss")), pose, f"{folder}/scene/body_motion.npz",
+        values["torso_soft_components"],
+    )  # fmt: skip
 
 
 def prepare_speech(folder: Path, speech: str, manifest: str, split: str) -> None:
@@ -185,7 +190,7 @@ OF_THE_TEST = {"test_frames", "jitter_px", "coarse_jitter_px"}
 @pytest.mark.parametrize(
     "file",
     ["face/landmarks", "face/head_track", "face/expression", "motion/rigid_motion",
-     "face/head_pose", "speech/noisy.mss/audio_features", "scene/scene"],
+     "face/head_pose", "speech/noisy.mss/audio_features", "scene/scene", "scene/body_motion"],
 )  # fmt: skip
 def test_arrays_are_the_same_before_the_test(prepared, file):
     own, noise = (load_arrays(folder / f"{file}.npz") for folder in prepared)
@@ -214,6 +219,23 @@ def test_every_weight_is_the_same(prepared, tmp_path, lip_feature):
         assert torch.equal(weights, noise[name]), name
 
 
+def test_every_weight_of_the_gaussians_is_the_same(prepared, tmp_path):
+    train = preset("smoke", renderer="splats", splats={"steps": 6, "n_gaussians": 400})
+
+    def weights(folder: Path) -> dict[str, torch.Tensor]:
+        scene = load_scene(**scene_paths(scene_files(folder, "noisy.mss")))
+        motion = load_body_motion(folder / "scene" / "body_motion.npz")
+        trained = stages.splats_stage(
+            scene, motion, train, tmp_path / folder.name, lambda step, losses: None
+        )
+        return trained.portrait.state_dict()
+
+    own, noise = (weights(folder) for folder in prepared)
+    assert own.keys() == noise.keys()
+    for name, values in own.items():
+        assert torch.equal(values, noise[name]), name
+
+
 def trained_weights(folder: Path, train: dict, out: Path) -> dict[str, torch.Tensor]:
     """Head, lips and torso, a few steps each."""
 
@@ -221,6 +243,7 @@ def trained_weights(folder: Path, train: dict, out: Path) -> dict[str, torch.Ten
         pass
 
     scene = load_scene(**scene_paths(scene_files(folder, "noisy.mss")))
+    motion = load_body_motion(folder / "scene" / "body_motion.npz")
     trained = stages.head_stage(scene, train, out / "checkpoints" / "head", silent)
     for stage in ("lips", "torso"):
         path = out / f"{stage}.safetensors"
@@ -230,5 +253,5 @@ def trained_weights(folder: Path, train: dict, out: Path) -> dict[str, torch.Ten
         if stage == "lips":
             trained = stages.lips_stage(scene, path, train, ms_ssim_loss, checkpoints, silent)
         else:
-            trained = stages.torso_stage(scene, path, train, checkpoints, silent)
+            trained = stages.torso_stage(scene, motion, path, train, checkpoints, silent)
     return trained.portrait.state_dict()

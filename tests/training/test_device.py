@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from tests.training.conftest import tiny_preset
+from tests.training.tiny_scene import make_motion
 from wildtalker_core.training import head, lips, stages, torso
 from wildtalker_core.training.build import new_portrait, options_of
 from wildtalker_core.training.clip import Clip
@@ -76,7 +77,7 @@ def test_all_stages_and_the_picture_stay_on_their_device(tmp_path, scene, name, 
             options_of(Optimiser, options["lips"]), run("lips"),
         )  # fmt: skip
         torso.train_torso(
-            portrait, clip, lip_features,
+            portrait, clip, make_motion(clip.scene), lip_features,
             torso.TorsoOptions(256, 1, "one_minus_mask", "hand_free", "squared", 0.1, 2),
             options_of(Optimiser, options["torso"]), run("torso"),
         )  # fmt: skip

@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from tests.training.conftest import CONFIG, preset, tiny_preset
+from tests.training.tiny_scene import make_motion
 from wildtalker_core.nerf.head_field import HeadShape
 from wildtalker_core.training import stages
 from wildtalker_core.training.build import new_portrait, options_of, restore_portrait
@@ -66,7 +67,7 @@ def trained(request, tmp_path_factory, scene):
     lips = stages.lips_stage(scene, path, options, ms_ssim_loss, folder / "l", silent)
     path = folder / "lips.safetensors"
     save_portrait(path, lips.portrait.state_dict(), facts)
-    torso = stages.torso_stage(scene, path, options, folder / "t", silent)
+    torso = stages.torso_stage(scene, make_motion(scene), path, options, folder / "t", silent)
     return request.param, options, head.portrait, after_head, lips, torso
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.training.conftest import CONFIG, preset
-from tests.training.tiny_scene import make_scene
+from tests.training.tiny_scene import make_motion, make_scene
 from wildtalker_core.training import head, lips, stages
 from wildtalker_core.training.build import restore_portrait
 from wildtalker_core.training.checkpoints import save_portrait
@@ -59,7 +59,7 @@ def learnt(tmp_path_factory):
     head_path = save(first, folder / "head.safetensors")
     second = stages.lips_stage(scene, head_path, options, ms_ssim_loss, folder / "l", silent)
     lips_path = save(second, folder / "lips.safetensors")
-    torso = stages.torso_stage(scene, lips_path, options, folder / "t", silent)
+    torso = stages.torso_stage(scene, make_motion(scene), lips_path, options, folder / "t", silent)
     return scene, options, head_path, second, torso
 
 
@@ -164,7 +164,12 @@ def test_masked_hand_is_not_learnt_and_an_unmasked_one_is(tmp_path, learnt):
     green = {}
     for form in ("one_minus_mask", "none"):
         trained = stages.torso_stage(
-            scene, lips_path, options | {"static_weight": form}, tmp_path / form, silent
+            scene,
+            make_motion(scene),
+            lips_path,
+            options | {"static_weight": form},
+            tmp_path / form,
+            silent,
         )
         frames = np.arange(8, 16)
         shown = pictures(trained.portrait, scene, frames, torch.zeros(8, 32), behind=False)

@@ -8,6 +8,8 @@ import numpy as np
 
 from wildtalker_core.media.files import save_arrays
 from wildtalker_core.media.frame_store import write_frames
+from wildtalker_core.motion.registration import Motion
+from wildtalker_core.scene.body_motion import BodyMotion
 from wildtalker_core.scene.scene import Scene
 
 SIZE, N_FRAMES, RADIUS, DISTANCE = 40, 24, 0.15, 1.5
@@ -70,6 +72,23 @@ def make_scene(seed: int = 0, with_hand: bool = False) -> Scene:
         parsing=parsing,
         transient_mask=transient_mask,
     )
+
+
+def make_motion(scene: Scene) -> BodyMotion:
+    """The scene's motion: torso and camera stand."""
+    template = np.zeros((478, 3))
+    template[:, :2] = (scene.landmarks[0] - SIZE / 2) / FOCAL_LENGTH * DISTANCE
+    template[:, 2] = -0.1
+    n = scene.n_frames
+    torso = Motion(
+        similarity=np.zeros((n, 4)), centre=np.array([SIZE / 2, 34.0]), soft=np.zeros((n, 0)),
+        soft_basis=np.zeros((0, 9, 9, 2)), box=np.array([0.0, 28, SIZE - 1, SIZE - 1]),
+        is_interpolated=np.zeros(n, bool), reference=0,
+    )  # fmt: skip
+    return BodyMotion(
+        torso, False, np.zeros((n, 4)), np.full(2, SIZE / 2), scene.background,
+        np.zeros((n, 2)), template,
+    )  # fmt: skip
 
 
 def save_scene(folder: Path, scene: Scene) -> dict[str, Path]:

@@ -18,6 +18,8 @@ from wildtalker_core.nerf.tri_plane import HashGrids
 _CANONICAL_SCALE = 0.8
 # Offsets that one step of the optimiser can make stay below a pixel.
 _MOTION_SCALE = 0.1
+#: ASSUME as much of the poses' variance is noise; anchors are nearly collinear.
+_RIDGE = 1e-2
 # ASSUME anchors start at the throat and at both shoulders, in head units: there the torso hangs on
 # the head. They are learnt.
 _ANCHORS = ((0.0, 0.25, 0.05), (-0.35, 0.45, 0.15), (0.35, 0.45, 0.15))
@@ -121,29 +123,47 @@ class TorsoField(nn.Module):
         """
         n = len(torso_points)
         pose = self.pose(T_camera_head, focal_ratio)
-        condition = torch.cat(
-            (
-                frequency_encoding(pose, self.shape.n_pose_octaves).expand(n, -1),
-                frequency_encoding(torso_points, self.shape.n_pixel_octaves),
-                code.expand(n, -1),
-            ),
-            -1,
-        )
+        told = frequency_encoding(pose, self.shape.n_pose_octaves).expand(n, -1)
+
+        def condition_at(points: Tensor) -> Tensor:
+            encoded = frequency_encoding(points, self.shape.n_pixel_octaves)
+            return torch.cat((told, encoded, code.expand(n, -1)), -1)
+
+        condition = condition_at(torso_points)
         torso_offset = self.deform_net(condition)
         if self.shape.follows_head:
             torso_offset = torso_offset + self._follow(torso_points, pose)
-        canonical = (torso_points * _CANONICAL_SCALE + torso_offset + 1) / 2
-        features = self.grid(canonical.clamp(0, 1)[None])
+        canonical = torso_points * _CANONICAL_SCALE + torso_offset
+        if self.shape.follows_head:
+            # Told the pixel, the colour network paints a torso that stands, and no gradient is left
+            # to move it: a plateau over half of the training. Told the place on the torso, it moves
+            # along.
+            condition = condition_at(canonical / _CANONICAL_SCALE)
+        features = self.grid((canonical + 1).div(2).clamp(0, 1)[None])
         out = self.colour_net(torch.cat((features, condition), -1)).sigmoid()
         return out[:, 1:], out[:, 0], torso_offset
 
     @torch.no_grad()
-    def learn_poses(self, T_camera_head: Tensor, focal_ratio: float) -> None:
-        """Take mean and spread of training poses [n, 4, 4] as the unit of the linear motion."""
-        if self.shape.follows_head:
-            poses = self.pose(T_camera_head, focal_ratio)
-            self.pose_mean.copy_(poses.mean(0))
-            self.pose_scale.copy_(poses.std(0).clamp_min(1e-4))
+    def learn_poses(
+        self, T_camera_head: Tensor, focal_ratio: float, shifts: Tensor | None = None
+    ) -> None:
+        """Take mean and spread of training poses [n, 4, 4] as the unit of the linear motion.
+
+        Args:
+            shifts: [n, 2] measured places of the torso, 1 at the image's edge: the linear motion
+                starts as their ridge regression on the poses. None: it starts still.
+        """
+        if not self.shape.follows_head:
+            return
+        poses = self.pose(T_camera_head, focal_ratio)
+        self.pose_mean.copy_(poses.mean(0))
+        self.pose_scale.copy_(poses.std(0).clamp_min(1e-4))
+        if shifts is not None:
+            x = (poses - self.pose_mean) / self.pose_scale
+            # The torso that moved by d is looked up by as much against it.
+            y = -_CANONICAL_SCALE * (shifts - shifts.mean(0)) / _MOTION_SCALE
+            ridge = _RIDGE * len(x) * torch.eye(x.shape[1], device=x.device)
+            self.motion.weight[:2] = torch.linalg.solve(x.T @ x + ridge, x.T @ y).T
 
     def _follow(self, torso_points: Tensor, pose: Tensor) -> Tensor:
         """Offsets [n, 2] by which the whole torso follows a pose [6] or poses [n, 6].

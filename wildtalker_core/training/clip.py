@@ -14,7 +14,7 @@ from wildtalker_core.scene.scene import PARSING_CLASSES, FrameStack, Scene
 # ASSUME half of what a small workstation has; larger stacks stay on disk and are read by frame.
 _MEMORY_LIMIT_BYTES = 4e9
 
-HEAD, HANDS = PARSING_CLASSES.index("head"), PARSING_CLASSES.index("hands")
+BACKGROUND, HEAD, NECK, TORSO, HANDS = range(len(PARSING_CLASSES))
 
 
 def in_memory(stack: FrameStack) -> FrameStack:

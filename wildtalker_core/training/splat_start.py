@@ -11,9 +11,9 @@ from scipy.spatial import cKDTree
 
 from wildtalker_core.motion.registration import Motion, similarity_matrix
 from wildtalker_core.mouth.shape import LIPS
-from wildtalker_core.scene.scene import PARSING_CLASSES, Scene
+from wildtalker_core.scene.scene import Scene
+from wildtalker_core.training.clip import BACKGROUND, HANDS, HEAD, NECK, TORSO
 
-_BACKGROUND, _HEAD, _NECK, _TORSO, _HANDS = range(len(PARSING_CLASSES))
 _INNER_LIPS = LIPS[20:]
 _OPACITY_LOGIT = 1.4
 #: A Gaussian's spread in units of the spacing, and of its third axis in units of that.
@@ -73,7 +73,7 @@ def start_gaussians(
     """
     generator = np.random.default_rng(seed)
     canvas = _Canvas.of(scene, torso, reference)
-    head_area = (canvas.parsing[..., _HEAD] > 100).sum()
+    head_area = (canvas.parsing[..., HEAD] > 100).sum()
     rest_area = canvas.is_rest.sum()
     # Twice as many per area on the head: eyes and teeth are finer than cloth.
     spacing = max(1.4, float(np.sqrt((head_area + rest_area / 1.5) / n_gaussians)))
@@ -100,7 +100,7 @@ def reference_frame(scene: Scene, turns: np.ndarray, mouth: np.ndarray) -> int:
     seen = scene.seen_train_frames
     distance = np.square(turns[seen]).sum(1) + np.square(mouth[seen] / 2).sum(1)
     nearest = seen[np.argsort(distance)[: max(1, len(seen) // 10)]]
-    hands = [float((scene.parsing[int(i)][..., _HANDS] > 60).mean()) for i in nearest]
+    hands = [float((scene.parsing[int(i)][..., HANDS] > 60).mean()) for i in nearest]
     return int(nearest[int(np.argmin(np.round(hands, 3)))])
 
 
@@ -142,7 +142,7 @@ def _start_head(
     seen_at = camera[:, :2] / camera[:, 2:] * f + middle
     pixels = _jittered_grid(scene.height, scene.width, spacing, generator)
     column, row = pixels.astype(int).T
-    pixels = pixels[scene.parsing[reference][..., _HEAD][row, column] > 100]
+    pixels = pixels[scene.parsing[reference][..., HEAD][row, column] > 100]
     column, row = pixels.astype(int).T
     depth = LinearNDInterpolator(seen_at, camera[:, 2])(pixels)
     distance, nearest = cKDTree(seen_at).query(pixels)
@@ -229,12 +229,12 @@ class _Canvas:
         pad = round(_BEYOND_FRAME * scene.height)
         to_frame = similarity_matrix(torso.similarity, torso.centre)
         parsing = _onto_canvas(scene.parsing[reference], to_frame[reference], pad)
-        parsing[..., _BACKGROUND] = 255 - parsing[..., 1:].sum(-1).clip(0, 255)
-        own = parsing[..., _TORSO].astype(int) + parsing[..., _NECK] > 127
+        parsing[..., BACKGROUND] = 255 - parsing[..., 1:].sum(-1).clip(0, 255)
+        own = parsing[..., TORSO].astype(int) + parsing[..., NECK] > 127
         colours, known = _mean_colours(scene, to_frame, pad)
         shown = _onto_canvas(scene.hand_free_frames[reference], to_frame[reference], pad)
         colours = np.where(own[..., None], shown, colours)
-        is_background = parsing[..., _BACKGROUND] > 127
+        is_background = parsing[..., BACKGROUND] > 127
         inside = np.zeros(own.shape, bool)
         inside[pad:-pad, pad:-pad] = True
         is_rest = (own | known) & ~(is_background & inside)
@@ -277,8 +277,8 @@ def _mean_colours(scene: Scene, to_frame: np.ndarray, pad: int) -> tuple[np.ndar
     for i in frames.tolist():
         parsing = _onto_canvas(scene.parsing[i], to_frame[i], pad).astype(int)
         mask = _onto_canvas(scene.transient_mask[i], to_frame[i], pad)
-        clear = (parsing[..., _HANDS] < 60) & (mask < 60)
-        shows = ((parsing[..., _TORSO] + parsing[..., _NECK] > 240) & clear).astype(np.float32)
+        clear = (parsing[..., HANDS] < 60) & (mask < 60)
+        shows = ((parsing[..., TORSO] + parsing[..., NECK] > 240) & clear).astype(np.float32)
         total = total + _onto_canvas(scene.hand_free_frames[i], to_frame[i], pad) * shows[..., None]
         count = count + shows
     mean = total / np.maximum(count, 1)[..., None]
@@ -295,7 +295,7 @@ def _beyond_frame(is_rest: np.ndarray, inside: np.ndarray, pad: int) -> np.ndarr
 
 def _behind_chin(is_rest: np.ndarray, parsing: np.ndarray, reach: int) -> np.ndarray:
     """Where neck and torso go on upwards behind the head [h, w] bool."""
-    is_head = parsing[..., _HEAD] > 127
+    is_head = parsing[..., HEAD] > 127
     hidden = np.zeros_like(is_rest)
     for column in np.flatnonzero((is_rest & ~is_head).any(0) & is_head.any(0)):
         top = int(np.flatnonzero(is_rest[:, column] & ~is_head[:, column])[0])
@@ -320,9 +320,9 @@ def _head_share(parsing: np.ndarray) -> np.ndarray:
     """
     to = {
         part: cv2.distanceTransform((parsing[..., part] <= 127).astype(np.uint8), cv2.DIST_L2, 5)
-        for part in (_TORSO, _HEAD)
+        for part in (TORSO, HEAD)
     }
-    return np.clip(0.85 * to[_TORSO] / (to[_TORSO] + to[_HEAD] + 1e-3), 0.02, 0.85)
+    return np.clip(0.85 * to[TORSO] / (to[TORSO] + to[HEAD] + 1e-3), 0.02, 0.85)
 
 
 def _start_rest(

@@ -9,14 +9,12 @@ import torch
 from torch import Tensor
 
 from wildtalker_core.geometry.moment import Moment
-from wildtalker_core.scene.scene import PARSING_CLASSES, FrameStack, Scene
+from wildtalker_core.scene.scene import FrameStack, Scene
 from wildtalker_core.splats.portrait import SplatPortrait
-from wildtalker_core.training.clip import random_frames
+from wildtalker_core.training.clip import BACKGROUND, HANDS, random_frames
 from wildtalker_core.training.losses import static_weight
 from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, optimise
 from wildtalker_core.training.photometric_loss import photometric_loss
-
-_BACKGROUND, _HANDS = PARSING_CLASSES.index("background"), PARSING_CLASSES.index("hands")
 
 
 @dataclass(frozen=True)
@@ -121,10 +119,10 @@ def frame_weight(
     parsing = scene.parsing[frame]
     weight = static_weight(_unit(scene.transient_mask[frame], device), options.static_weight)
     if options.static_weight != "none":
-        weight = weight * (1 - _unit(parsing[..., _HANDS], device))
+        weight = weight * (1 - _unit(parsing[..., HANDS], device))
     x0, y0, x1, y1 = np.round(scene.lip_box[frame]).astype(int)
     weight[y0:y1, x0:x1] *= options.lip_weight
-    return weight, 1 - _unit(parsing[..., _BACKGROUND], device)
+    return weight, 1 - _unit(parsing[..., BACKGROUND], device)
 
 
 def _unit(values: np.ndarray, device: torch.device) -> Tensor:

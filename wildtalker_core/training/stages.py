@@ -100,6 +100,7 @@ def lips_stage(
 
 def torso_stage(
     scene: Scene,
+    motion: BodyMotion,
     portrait_path: Path,
     train: Mapping[str, Any],
     folder: Path,
@@ -121,7 +122,7 @@ def torso_stage(
         alpha_every=values["occupancy_every"],
     )
     outcome = torso.train_torso(
-        portrait, clip, told_lips(portrait, clip), options, options_of(Optimiser, values),
+        portrait, clip, motion, told_lips(portrait, clip), options, options_of(Optimiser, values),
         _run(portrait, clip, train, "torso", folder, log, show),
     )  # fmt: skip
     return Trained(portrait, outcome, _figures(portrait, device, outcome))

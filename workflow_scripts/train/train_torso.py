@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from wildtalker_core.scene.body_motion import load_body_motion
 from wildtalker_core.scene.scene import load_scene
 from wildtalker_core.training.stages import torso_stage
 from workflow_scripts.job import job
@@ -11,6 +12,7 @@ from workflow_scripts.training_outputs import finish, watch
 
 def main(
     scene_files: dict[str, str],
+    body_motion_path: str,
     lips_path: str,
     portrait_path: str,
     figures_path: str,
@@ -26,8 +28,8 @@ def main(
     checkpoints = folder / "checkpoints" / "torso"
     with watch(folder / "tensorboard" / "torso") as watcher:
         trained = torso_stage(
-            load_scene(**scene_files), Path(lips_path), options, checkpoints,
-            watcher.log, watcher.show,
+            load_scene(**scene_files), load_body_motion(body_motion_path), Path(lips_path), options,
+            checkpoints, watcher.log, watcher.show,
         )  # fmt: skip
     facts = {name: options[name] for name in ("static_weight", "torso_reference")}
     facts["head_of"] = head_of
@@ -38,6 +40,7 @@ if __name__ == "__main__":
     with job(snakemake):
         main(
             scene_paths(snakemake.input),
+            snakemake.input.body_motion,
             snakemake.input.lips,
             snakemake.output.portrait,
             snakemake.output.figures,
