@@ -119,7 +119,7 @@ def test_portrait_survives_its_file_and_renders_alike(trained, tmp_path, scene):
     pose = torch.as_tensor(scene.T_camera_head[3], dtype=torch.float32)
     n_lip = options["model"]["n_lip"]
     pictures = [
-        portrait.render_frame(pose, torch.zeros(n_lip), torch.zeros(7), chunk=500)
+        portrait.render_frame(pose, torch.zeros(n_lip), torch.zeros(7))
         for portrait in (torso.portrait, restored)
     ]
     torch.testing.assert_close(pictures[0][0], pictures[1][0], atol=1e-4, rtol=0)

@@ -199,7 +199,8 @@ def test_chunks_do_not_show(learnt):
     pose = torch.as_tensor(scene.T_camera_head[2], dtype=torch.float32)
     arguments = (pose, torch.zeros(32), torch.zeros(7), None)
     whole, _ = torso.portrait.render_frame(*arguments)
-    parts, _ = torso.portrait.render_frame(*arguments, chunk=77)
+    torso.portrait.chunk_rays = 77
+    parts, _ = torso.portrait.render_frame(*arguments)
     torch.testing.assert_close(parts, whole, atol=1e-5, rtol=0)
 
 
