@@ -16,10 +16,10 @@ os.environ.update(
 sys.path.insert(0, workflow.basedir)
 
 from wildtalker_core.errors import InputError
-from workflow_scripts import configuration
+from workflow_scripts import configuration, raw_inputs
 
 ROOT = Path(workflow.basedir)
-USER_CONFIG = dict(config)
+USER_CONFIG = raw_inputs.expand_home(config)
 
 
 def or_workflow_error(function, *args):
@@ -81,6 +81,12 @@ def method_view(method, for_spoiled=False):
 def method_options(wildcards, method=None):
     """All config sections as the method of ``wildcards``, or another, sees them."""
     return method_view(method or wildcards.method, is_spoiled(wildcards))
+
+
+def raw_stamps(wildcards, input):
+    """Params function: size and time of the inputs that no rule makes; see raw_inputs.stamp."""
+    made = (f"{CONFIG['results_dir']}/",)
+    return raw_inputs.stamp([path for path in input if not path.startswith(made)])
 
 
 def stage_options(stage):

@@ -34,6 +34,7 @@ rule score_render:
         mem_mb=3000,
         runtime=60,
     params:
+        raw=raw_stamps,
         code=code_digest("media", "metrics"),
         options=stage_options("evaluate"),
         seed=lambda wildcards: method_options(wildcards)["train"]["seed"],
@@ -58,6 +59,7 @@ rule score_speech:
         mem_mb=1000,
         runtime=20,
     params:
+        raw=raw_stamps,
         code=code_digest("media", "metrics"),
         options=stage_options("evaluate"),
     script:
@@ -89,6 +91,7 @@ rule score_speech_pairs:
         mem_mb=4000,
         runtime=120,
     params:
+        raw=raw_stamps,
         code=code_digest("media", "speech", "metrics"),
         speech_options=CONFIG["speech"],
     script:

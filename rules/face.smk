@@ -108,6 +108,7 @@ rule measure_expression:
         mem_mb=1500,
         runtime=30,
     params:
+        raw=raw_stamps,
         code=code_digest("media", "face", "pretrained"),
         options=stage_options("face"),
     script:

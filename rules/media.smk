@@ -17,6 +17,7 @@ rule extract_frames:
         mem_mb=2000,
         runtime=60,
     params:
+        raw=raw_stamps,
         code=code_digest("media"),
         options=stage_options("media"),
     script:
@@ -41,6 +42,7 @@ rule extract_speech:
         mem_mb=1000,
         runtime=10,
     params:
+        raw=raw_stamps,
         code=code_digest("media"),
         audio_stream=lambda wildcards: clip_config(wildcards)["media"]["audio_stream"],
     script:
@@ -74,6 +76,7 @@ rule spoil_clip:
         # A hand of 512 pixels takes most of a second a frame.
         runtime=240,
     params:
+        raw=raw_stamps,
         code=code_digest("media", "motion", "speech"),
         strength_percent=lambda wildcards: robustness_clips()[wildcards.clip],
         options={

@@ -18,6 +18,7 @@ rule estimate_flow:
         mem_mb=2000,
         runtime=60,
     params:
+        raw=raw_stamps,
         code=code_digest("media", "motion", "pretrained"),
         options=stage_options("motion"),
     script:
@@ -69,6 +70,7 @@ rule remove_hands:
         mem_mb=2000,
         runtime=120,
     params:
+        raw=raw_stamps,
         code=code_digest("media", "motion"),
         options=stage_options("motion"),
     script:

@@ -56,6 +56,7 @@ rule render_baseline:
         mem_mb=2000,
         runtime=60,
     params:
+        raw=raw_stamps,
         code=code_digest("media", "scene"),
         options=stage_options("render"),
     script:
@@ -86,6 +87,7 @@ rule copy_external:
         mem_mb=3000,
         runtime=60,
     params:
+        raw=raw_stamps,
         code=code_digest("media"),
         options=stage_options("render"),
     script:

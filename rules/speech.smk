@@ -22,6 +22,7 @@ rule corrupt_speech:
         mem_mb=1000,
         runtime=10,
     params:
+        raw=raw_stamps,
         code=code_digest("media", "speech"),
         corruption=lambda wildcards: CONFIG["speech"]["corruptions"].get(
             wildcards.speech, {}
@@ -46,6 +47,7 @@ rule prepare_drive:
         mem_mb=1000,
         runtime=10,
     params:
+        raw=raw_stamps,
         code=code_digest("media", "speech"),
         sample_rate_hz=CONFIG["media"]["sample_rate_hz"],
         corruption=drive_corruption,
@@ -74,6 +76,7 @@ rule denoise_speech:
         mem_mb=1000,
         runtime=20,
     params:
+        raw=raw_stamps,
         code=code_digest("media", "speech"),
         options=stage_options("speech"),
     script:
@@ -97,6 +100,7 @@ rule extract_audio_features:
         mem_mb=2000 if CONFIG["speech"]["audio_features"] == "logmel" else 8000,
         runtime=20 if CONFIG["speech"]["audio_features"] == "logmel" else 120,
     params:
+        raw=raw_stamps,
         code=code_digest(
             "media",
             "speech",
@@ -130,6 +134,7 @@ rule denoise:
         mem_mb=1000,
         runtime=60,
     params:
+        raw=raw_stamps,
         code=code_digest("media", "speech"),
         options=CONFIG["speech"],
     script:

@@ -42,6 +42,7 @@ rule finetune_lips:
         runtime=1440,
         gpu=gpu(),
     params:
+        raw=raw_stamps,
         options=stage_options("train"),
     script:
         "../workflow_scripts/train/finetune_lips.py"

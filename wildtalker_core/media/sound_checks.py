@@ -102,7 +102,7 @@ def mains_hum(waveform: np.ndarray, sample_rate_hz: int) -> dict[int, float]:
                 power[2 * multiple - 30 : 2 * multiple - 5],
                 power[2 * multiple + 6 : 2 * multiple + 31],
             ]
-            if 10 * np.log10(peak / max(np.median(beside), 1e-20)) > _LINE_DB:
+            if peak > 10 ** (_LINE_DB / 10) * max(np.median(beside), 1e-20):
                 lines[multiple] = peak
         level = 10 * np.log10(max(sum(lines.values()), 1e-20))
         # Rectifiers hum at twice the frequency; a tone elsewhere is no hum.

@@ -5,7 +5,7 @@ import numpy as np
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import load_arrays, load_json, save_json
-from wildtalker_core.media.video import VideoWriter, read_video
+from wildtalker_core.media.video import VideoWriter, codec_of, read_video
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
 
@@ -68,7 +68,7 @@ def main(
         )
     with (
         sound_of_frames(speech_path, sounding, fps) as sound_path,
-        VideoWriter(video_path, fps, sound_path, options["crf"]) as video,
+        VideoWriter(video_path, fps, sound_path, **codec_of(options)) as video,
     ):
         for i in taken:
             picture = pictures[i]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from wildtalker_core.media.files import load_json, save_json
-from wildtalker_core.media.video import VideoWriter
+from wildtalker_core.media.video import VideoWriter, codec_of
 from wildtalker_core.scene.scene import FrameStack, Scene, load_scene
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
@@ -73,7 +73,7 @@ def main(
     picture_of = pictures_of(method, scene, reference)
     with (
         sound_of_frames(speech_path, scene.test_frames, fps) as sound_path,
-        VideoWriter(video_path, fps, sound_path, options["crf"]) as video,
+        VideoWriter(video_path, fps, sound_path, **codec_of(options)) as video,
     ):
         for frame in scene.test_frames:
             video.append(picture_of(int(frame)))
