@@ -121,16 +121,19 @@ def _fade_in(
 def find_cuts(thumbnails: np.ndarray, is_blank: np.ndarray) -> np.ndarray:
     """Numbers of the first frames of new shots; blank frames between shots count as one cut less.
 
-    The change from frame to frame, with brightness and contrast taken out, must stand out of what
+    The change from frame to frame, with brightness taken out, must stand out of what
     it is before and after.
     """
     if len(thumbnails) < 3:
         return np.zeros(0, int)
     pictures = np.stack([cv2.blur(image, (3, 3)) for image in thumbnails]).astype(np.float32)
-    # A flash or an exposure that jumps is no cut.
-    pictures -= np.median(pictures, axis=(1, 2), keepdims=True)
-    change = np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2))
-    is_seen = ~(is_blank[1:] | is_blank[:-1])
+    steps = np.diff(pictures, axis=0)
+    # Brightness that jumps everywhere is no cut.
+    steps = np.abs(steps - np.median(steps, axis=(1, 2), keepdims=True))
+    change = steps.mean(axis=(1, 2))
+    # What changes less of the picture is laid over it.
+    is_seen = (steps > _CUT_LEVELS).mean(axis=(1, 2)) > _CAPTION_SHARES[1]
+    is_seen &= ~(is_blank[1:] | is_blank[:-1])
     cuts = []
     for i in np.flatnonzero(is_seen & (change > _CUT_LEVELS)):
         near = np.r_[change[max(0, i - _MOTION_FRAMES) : i], change[i + 1 : i + 1 + _MOTION_FRAMES]]
