@@ -83,10 +83,21 @@ def method_options(wildcards, method=None):
     return method_view(method or wildcards.method, is_spoiled(wildcards))
 
 
-def raw_stamps(wildcards, input):
-    """Params function: size and time of the inputs that no rule makes; see raw_inputs.stamp."""
-    made = (f"{CONFIG['results_dir']}/",)
-    return raw_inputs.stamp([path for path in input if not path.startswith(made)])
+def stamp_of(*inputs):
+    """Params function: size and time of inputs, as far as no rule makes them; see raw_inputs.stamp.
+
+    Of wildcards only: Snakemake does not compare params that depend on `input`.
+    """
+
+    def stamps(wildcards):
+        found = []
+        for entry in inputs:
+            paths = entry(wildcards) if callable(entry) else entry
+            found += [paths] if isinstance(paths, str) else paths
+        made = f"{CONFIG['results_dir']}/"
+        return raw_inputs.stamp([path for path in found if not path.startswith(made)])
+
+    return stamps
 
 
 def stage_options(stage):

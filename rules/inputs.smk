@@ -17,6 +17,33 @@ def clip_sound(wildcards):
     return clip_path(wildcards)
 
 
+def corruption_noise(wildcards):
+    """The recorded noise of a corruption; nothing where it is made here."""
+    corruption = CONFIG["speech"]["corruptions"].get(wildcards.speech, {})
+    return corruption.get("noise_path", [])
+
+
+def drive_sound(wildcards):
+    return CONFIG["drive"][wildcards.drive]["path"]
+
+
+def drive_noise(wildcards):
+    return drive_corruption(wildcards).get("noise_path", [])
+
+
+def external_speech(wildcards):
+    """Speech that was denoised elsewhere."""
+    if wildcards.denoiser != "external":
+        return []
+    folder = CONFIG["speech"]["external_dir"]
+    return f"{folder}/{wildcards.clip}/{wildcards.speech}.wav"
+
+
+def external_video(wildcards):
+    folder = CONFIG["methods"][wildcards.method]["path"]
+    return f"{folder}/{wildcards.clip}/{wildcards.setting}.mp4"
+
+
 def method_speech(name):
     """Input function: a file of the speech that the method is trained on, as it denoises it."""
     return lambda wildcards: speech_file(wildcards, None, name)

@@ -56,7 +56,7 @@ rule render_baseline:
         mem_mb=2000,
         runtime=60,
     params:
-        raw=raw_stamps,
+        raw=stamp_of(truth_file("hand_free.mp4")),
         code=code_digest("media", "scene"),
         options=stage_options("render"),
     script:
@@ -65,10 +65,7 @@ rule render_baseline:
 
 rule copy_external:
     input:
-        video=lambda wildcards: (
-            f"{CONFIG['methods'][wildcards.method]['path']}/"
-            f"{wildcards.clip}/{wildcards.setting}.mp4"
-        ),
+        video=external_video,
         scene=results("{clip}/scene/scene.npz"),
         manifest=results("{clip}/media/manifest.json"),
         driving_features=driving_speech("audio_features.npz"),
@@ -87,7 +84,7 @@ rule copy_external:
         mem_mb=3000,
         runtime=60,
     params:
-        raw=raw_stamps,
+        raw=stamp_of(external_video),
         code=code_digest("media"),
         options=stage_options("render"),
     script:

@@ -42,7 +42,7 @@ rule finetune_lips:
         runtime=1440,
         gpu=gpu(),
     params:
-        raw=raw_stamps,
+        raw=stamp_of(weights_of("train", "lpips_backbone")),
         options=stage_options("train"),
     script:
         "../workflow_scripts/train/finetune_lips.py"
