@@ -181,7 +181,7 @@ def mouths(finished: Finished, frames: np.ndarray, options: dict) -> dict[str, t
 
 def through_codec(shown: Iterator[np.ndarray], fps: float, path: Path) -> list[np.ndarray]:
     """The pictures as somebody sees them who plays the video."""
-    with VideoWriter(path, fps, None, CRF) as video:
+    with VideoWriter(path, fps, None, CRF, "medium") as video:
         for picture in shown:
             video.append(picture)
     return [picture for picture, _ in read_video(path)]

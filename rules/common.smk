@@ -16,7 +16,7 @@ os.environ.update(
 sys.path.insert(0, workflow.basedir)
 
 from wildtalker_core.errors import InputError
-from workflow_scripts import configuration, raw_config
+from workflow_scripts import configuration, raw_config, raw_inputs
 
 ROOT = Path(workflow.basedir)
 
@@ -30,8 +30,13 @@ def or_workflow_error(function, *args):
 
 
 or_workflow_error(raw_config.check_files, workflow.configfiles)
-USER_CONFIG = or_workflow_error(
-    configuration.as_written, config, workflow.config_settings.config, ROOT / "config"
+USER_CONFIG = raw_inputs.expand_home(
+    or_workflow_error(
+        configuration.as_written,
+        config,
+        workflow.config_settings.config,
+        ROOT / "config",
+    )
 )
 # Scripts are handed this one, too.
 config.clear()
@@ -87,6 +92,23 @@ def method_view(method, for_spoiled=False):
 def method_options(wildcards, method=None):
     """All config sections as the method of ``wildcards``, or another, sees them."""
     return method_view(method or wildcards.method, is_spoiled(wildcards))
+
+
+def stamp_of(*inputs):
+    """Params function: size and time of inputs, as far as no rule makes them; see raw_inputs.stamp.
+
+    Of wildcards only: Snakemake does not compare params that depend on `input`.
+    """
+
+    def stamps(wildcards):
+        found = []
+        for entry in inputs:
+            paths = entry(wildcards) if callable(entry) else entry
+            found += [paths] if isinstance(paths, str) else paths
+        made = f"{CONFIG['results_dir']}/"
+        return raw_inputs.stamp([path for path in found if not path.startswith(made)])
+
+    return stamps
 
 
 def stage_options(stage):

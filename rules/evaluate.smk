@@ -35,6 +35,13 @@ rule score_render:
         mem_mb=3000,
         runtime=60,
     params:
+        raw=stamp_of(
+            truth_file("hand_free.mp4"),
+            truth_file("clean_speech.flac"),
+            weights_of(
+                "evaluate", "lpips_weights", "syncnet_weights", "blendshape_model"
+            ),
+        ),
         code=code_digest("media", "metrics"),
         options=stage_options("evaluate"),
         seed=lambda wildcards: method_options(wildcards)["train"]["seed"],
@@ -59,6 +66,7 @@ rule score_speech:
         mem_mb=1000,
         runtime=20,
     params:
+        raw=stamp_of(truth_file("clean_speech.flac")),
         code=code_digest("media", "metrics"),
         options=stage_options("evaluate"),
     script:
@@ -69,13 +77,21 @@ rule score_speech:
 PAIRS = CONFIG["evaluate"]["speech_pairs"]
 
 
+def pairs_folder(kind):
+    """Folder of the `clean` or the `noisy` files; nothing where the config names none."""
+    whole = PAIRS["pairs_dir"]
+    return PAIRS[f"{kind}_dir"] or (f"{whole}/{kind}_testset_wav" if whole else [])
+
+
+def pairs_external(wildcards):
+    return PAIRS["external"].get(wildcards.enhancer, [])
+
+
 rule score_speech_pairs:
     input:
-        clean=PAIRS["clean_dir"]
-        or (f"{PAIRS['pairs_dir']}/clean_testset_wav" if PAIRS["pairs_dir"] else []),
-        noisy=PAIRS["noisy_dir"]
-        or (f"{PAIRS['pairs_dir']}/noisy_testset_wav" if PAIRS["pairs_dir"] else []),
-        external=lambda wildcards: PAIRS["external"].get(wildcards.enhancer, []),
+        clean=pairs_folder("clean"),
+        noisy=pairs_folder("noisy"),
+        external=pairs_external,
     output:
         scores=results("report/speech_pairs/{enhancer}.tsv"),
     log:
@@ -90,6 +106,7 @@ rule score_speech_pairs:
         mem_mb=4000,
         runtime=120,
     params:
+        raw=stamp_of(pairs_folder("clean"), pairs_folder("noisy"), pairs_external),
         code=code_digest("media", "speech", "metrics"),
         speech_options=CONFIG["speech"],
     script:

@@ -113,6 +113,7 @@ rule measure_expression:
         mem_mb=1500,
         runtime=30,
     params:
+        raw=stamp_of(weights_of("face", "face_landmarker_path")),
         code=code_digest("media", "face", "pretrained"),
         options=stage_options("face"),
     script:

@@ -1,6 +1,5 @@
 """Where rules find their inputs: speech, scenes, truth, weights."""
 
-from wildtalker_core.errors import InputError
 from workflow_scripts import shared_heads, weight_inputs
 from workflow_scripts.scene_inputs import scene_files
 
@@ -23,6 +22,32 @@ def own_split(wildcards):
     if wildcards.speech.startswith("drive_"):
         return []
     return results(f"{wildcards.clip}/media/split.json")
+
+
+def corruption_noise(wildcards):
+    """The recorded noise of a corruption; nothing where it is made here."""
+    corruption = CONFIG["speech"]["corruptions"].get(wildcards.speech, {})
+    return corruption.get("noise_path", [])
+
+
+def drive_sound(wildcards):
+    return CONFIG["drive"][wildcards.drive]["path"]
+
+
+def drive_noise(wildcards):
+    return drive_corruption(wildcards).get("noise_path", [])
+
+
+def external_speech(wildcards):
+    """Speech that was denoised elsewhere."""
+    if wildcards.denoiser != "external":
+        return []
+    folder = CONFIG["speech"]["external_dir"]
+    return f"{folder}/{wildcards.clip}/{wildcards.speech}.wav"
+
+
+def external_video(wildcards):
+    return finished_video(wildcards.method, wildcards.clip, wildcards.setting)
 
 
 def method_speech(name):
@@ -189,50 +214,42 @@ def all_tried_weights():
     return [results(f"weights/{file}.json") for file in sorted(files)]
 
 
+def named_files():
+    """(entry of the config, file, whether it is a folder) of all that comes from outside."""
+    for name, clip in CONFIG["clips"].items():
+        yield f"clips.{name}.path", clip["path"], False
+        if "truth" in clip:
+            yield f"clips.{name}.truth", clip["truth"], True
+    for name, drive in CONFIG["drive"].items():
+        yield f"drive.{name}", drive["path"], False
+    for name, path in CONFIG["denoise"].items():
+        yield f"denoise.{name}", path, False
+    for name, corruption in CONFIG["speech"]["corruptions"].items():
+        if "noise_path" in corruption:
+            yield f"speech.corruptions.{name}.noise_path", corruption[
+                "noise_path"
+            ], False
+    for name in external_methods():
+        path = CONFIG["methods"][name]["path"]
+        yield f"methods.{name}.path", path, True
+        # Not left to copy_external, which runs when everything else is done.
+        for clip in CONFIG["clips"]:
+            for setting in settings():
+                if name in shown_methods(clip, setting):
+                    video = finished_video(name, clip, setting)
+                    yield f"methods.{name}.path", video, False
+        if name in robustness_methods():
+            for clip in robustness_clips():
+                yield f"methods.{name}.path", f"{path}/{clip}/self_driven.mp4", False
+    for key in ("path", "sound", "noise_path"):
+        if ROBUSTNESS["path"] and ROBUSTNESS[key]:
+            yield f"robustness.{key}", ROBUSTNESS[key], False
+
+
 def check_paths():
-    """Files that the config names must exist before anything starts."""
-    named = [
-        (f"clips.{name}.path", clip["path"]) for name, clip in CONFIG["clips"].items()
-    ]
-    named += [
-        (f"clips.{name}.truth", clip["truth"])
-        for name, clip in CONFIG["clips"].items()
-        if "truth" in clip
-    ]
-    named += [
-        (f"drive.{name}", drive["path"]) for name, drive in CONFIG["drive"].items()
-    ]
-    named += [
-        (f"methods.{name}.path", method["path"])
-        for name, method in CONFIG["methods"].items()
-        if "path" in method
-    ]
-    # Not left to copy_external, which runs when everything else is done.
-    named += [
-        (f"methods.{name}.path", finished_video(name, clip, setting))
-        for name, method in CONFIG["methods"].items()
-        if "path" in method
-        for clip in CONFIG["clips"]
-        for setting in settings()
-        if name in shown_methods(clip, setting)
-    ]
-    named += [
-        (f"robustness.{key}", ROBUSTNESS[key])
-        for key in ("path", "sound", "noise_path")
-        if ROBUSTNESS["path"] and ROBUSTNESS[key]
-    ]
-    named += [
-        (
-            f"methods.{name}.path",
-            f"{CONFIG['methods'][name]['path']}/{clip}/self_driven.mp4",
-        )
-        for clip in robustness_clips()
-        for name in robustness_methods()
-        if name in external_methods()
-    ]
-    for key, path in named:
-        if not Path(path).exists():
-            raise InputError(path, f"does not exist (config {key})", "correct the path")
+    """Files that the config names must be there before anything starts."""
+    for key, path, is_folder in named_files():
+        raw_inputs.require(key, path, is_folder)
 
 
 or_workflow_error(check_paths)

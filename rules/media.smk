@@ -17,6 +17,7 @@ rule extract_frames:
         mem_mb=2000,
         runtime=60,
     params:
+        raw=stamp_of(clip_path),
         code=code_digest("media"),
         options=stage_options("media"),
     script:
@@ -42,6 +43,7 @@ rule extract_speech:
         mem_mb=1000,
         runtime=10,
     params:
+        raw=stamp_of(clip_sound),
         code=code_digest("media"),
         audio_stream=lambda wildcards: clip_config(wildcards)["media"]["audio_stream"],
     script:
@@ -99,6 +101,7 @@ rule spoil_clip:
         # A hand of 512 pixels takes most of a second a frame.
         runtime=240,
     params:
+        raw=stamp_of(ROBUSTNESS["noise_path"] or []),
         code=code_digest("media", "motion", "speech"),
         strength_percent=lambda wildcards: robustness_clips()[wildcards.clip],
         options={

@@ -19,6 +19,7 @@ rule estimate_flow:
         mem_mb=2000,
         runtime=60,
     params:
+        raw=stamp_of(weights_of("motion", "flow_weights_path")),
         code=code_digest("media", "motion", "pretrained"),
         options=stage_options("motion"),
     script:
@@ -72,6 +73,7 @@ rule remove_hands:
         mem_mb=2000,
         runtime=120,
     params:
+        raw=stamp_of(weights_of("motion", "lama_weights_path")),
         code=code_digest("media", "motion"),
         options=stage_options("motion"),
     script:

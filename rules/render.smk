@@ -57,6 +57,7 @@ rule render_baseline:
         mem_mb=2000,
         runtime=60,
     params:
+        raw=stamp_of(truth_file("hand_free.mp4")),
         code=code_digest("media", "scene"),
         options=stage_options("render"),
     script:
@@ -65,9 +66,7 @@ rule render_baseline:
 
 rule copy_external:
     input:
-        video=lambda wildcards: finished_video(
-            wildcards.method, wildcards.clip, wildcards.setting
-        ),
+        video=external_video,
         scene=results("{clip}/scene/scene.npz"),
         manifest=results("{clip}/media/manifest.json"),
         driving_features=driving_speech("audio_features.npz"),
@@ -86,6 +85,7 @@ rule copy_external:
         mem_mb=3000,
         runtime=60,
     params:
+        raw=stamp_of(external_video),
         code=code_digest("media"),
         options=stage_options("render"),
     script:

@@ -229,6 +229,7 @@ rule plot_speech:
         mem_mb=1000,
         runtime=10,
     params:
+        raw=stamp_of(truth_file("clean_speech.flac")),
         code=code_digest("media"),
         sample_rate_hz=CONFIG["media"]["sample_rate_hz"],
     script:

@@ -6,9 +6,7 @@ wildcard_constraints:
 rule corrupt_speech:
     input:
         speech=results("{clip}/media/speech.wav"),
-        noise=lambda wildcards: CONFIG["speech"]["corruptions"]
-        .get(wildcards.speech, {})
-        .get("noise_path", []),
+        noise=corruption_noise,
         split=results("{clip}/media/split.json"),
     output:
         speech=results("{clip}/speech/{speech}/speech.wav"),
@@ -23,6 +21,7 @@ rule corrupt_speech:
         mem_mb=1000,
         runtime=10,
     params:
+        raw=stamp_of(corruption_noise),
         code=code_digest("media", "speech"),
         corruption=lambda wildcards: CONFIG["speech"]["corruptions"].get(
             wildcards.speech, {}
@@ -33,8 +32,8 @@ rule corrupt_speech:
 
 rule prepare_drive:
     input:
-        sound=lambda wildcards: CONFIG["drive"][wildcards.drive]["path"],
-        noise=lambda wildcards: drive_corruption(wildcards).get("noise_path", []),
+        sound=drive_sound,
+        noise=drive_noise,
     output:
         speech=results("{clip}/speech/drive_{drive}/speech.wav"),
         clean=results("{clip}/speech/drive_{drive}/clean_speech.wav"),
@@ -47,6 +46,7 @@ rule prepare_drive:
         mem_mb=1000,
         runtime=10,
     params:
+        raw=stamp_of(drive_sound, drive_noise),
         code=code_digest("media", "speech"),
         sample_rate_hz=CONFIG["media"]["sample_rate_hz"],
         corruption=drive_corruption,
@@ -57,11 +57,7 @@ rule prepare_drive:
 rule denoise_speech:
     input:
         speech=results("{clip}/speech/{speech}/speech.wav"),
-        external=lambda wildcards: (
-            f"{CONFIG['speech']['external_dir']}/{wildcards.clip}/{wildcards.speech}.wav"
-            if wildcards.denoiser == "external"
-            else []
-        ),
+        external=external_speech,
         split=own_split,
     output:
         speech=results("{clip}/speech/{speech}.{denoiser}/speech.wav"),
@@ -76,6 +72,7 @@ rule denoise_speech:
         mem_mb=1000,
         runtime=20,
     params:
+        raw=stamp_of(external_speech),
         code=code_digest("media", "speech"),
         options=stage_options("speech"),
     script:
@@ -100,6 +97,7 @@ rule extract_audio_features:
         mem_mb=2000 if CONFIG["speech"]["audio_features"] == "logmel" else 8000,
         runtime=20 if CONFIG["speech"]["audio_features"] == "logmel" else 120,
     params:
+        raw=stamp_of(weights_of("speech", "hf_model", "deepspeech_model")),
         code=code_digest(
             "media",
             "speech",
@@ -132,6 +130,7 @@ rule denoise:
         mem_mb=1000,
         runtime=60,
     params:
+        raw=stamp_of(list(CONFIG["denoise"].values())),
         code=code_digest("media", "speech"),
         options=CONFIG["speech"],
     script:

@@ -43,6 +43,7 @@ rule finetune_lips:
         runtime=1440,
         gpu=gpu(),
     params:
+        raw=stamp_of(weights_of("train", "lpips_backbone")),
         options=stage_options("train"),
     script:
         "../workflow_scripts/train/finetune_lips.py"

@@ -16,3 +16,11 @@ def shared_data() -> Path:
     if not (path / "MANIFEST.tsv").is_file():
         pytest.skip(f"real test data are absent ({path})")
     return path
+
+
+def faults_folder() -> Path:
+    """Small faulty files beside the checkout; skips where they are absent."""
+    path = ROOT.parent / "shared" / "faults"
+    if not (path / "README.tsv").is_file():
+        pytest.skip(f"faulty files are absent ({path})")
+    return path

@@ -18,8 +18,8 @@ from workflow_scripts.frame_sound import cut_to_frames, sound_of_frames
 from workflow_scripts.render import copy_external, render_baseline, render_portrait
 from workflow_scripts.scene_inputs import scene_paths
 
-RENDER = {"mode": "portrait", "crf": 10, "lip_smoothing": 0, "close_in_silence": True,
-          "chunk_rays": 4096}  # fmt: skip
+RENDER = {"mode": "portrait", "crf": 10, "encoder_preset": "fast", "lip_smoothing": 0,
+          "close_in_silence": True, "chunk_rays": 4096}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

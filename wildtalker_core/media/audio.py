@@ -187,8 +187,9 @@ class _Piece:
         self._own_rate_hz = frame.sample_rate
         n_channels = frame.layout.nb_channels
         layout = "mono" if n_channels == 1 else frame.layout
-        self._resampler = av.AudioResampler("fltp", layout, sample_rate_hz)
-        self._parts = [np.zeros((n_channels, 0), np.float32)]
+        # Packed: PyAV reads beyond the planes of eight and more channels.
+        self._resampler = av.AudioResampler("flt", layout, sample_rate_hz)
+        self._n_channels, self._parts = n_channels, [np.zeros(0, np.float32)]
 
     @staticmethod
     def _key_of(frame: av.AudioFrame) -> tuple[int, int, str]:
@@ -205,11 +206,11 @@ class _Piece:
     def append(self, frame: av.AudioFrame) -> None:
         self._n_samples += frame.samples
         frame.pts = None
-        self._parts += [part.to_ndarray() for part in self._resampler.resample(frame)]
+        self._parts += [part.to_ndarray().ravel() for part in self._resampler.resample(frame)]
 
     def finish(self) -> tuple[float, np.ndarray]:
-        self._parts += [part.to_ndarray() for part in self._resampler.resample(None)]
-        return self.start_seconds, np.concatenate(self._parts, axis=1)
+        self._parts += [part.to_ndarray().ravel() for part in self._resampler.resample(None)]
+        return self.start_seconds, np.concatenate(self._parts).reshape(-1, self._n_channels).T
 
 
 def _lay_out(

@@ -1,9 +1,4 @@
-"""A decoded frame as it is meant to be seen: upright, square pixels, progressive, BT.709.
-
-High dynamic range becomes standard by formulas of ITU-R BT.2100 (transfer functions), BT.2087
-(primaries) and BT.2408 (203 nits is reference white), and a tone curve that leaves everything up to
-``KNEE`` of white as it is.
-"""
+"""A decoded frame as it is meant to be seen: upright, square pixels, progressive, BT.709."""
 
 from __future__ import annotations
 
@@ -11,34 +6,13 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
-from functools import cache
 
 import av
 import cv2
 import numpy as np
 from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc
 
-_UNSPECIFIED = 2  # colour matrix (ISO/IEC 23091-2)
-
-#: Nits of reference white (BT.2408) and of the display that HLG is meant for (BT.2100).
-WHITE_NITS, HLG_PEAK_NITS = 203.0, 1000.0
-
-# ASSUME: PQ is mastered for at most so much (most common displays of studios); what is brighter
-# becomes white.
-PQ_PEAK_NITS = 1000.0
-
-# ASSUME: in shares of reference white; faces lie below, lamps and skies above.
-KNEE = 0.8
-
-#: Linear BT.2020 to linear BT.709 (BT.2087).
-BT2020_TO_BT709 = np.array(
-    [
-        [1.660491, -0.587641, -0.072850],
-        [-0.124550, 1.132900, -0.008349],
-        [-0.018151, -0.100579, 1.118730],
-    ]
-)
-_BT2020_LUMINANCE = np.array([[0.2627, 0.6780, 0.0593]])
+_UNSPECIFIED = 2  # colour matrix or primaries (ISO/IEC 23091-2)
 
 
 class Viewer:
@@ -116,71 +90,23 @@ def to_bt709(picture: av.VideoFrame, frame: av.VideoFrame) -> np.ndarray:
     A frame without a tag has the matrix of its size, as players assume: BT.709 from HD on, BT.601
     below.
     """
+    kind = dynamic_range(frame)
+    is_wide = frame.color_primaries == ColorPrimaries.BT2020 or (
+        kind != "sdr" and frame.color_primaries == _UNSPECIFIED
+    )
     matrix = None
     if frame.colorspace == _UNSPECIFIED:
         sides = sorted((frame.width, frame.height))
         is_hd = sides[0] > 576 or sides[1] >= 1280
         matrix = Colorspace.ITU709 if is_hd else Colorspace.ITU601
-    kind = dynamic_range(frame)
-    is_wide = frame.color_primaries == ColorPrimaries.BT2020
+        matrix = Colorspace.BT2020 if is_wide else matrix
     if kind == "sdr" and not is_wide:
         return picture.to_ndarray(format="rgb24", src_colorspace=matrix)
+    # Here, since few clips need it and numba takes a while to load.
+    from wildtalker_core.media.high_range import standard_range
+
     signal = picture.to_ndarray(format="rgb48le", src_colorspace=matrix)
     return standard_range(signal, kind, is_wide)
-
-
-def standard_range(signal: np.ndarray, kind: str, is_bt2020: bool) -> np.ndarray:
-    """R'G'B' [height, width, 3] uint16 of any range and gamut → uint8 of BT.709, shown at 203 nits.
-
-    Display light in shares of reference white: PQ by its EOTF; HLG by its inverse OETF and the OOTF
-    Y^0.2 of a display of 1,000 nits; standard range by V^2.4 (BT.1886). Then BT.2087, then the tone
-    curve on the largest of the three (hues stay), then the inverse of BT.1886.
-    """
-    light = _decoding_table(kind)[signal]
-    if kind == "hlg":
-        luminance = cv2.transform(light, _BT2020_LUMINANCE.astype(np.float32))
-        light *= (HLG_PEAK_NITS / WHITE_NITS) * cv2.pow(luminance, 0.2)[..., None]
-    if is_bt2020:
-        light = cv2.transform(light, BT2020_TO_BT709.astype(np.float32))
-    np.maximum(light, 0.0, out=light)
-    if kind != "sdr":
-        peak = (HLG_PEAK_NITS if kind == "hlg" else PQ_PEAK_NITS) / WHITE_NITS
-        largest = light.max(axis=-1, keepdims=True)
-        light *= tone_curve(largest, peak) / np.maximum(largest, 1e-6)
-    return _encoding_table()[(np.minimum(light, 1.0) * 65535 + 0.5).astype(np.uint16)]
-
-
-def tone_curve(light: np.ndarray, peak: float) -> np.ndarray:
-    """Light in shares of white → at most 1: the identity up to ``KNEE``, ``peak`` becomes 1.
-
-    Above, x = (light - KNEE) / (1 - KNEE) becomes x (1 + x / m^2) / (1 + x), with m the same of the
-    peak (Reinhard et al., Photographic Tone Reproduction, 2002, Eq. 4); slopes agree at the knee.
-    """
-    m = (peak - KNEE) / (1 - KNEE)
-    x = np.clip((light - KNEE) / (1 - KNEE), 0.0, m)
-    return np.where(light <= KNEE, light, KNEE + (1 - KNEE) * x * (1 + x / m**2) / (1 + x))
-
-
-@cache
-def _decoding_table(kind: str) -> np.ndarray:
-    """Signal of 16 bits → linear float32: shares of white; for HLG scene light in [0, 1]."""
-    v = np.linspace(0.0, 1.0, 65536)
-    if kind == "pq":  # SMPTE ST 2084
-        m1, m2 = 2610 / 16384, 2523 / 4096 * 128
-        c1, c2, c3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
-        power = v ** (1 / m2)
-        linear = (np.maximum(power - c1, 0) / (c2 - c3 * power)) ** (1 / m1) * 1e4 / WHITE_NITS
-    elif kind == "hlg":  # ARIB STD-B67
-        a, b, c = 0.17883277, 0.28466892, 0.55991073
-        linear = np.where(v <= 0.5, v**2 / 3, (np.exp((v - c) / a) + b) / 12)
-    else:
-        linear = v**2.4
-    return linear.astype(np.float32)
-
-
-@cache
-def _encoding_table() -> np.ndarray:
-    return np.round(255 * np.linspace(0.0, 1.0, 65536) ** (1 / 2.4)).astype(np.uint8)
 
 
 def deinterlaced(

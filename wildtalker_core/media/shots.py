@@ -28,12 +28,12 @@ _FADE_FROM, _FADE_TO, _FADE_SECONDS = 0.6, 0.93, 4.0
 # grey levels on average, or less than so many times what it changes by around.
 _CUT_LEVELS, _CUT_RATIO, _CUT_NEIGHBOURS = 6.0, 6.0, 12
 
-# ASSUME: what is gone after so many frames is a flash, no shot.
-_FLASH_FRAMES = 6
+# ASSUME: a fast movement, or a flash, changes the picture a second time within so many frames.
+_MOTION_FRAMES = 3
 
 # ASSUME: a caption is one that stands still for half a second and longer, appears or goes away
 # within two frames by so many levels, and covers between these shares of a thumbnail.
-_CAPTION_LEVELS, _CAPTION_SHARES = 18.0, (0.004, 0.15)
+_CAPTION_LEVELS, _CAPTION_SHARES, _STILL_LEVELS = 18.0, (0.004, 0.15), 6.0
 
 
 @dataclass(frozen=True)
@@ -121,38 +121,27 @@ def _fade_in(
 def find_cuts(thumbnails: np.ndarray, is_blank: np.ndarray) -> np.ndarray:
     """Numbers of the first frames of new shots; blank frames between shots count as one cut less.
 
-    The change from frame to frame, with brightness and contrast taken out, must stand out of what
+    The change from frame to frame, with brightness taken out, must stand out of what
     it is before and after.
     """
     if len(thumbnails) < 3:
         return np.zeros(0, int)
     pictures = np.stack([cv2.blur(image, (3, 3)) for image in thumbnails]).astype(np.float32)
-    # A flash or an exposure that jumps is no cut.
-    pictures -= np.median(pictures, axis=(1, 2), keepdims=True)
-    change = np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2))
-    is_seen = ~(is_blank[1:] | is_blank[:-1])
+    steps = np.diff(pictures, axis=0)
+    # Brightness that jumps everywhere is no cut.
+    steps = np.abs(steps - np.median(steps, axis=(1, 2), keepdims=True))
+    change = steps.mean(axis=(1, 2))
+    # What changes less of the picture is laid over it.
+    is_seen = (steps > _CUT_LEVELS).mean(axis=(1, 2)) > _CAPTION_SHARES[1]
+    is_seen &= ~(is_blank[1:] | is_blank[:-1])
     cuts = []
     for i in np.flatnonzero(is_seen & (change > _CUT_LEVELS)):
-        around = np.r_[
-            change[max(0, i - _CUT_NEIGHBOURS) : max(0, i - 1)],
-            change[i + 2 : i + 2 + _CUT_NEIGHBOURS],
-        ]
-        if len(around) and change[i] > _CUT_RATIO * max(float(np.median(around)), 0.3):
+        near = np.r_[change[max(0, i - _MOTION_FRAMES) : i], change[i + 1 : i + 1 + _MOTION_FRAMES]]
+        around = change[max(0, i - _CUT_NEIGHBOURS) : i + 1 + _CUT_NEIGHBOURS]
+        usual = max(float(np.median(around)), 0.3)
+        if change[i] > max(_CUT_RATIO * usual, 2.0 * near.max(initial=0.0)):
             cuts.append(int(i) + 1)
-    return np.array(_without_flashes(cuts, pictures), int)
-
-
-def _without_flashes(cuts: list[int], pictures: np.ndarray) -> list[int]:
-    """Leave out pairs of cuts between which something is shown for a moment only."""
-    kept: list[int] = []
-    for cut in cuts:
-        if kept and cut - kept[-1] <= _FLASH_FRAMES:
-            before, after = pictures[kept[-1] - 1], pictures[min(cut + 1, len(pictures) - 1)]
-            if np.abs(after - before).mean() < _CUT_LEVELS:
-                kept.pop()
-                continue
-        kept.append(cut)
-    return kept
+    return np.array(cuts, int)
 
 
 def find_captions(
@@ -183,12 +172,18 @@ def find_captions(
             continue
         before, after = stack[i - n_half : i], stack[i : i + n_half]
         step = np.abs(np.median(after, axis=0) - np.median(before, axis=0))
-        unrest = np.maximum(before.max(0) - before.min(0), after[1:].max(0) - after[1:].min(0))
-        is_step = (step > _CAPTION_LEVELS) & (unrest < step / 3) & free
+        # All at once (within two frames), and still before and after.
+        at_once = np.abs(after[1] - before[-1])
+        unrest = np.maximum(np.ptp(before, axis=0), np.ptp(after[1:], axis=0))
+        is_step = (
+            (step > _CAPTION_LEVELS) & (at_once > 0.8 * step) & (unrest < _STILL_LEVELS) & free
+        )
         share = is_step.mean()
         if _CAPTION_SHARES[0] <= share <= _CAPTION_SHARES[1]:
             ys, xs = np.nonzero(is_step)
             place = _place(float(ys.mean()) / side, float(xs.mean()) / side)
+            if place.startswith("middle"):
+                continue
             if not found or i - found[-1][0] > n_half:
                 found.append((i, place))
     return found

@@ -22,7 +22,7 @@ MAINS_HZ = (50, 60)
 # voice wander, and are not so narrow over seconds.
 _LINE_DB, _LINE_DBFS = 20.0, -50.0
 
-# ASSUME: a mean of more than this is a fault of the recorder, not chance.
+# ASSUME: more than this is a fault of the recorder, not chance.
 _OFFSET = 0.002
 
 # ASSUME: 0.0005 and more is clipping; see clipped_share.
@@ -102,7 +102,7 @@ def mains_hum(waveform: np.ndarray, sample_rate_hz: int) -> dict[int, float]:
                 power[2 * multiple - 30 : 2 * multiple - 5],
                 power[2 * multiple + 6 : 2 * multiple + 31],
             ]
-            if 10 * np.log10(peak / max(np.median(beside), 1e-20)) > _LINE_DB:
+            if peak > 10 ** (_LINE_DB / 10) * max(np.median(beside), 1e-20):
                 lines[multiple] = peak
         level = 10 * np.log10(max(sum(lines.values()), 1e-20))
         # Rectifiers hum at twice the frequency; a tone elsewhere is no hum.
@@ -122,9 +122,15 @@ def clipped_share(waveform: np.ndarray) -> float:
 
 
 def offset_of(waveform: np.ndarray) -> float:
-    """The mean, where it is too large for chance; else 0."""
-    mean = float(waveform.mean(dtype=np.float64)) if len(waveform) else 0.0
-    return mean if abs(mean) > _OFFSET else 0.0
+    """The mean, where mean and median lie off zero on the same side; else 0.
+
+    Voices have uneven waves, whose mean alone may be off.
+    """
+    if len(waveform) == 0:
+        return 0.0
+    mean, median = float(waveform.mean(dtype=np.float64)), float(np.median(waveform))
+    is_offset = mean * median > 0 and min(abs(mean), abs(median)) > _OFFSET
+    return mean if is_offset else 0.0
 
 
 def sound_faults(waveform: np.ndarray, sample_rate_hz: int) -> list[str]:

@@ -6,7 +6,7 @@ import math
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -263,6 +263,11 @@ def resize_to_shape(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return cv2.resize(image, shape[::-1], interpolation=method)
 
 
+def codec_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """How ``VideoWriter`` encodes by the config section ``render``: all of a table's rows alike."""
+    return {"crf": options["crf"], "preset": options["encoder_preset"]}
+
+
 class VideoWriter:
     """Streams frames into an h264 mp4 that every player opens, with sound if given.
 
@@ -279,7 +284,7 @@ class VideoWriter:
         fps: frames per second.
         sound_path: any file with sound, from its own start, written as AAC; cut or padded with
             silence to the pictures' duration.
-        crf: constant rate factor of x264, 0 (lossless) to 51; 18 is visually clean.
+        crf: constant rate factor of x264, 0 (lossless) to 51; below 19 visually clean.
         preset: of x264; quicker ones write larger files, measured in docs/speed.md.
     """
 
@@ -291,8 +296,8 @@ class VideoWriter:
         path: str | os.PathLike[str],
         fps: float,
         sound_path: str | os.PathLike[str] | None = None,
-        crf: int = 18,
-        preset: str = "medium",
+        crf: int = 17,
+        preset: str = "superfast",
     ) -> None:
         self.path, self.fps, self.crf, self.preset = Path(path), fps, crf, preset
         self.sound_path = None if sound_path is None else Path(sound_path)

@@ -8,7 +8,7 @@ import numpy as np
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import load_arrays, load_json, save_json
 from wildtalker_core.media.image import resize_image
-from wildtalker_core.media.video import VideoWriter, read_video, sample_frames
+from wildtalker_core.media.video import VideoWriter, codec_of, read_video, sample_frames
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
 from workflow_scripts.scene_inputs import counted_frames
@@ -121,7 +121,7 @@ def main(
     is_scored = np.isin(shown, scored)
     with (
         sound_of_frames(speech_path, scored, fps) as sound_path,
-        VideoWriter(video_path, fps, sound_path, options["crf"]) as video,
+        VideoWriter(video_path, fps, sound_path, **codec_of(options)) as video,
     ):
         for wanted, picture in zip(
             is_scored, pictures_by_time(external_path, len(shown), fps), strict=True

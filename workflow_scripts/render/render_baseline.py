@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from wildtalker_core.media.files import load_json, save_json
-from wildtalker_core.media.video import VideoWriter
+from wildtalker_core.media.video import VideoWriter, codec_of
 from wildtalker_core.scene.scene import Scene, load_scene
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
@@ -73,7 +73,7 @@ def main(
     started = time.monotonic()
     with (
         sound_of_frames(speech_path, scene.test_frames, fps) as sound_path,
-        VideoWriter(video_path, fps, sound_path, options["crf"]) as video,
+        VideoWriter(video_path, fps, sound_path, **codec_of(options)) as video,
     ):
         for picture in pictures_of(method, scene, manifest, truth_path):
             video.append(picture)
