@@ -16,6 +16,7 @@ from wildtalker_core.geometry.rotations import transform_points
 from wildtalker_core.nerf.head_field import Condition
 from wildtalker_core.nerf.portrait import Portrait, Traces
 from wildtalker_core.nerf.position_encoding import grid_tables, other_parameters
+from wildtalker_core.scene.face_points import NOSE_TIP
 from wildtalker_core.training.clip import HANDS, HEAD, Clip, in_memory, random_frames
 from wildtalker_core.training.losses import (
     PerceptualLoss,
@@ -26,7 +27,6 @@ from wildtalker_core.training.losses import (
 )
 from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, is_due, optimise
 
-NOSE_TIP = 1
 # ER-NeRF's code, and so SyncTalk's: how often neighbours are compared, and how far they are, as a
 # part of the box's half sides.
 _SMOOTH_EVERY, _SMOOTH_REACH = 16, 1e-3

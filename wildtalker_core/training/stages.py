@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
+from wildtalker_core.media.files import load_json, save_json
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.training import head, lips, torso
@@ -58,8 +59,13 @@ def head_stage(
     clip = Clip.of(scene, device)
     hearing: dict[str, float] = {}
     is_new = load_latest_checkpoint(folder, run_config(train, "head", scene)) is None
+    # Chosen once, before the first step; a resumed run tells of it as well.
+    chosen_path = folder / "hearing.json"
     if portrait.shape.lip_feature == "mouth_shape" and is_new:
         hearing = _learn_mouth(portrait, clip)
+        save_json(chosen_path, hearing)
+    elif portrait.shape.lip_feature == "mouth_shape":
+        hearing = load_json(chosen_path)
     elif is_new:
         portrait.audio.standardise(clip.audio_features[scene.train_frames])
     outcome = head.train_head(
