@@ -373,7 +373,10 @@ def face_regions(clip: Clip, frames: np.ndarray, pixels: np.ndarray) -> tuple[Te
 def _unwanted_attention(
     traces: Traces, is_face: Tensor, is_lower_face: Tensor, options: HeadOptions
 ) -> dict[str, Tensor]:
-    """Attention of rays where it should not be, mean over all rays, by name (PEERS A.3)."""
+    """Attention of rays where it should not be, mean over all rays, by name.
+
+    After RAD-NeRF (Tang et al. 2022), ER-NeRF (Li et al. 2023), SyncTalk (Peng et al. 2024).
+    """
     region = {"face": is_face, "lower_face": is_lower_face}[options.attention_region]
     parts = {"attention_outside": (traces.lip_attention * ~region).mean()}
     if options.expression_attention == "product":
