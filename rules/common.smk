@@ -113,11 +113,35 @@ def stamp_of(*inputs):
 
 def stage_options(stage):
     """Params function: the stage's section, with the method's overlay where there is a method."""
+    if stage == "motion":
+        return motion_options
     return lambda wildcards: (
         method_options(wildcards)[stage]
         if hasattr(wildcards, "method")
         else clip_config(wildcards)[stage]
     )
+
+
+def motion_folder(method, for_spoiled=False):
+    """Folder of a method's masks: the shared one unless it overlays the section motion."""
+    shared = (SPOILED_CONFIG if for_spoiled else CONFIG)["motion"]
+    own = method_view(method, for_spoiled)["motion"]
+    if own == shared:
+        return "motion"
+    first = next(
+        name
+        for name in CONFIG["methods"]
+        if method_view(name, for_spoiled)["motion"] == own
+    )
+    return f"motion.{first}"
+
+
+def motion_options(wildcards):
+    """The section motion that a folder of masks is made with."""
+    method = wildcards.motion.removeprefix("motion").removeprefix(".")
+    if method:
+        return method_options(wildcards, method)["motion"]
+    return clip_config(wildcards)["motion"]
 
 
 def gpu():

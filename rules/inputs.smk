@@ -89,7 +89,8 @@ def speech_file(wildcards, speech, name):
 
 def scene_inputs(wildcards):
     """Input function: the files of a method's scene."""
-    return scene_files(results(wildcards.clip), heard_speech(wildcards))
+    motion = motion_folder(wildcards.method, is_spoiled(wildcards))
+    return scene_files(results(wildcards.clip), heard_speech(wildcards), motion)
 
 
 def head_owner(wildcards):
@@ -173,7 +174,11 @@ def tried_weights(stage):
 def sections_with_weights():
     """(stage, section) of the whole config, and of each trained method."""
     sections = [(stage, CONFIG[stage]) for stage in configuration.STAGES]
-    sections += [("train", method_view(method)["train"]) for method in nerf_methods()]
+    sections += [
+        (stage, method_view(method)[stage])
+        for method in nerf_methods()
+        for stage in ("motion", "train")
+    ]
     if robustness_clips():
         sections += [
             (stage, SPOILED_CONFIG[stage]) for stage in configuration.ROBUSTNESS_STAGES

@@ -1,3 +1,6 @@
+# {motion}: `motion` is the run's section of that name, which everything shared is made with (head
+# poses, the reference that is scored against); `motion.{method}` that of a method of its own, and of
+# others with the same.
 rule estimate_flow:
     input:
         frames=results("{clip}/media/frames.zarr.zip"),
@@ -6,12 +9,12 @@ rule estimate_flow:
         split=results("{clip}/media/split.json"),
         weights=weights_of("motion", "flow_weights_path"),
     output:
-        flow_magnitude=temp(results("{clip}/motion/flow_magnitude.zarr.zip")),
-        rigid_motion=results("{clip}/motion/rigid_motion.npz"),
+        flow_magnitude=temp(results("{clip}/{motion}/flow_magnitude.zarr.zip")),
+        rigid_motion=results("{clip}/{motion}/rigid_motion.npz"),
     log:
-        results("{clip}/logs/estimate_flow.log"),
+        results("{clip}/logs/estimate_flow.{motion}.log"),
     benchmark:
-        results("{clip}/benchmarks/estimate_flow.tsv")
+        results("{clip}/benchmarks/estimate_flow.{motion}.tsv")
     conda:
         "../envs/wildtalker.yaml"
     threads: 1
@@ -21,7 +24,7 @@ rule estimate_flow:
     params:
         raw=stamp_of(weights_of("motion", "flow_weights_path")),
         code=code_digest("media", "motion", "pretrained"),
-        options=stage_options("motion"),
+        options=motion_options,
     script:
         "../workflow_scripts/motion/estimate_flow.py"
 
@@ -29,17 +32,17 @@ rule estimate_flow:
 rule accumulate_transient_masks:
     input:
         frames=results("{clip}/media/frames.zarr.zip"),
-        flow_magnitude=results("{clip}/motion/flow_magnitude.zarr.zip"),
-        rigid_motion=results("{clip}/motion/rigid_motion.npz"),
+        flow_magnitude=results("{clip}/{motion}/flow_magnitude.zarr.zip"),
+        rigid_motion=results("{clip}/{motion}/rigid_motion.npz"),
         parsing=results("{clip}/face/parsing.zarr.zip"),
         manifest=results("{clip}/media/manifest.json"),
         split=results("{clip}/media/split.json"),
     output:
-        transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
+        transient_mask=results("{clip}/{motion}/transient_mask.zarr.zip"),
     log:
-        results("{clip}/logs/accumulate_transient_masks.log"),
+        results("{clip}/logs/accumulate_transient_masks.{motion}.log"),
     benchmark:
-        results("{clip}/benchmarks/accumulate_transient_masks.tsv")
+        results("{clip}/benchmarks/accumulate_transient_masks.{motion}.tsv")
     conda:
         "../envs/wildtalker.yaml"
     threads: 1
@@ -48,7 +51,7 @@ rule accumulate_transient_masks:
         runtime=30,
     params:
         code=code_digest("media", "motion"),
-        options=stage_options("motion"),
+        options=motion_options,
     script:
         "../workflow_scripts/motion/accumulate_transient_masks.py"
 
@@ -57,15 +60,15 @@ rule remove_hands:
     input:
         frames=results("{clip}/media/frames.zarr.zip"),
         parsing=results("{clip}/face/parsing.zarr.zip"),
-        transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
+        transient_mask=results("{clip}/{motion}/transient_mask.zarr.zip"),
         split=results("{clip}/media/split.json"),
         weights=weights_of("motion", "lama_weights_path"),
     output:
-        hand_free=results("{clip}/motion/hand_free.zarr.zip"),
+        hand_free=results("{clip}/{motion}/hand_free.zarr.zip"),
     log:
-        results("{clip}/logs/remove_hands.log"),
+        results("{clip}/logs/remove_hands.{motion}.log"),
     benchmark:
-        results("{clip}/benchmarks/remove_hands.tsv")
+        results("{clip}/benchmarks/remove_hands.{motion}.tsv")
     conda:
         "../envs/wildtalker.yaml"
     threads: 1
@@ -75,7 +78,7 @@ rule remove_hands:
     params:
         raw=stamp_of(weights_of("motion", "lama_weights_path")),
         code=code_digest("media", "motion"),
-        options=stage_options("motion"),
+        options=motion_options,
     script:
         "../workflow_scripts/motion/remove_hands.py"
 
@@ -84,13 +87,13 @@ rule draw_overlays:
     input:
         frames=results("{clip}/media/frames.zarr.zip"),
         parsing=results("{clip}/face/parsing.zarr.zip"),
-        flow_magnitude=results("{clip}/motion/flow_magnitude.zarr.zip"),
-        transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
-        hand_free=results("{clip}/motion/hand_free.zarr.zip"),
+        flow_magnitude=results("{clip}/{motion}/flow_magnitude.zarr.zip"),
+        transient_mask=results("{clip}/{motion}/transient_mask.zarr.zip"),
+        hand_free=results("{clip}/{motion}/hand_free.zarr.zip"),
     output:
-        overlay=results("{clip}/motion/overlay.png"),
+        overlay=results("{clip}/{motion}/overlay.png"),
     log:
-        results("{clip}/logs/draw_overlays.log"),
+        results("{clip}/logs/draw_overlays.{motion}.log"),
     conda:
         "../envs/wildtalker.yaml"
     threads: 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -9,6 +10,7 @@ import textwrap
 import pytest
 
 from tests.conftest import ROOT
+from workflow_scripts.configuration import load_schema
 
 
 def run_script(tmp_path, body: str, before: str = "") -> tuple[int, str, str]:
@@ -93,3 +95,37 @@ def test_numba_compiles_after_its_threads_were_set(tmp_path):
     )
     assert (status, terminal) == (0, ""), log
     assert log.strip().endswith("4.0")
+
+
+@pytest.mark.parametrize(
+    ("rule", "body", "words"),
+    [
+        ("train_head", "torch.empty(1 << 52)",
+         "machine is used up; lower train.head.rays_per_step"),
+        ("parse_portrait", "torch.empty(1 << 52)", "machine is used up; lower media.size_px"),
+        ("render_portrait", "raise torch.OutOfMemoryError('CUDA out of memory. Tried')",
+         "GPU is used up; lower render.chunk_rays or media.size_px, or set train.device to cpu"),
+        ("finetune_lips", "raise RuntimeError('CUDA error: CUBLAS_STATUS_ALLOC_FAILED')",
+         "GPU is used up; lower train.lips.rays_per_step"),
+        ("estimate_flow", "np.empty(1 << 62, np.uint8)", "machine is used up; lower media.size_px"),
+    ],
+)  # fmt: skip
+def test_used_up_memory_is_one_line_with_a_remedy_that_exists(tmp_path, rule, body, words):
+    status, terminal, log = run_script(
+        tmp_path, f"snakemake.rule = {rule!r}\n{body}", before="import numpy as np, torch"
+    )
+    assert status == 1
+    assert terminal.startswith(f"error: {rule}: memory of the ") and words in terminal
+    assert terminal.count("\n") == 1 and "Traceback" not in terminal
+    schema = load_schema(ROOT / "config")["properties"]
+    named = re.findall(r"(?<= )[a-z]+\.[a-z_.]+[a-z]", terminal)
+    assert len(named) >= 2
+    for entry in named:
+        section = {"properties": schema}
+        for key in entry.split("."):
+            section = section["properties"][key]
+
+
+def test_other_runtime_errors_are_bugs(tmp_path):
+    status, terminal, _ = run_script(tmp_path, "raise RuntimeError('shapes differ')")
+    assert "unexpected RuntimeError" in terminal

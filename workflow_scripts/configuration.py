@@ -21,7 +21,7 @@ from workflow_scripts.config_checks import check_together
 
 STAGES = ("media", "speech", "face", "motion", "scene", "train", "render", "evaluate", "report")
 #: Sections that a method may overlay; the others are shared by all methods of a clip.
-METHOD_STAGES = ("speech", "train", "render")
+METHOD_STAGES = ("speech", "motion", "train", "render")
 #: Of `speech` only these: the rest is not in the paths of the files, which methods share.
 METHOD_SPEECH = ("source", "denoiser")
 #: Sections that `robustness` may overlay for its own clips.

@@ -49,15 +49,43 @@ def job(snakemake: Any) -> Iterator[None]:
         yield
     except InputError as error:
         _end(terminal, str(error))
-    except MemoryError:
-        _end(terminal, f"{snakemake.rule}: memory is used up; lower media.size_px or train.n_rays")
     except Exception as error:
+        if is_out_of_memory(error):
+            traceback.print_exc()
+            _end(terminal, f"{snakemake.rule}: {out_of_memory(snakemake.rule, error)}")
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             where = error.filename or snakemake.output[0]
             _end(terminal, f"{where}: no space left on the disk; free some or move results_dir")
         traceback.print_exc()
         name = type(error).__name__
         _end(terminal, f"{snakemake.rule}: unexpected {name}: {error}; see {log_path}, report it")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the system, PyTorch's allocators or OpenCV's found no memory."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    # torch.OutOfMemoryError is a RuntimeError; the CPU's allocator has only its words.
+    words = str(error)
+    return any(
+        sign in words
+        for sign in ("out of memory", "can't allocate memory", "not enough memory",
+                     "CUBLAS_STATUS_ALLOC_FAILED", "Insufficient memory", "Failed to allocate")
+    )  # fmt: skip
+
+
+def out_of_memory(rule: str, error: BaseException) -> str:
+    """What was used up, and the entries of the config that mend it."""
+    stage = {"train_head": "head", "finetune_lips": "lips", "train_torso": "torso"}.get(rule)
+    remedy = "lower media.size_px or media.max_seconds"
+    if stage:
+        remedy = f"lower train.{stage}.rays_per_step or media.size_px"
+    elif rule == "render_portrait":
+        remedy = "lower render.chunk_rays or media.size_px"
+    is_gpu = "CUDA" in str(error) or "CUBLAS" in str(error)
+    if is_gpu:
+        remedy += ", or set train.device to cpu"
+    return f"memory of the {'GPU' if is_gpu else 'machine'} is used up; {remedy}"
 
 
 def set_threads(n_threads: int) -> None:

@@ -263,3 +263,27 @@ def test_flow_is_estimated_at_one_size_whatever_the_frames():
     shrunk = np.stack([cv2.resize(m, (256, 256), interpolation=cv2.INTER_AREA) for m in of_768])
     assert np.abs(shrunk / 3 - of_256).mean() < 0.02 * of_256.mean() + 0.002
     assert of_256.max() > 2
+
+
+def test_raw_motion_is_all_flow_whoever_moves():
+    """A picture that shifts as a whole by 1.5 pixels: nothing beyond rigid, 1.5 as it is."""
+    from wildtalker_core.motion.flow import measure_motion, measure_raw_motion
+
+    height, n_frames = 320, 4
+    parsing = np.zeros((height, height, 5), np.uint8)
+    parsing[..., 0] = 255
+    frames = np.random.default_rng(0).integers(0, 255, (n_frames, height, height, 3), np.uint8)
+
+    def shift(now, earlier):
+        # Flow is measured at 256 pixels: 1.2 there are 1.5 here.
+        flow = np.zeros((*now.shape[:3], 2), np.float32)
+        flow[..., 0] = 1.2
+        return flow
+
+    given = (np.zeros((n_frames, 478, 2)), shift, 2)
+    raw = list(measure_raw_motion(iter(frames), [parsing] * n_frames, *given))
+    beyond = list(measure_motion(iter(frames), [parsing] * n_frames, *given))
+    assert len(raw) == n_frames and raw[0].beyond_rigid.max() == 0
+    for motion in raw[1:]:
+        np.testing.assert_allclose(motion.beyond_rigid, 1.5, atol=2e-3)
+    assert max(motion.beyond_rigid.max() for motion in beyond) < 0.1

@@ -10,6 +10,7 @@ import torch
 
 from tests.training.conftest import tiny_preset
 from wildtalker_core.errors import InputError
+from wildtalker_core.face.landmarks import NOSE_TIP
 from wildtalker_core.nerf.portrait import Traces
 from wildtalker_core.training import head, stages
 from wildtalker_core.training.build import new_portrait, options_of
@@ -58,7 +59,7 @@ def test_product_does_not_pull_at_the_lips_attention():
 
 def test_regions_are_the_face_box_and_the_part_below_the_nose(scene):
     scene = replace(scene, landmarks=scene.landmarks.copy())
-    scene.landmarks[2, head.NOSE_TIP] = (20, 21)
+    scene.landmarks[2, NOSE_TIP] = (20, 21)
     scene.face_box[2] = (12, 10, 28, 30)
     pixels = np.array([[12, 10], [11, 10], [27, 21], [27, 20], [28, 25], [20, 30]])
     is_face, is_lower = head.face_regions(Clip.of(scene, CPU), np.full(6, 2), pixels)

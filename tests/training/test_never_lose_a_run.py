@@ -184,3 +184,16 @@ def test_killed_with_signal_9_three_times_the_run_ends_with_the_same_bits(tmp_pa
     assert wanted.keys() == resumed.keys()
     for name, tensor in wanted.items():
         assert torch.equal(resumed[name], tensor), f"{name} (seed {seed}, {deaths})"
+
+
+def test_a_resumed_head_tells_what_was_chosen_before_its_first_step(tmp_path, scene, smoke):
+    """Delay, sharpness, noise and turn weight are chosen once; the JSON of a killed and resumed
+    run has them like that of an undisturbed one."""
+    smoke["head"] |= {"steps": 100, "checkpoint_every": 50}
+    whole = stages.head_stage(scene, smoke, tmp_path / "whole", silent).figures
+    with pytest.raises(Killed):
+        stages.head_stage(scene, smoke, tmp_path / "killed", killer(100))
+    resumed = stages.head_stage(scene, smoke, tmp_path / "killed", silent).figures
+    chosen = ("delay_frames", "turn_weight", "sharpness", "noise")
+    assert {key: resumed[key] for key in chosen} == {key: whole[key] for key in chosen}
+    assert set(resumed) == set(whole)

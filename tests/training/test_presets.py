@@ -150,7 +150,7 @@ class _NoScene:
         return {}
 
 
-# What the papers' tables and codes say of sizes (PEERS A.1, A.5).
+# What the papers' tables and codes say of sizes (ER-NeRF, SyncTalk, RAD-NeRF, AD-NeRF).
 
 
 def test_er_nerf_has_its_sizes(scene):

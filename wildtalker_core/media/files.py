@@ -30,12 +30,21 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         yield partial
+        # Some writers make files that only their owner can read.
+        os.chmod(partial, (0o777 if partial.is_dir() else 0o666) & ~_umask())
         os.replace(partial, path)
     finally:
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
         else:
             partial.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """What the user's shell says that new files must not allow; it can only be read by setting."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def save_arrays(path: str | os.PathLike[str], **arrays: Any) -> None:

@@ -39,6 +39,10 @@ def at_most(image: np.ndarray, height_px: int) -> np.ndarray:
     if shrink >= 1.0:
         return image
     size = (round(image.shape[1] * shrink), height_px)
+    if image.ndim == 3 and image.shape[2] > 4:
+        # OpenCV averages areas of four channels at most where the sizes are no multiples.
+        parts = [image[..., i : i + 4] for i in range(0, image.shape[2], 4)]
+        return np.dstack([cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in parts])
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import cv2
 import numpy as np
@@ -113,6 +115,34 @@ def measure_motion(
             earlier = now
             number += 1
     yield earlier.report(beyond, rigid)
+
+
+def measure_raw_motion(
+    frames: Iterable[np.ndarray],
+    parsings: Iterable[np.ndarray],
+    landmarks: np.ndarray,
+    estimate: FlowEstimator,
+    *others: Any,
+    **named: Any,
+) -> Iterator[FrameMotion]:
+    """As :func:`measure_motion`, but with |V_i| of Eq. 4 as it is: all flow, the head's and the
+    torso's own motion included, whatever the intensities say."""
+    flows: deque[np.ndarray] = deque()
+
+    def recorded(now: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+        found = estimate(now, earlier)
+        flows.extend(found)
+        return found
+
+    motions = measure_motion(frames, parsings, landmarks, recorded, *others, **named)
+    for number, motion in enumerate(motions):
+        height, width = motion.beyond_rigid.shape
+        magnitude = np.zeros((height, width), np.float32)
+        if number:
+            magnitude = np.linalg.norm(flows.popleft(), axis=-1)
+            magnitude *= height / len(magnitude)
+            magnitude = cv2.resize(magnitude, (width, height), interpolation=cv2.INTER_LINEAR)
+        yield replace(motion, beyond_rigid=magnitude.astype(np.float16))
 
 
 @dataclass(frozen=True)

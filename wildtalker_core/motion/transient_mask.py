@@ -50,7 +50,7 @@ def threshold_px(flow_threshold: float, height: int, fps: float) -> float:
 
 
 def constant_decay(decay: float) -> Decay:
-    """δ_i = ``decay`` everywhere: Eq. 4 taken literally."""
+    """δ_i = ``decay`` everywhere, whatever moves."""
     return lambda flow_magnitude, mask: np.full(flow_magnitude.shape, decay, np.float32)
 
 

@@ -1,6 +1,6 @@
 """Where there is anything: a 3-D grid for the head, a 2-D one for the torso.
 
-Both only spare work: cells that are empty are not sampled. Update rule: PEERS of ER-NeRF and
+Both only spare work: cells that are empty are not sampled. Update rule: ER-NeRF and
 SyncTalk re-evaluate every cell now and then, dilate by a maximum filter, keep the larger of the
 new value and 0.95 of the old, and call a cell occupied above a threshold.
 """

@@ -31,7 +31,7 @@ from wildtalker_core.nerf.volume_rendering import (
     sample_occupied,
 )
 
-#: Rays stop being followed below this transmittance (PEERS A.2).
+#: Rays stop being followed below this transmittance (RAD-NeRF, ER-NeRF).
 _OPAQUE = 1e-4
 #: Samples of a ray that are evaluated together while rendering, before looking how much light is
 #: left.

@@ -96,7 +96,7 @@ def sample_occupied(
 ) -> Samples:
     """The first ``n_samples`` intervals of length ``step`` whose middle is in an occupied cell.
 
-    Constant step, as the peers' marcher has at bound 1 (PEERS A.2).
+    Constant step, as the marcher of RAD-NeRF and ER-NeRF has at bound 1.
 
     Args:
         rays_o, rays_d: [rays, 3] head units, unit directions.

@@ -16,6 +16,7 @@ from wildtalker_core.geometry.rotations import transform_points
 from wildtalker_core.nerf.head_field import Condition
 from wildtalker_core.nerf.portrait import Portrait, Traces
 from wildtalker_core.nerf.position_encoding import grid_tables, other_parameters
+from wildtalker_core.scene.face_points import NOSE_TIP
 from wildtalker_core.training.clip import HANDS, HEAD, Clip, in_memory, random_frames
 from wildtalker_core.training.losses import (
     PerceptualLoss,
@@ -26,7 +27,6 @@ from wildtalker_core.training.losses import (
 )
 from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, is_due, optimise
 
-NOSE_TIP = 1
 # ER-NeRF's code, and so SyncTalk's: how often neighbours are compared, and how far they are, as a
 # part of the box's half sides.
 _SMOOTH_EVERY, _SMOOTH_REACH = 16, 1e-3
@@ -373,7 +373,10 @@ def face_regions(clip: Clip, frames: np.ndarray, pixels: np.ndarray) -> tuple[Te
 def _unwanted_attention(
     traces: Traces, is_face: Tensor, is_lower_face: Tensor, options: HeadOptions
 ) -> dict[str, Tensor]:
-    """Attention of rays where it should not be, mean over all rays, by name (PEERS A.3)."""
+    """Attention of rays where it should not be, mean over all rays, by name.
+
+    After RAD-NeRF (Tang et al. 2022), ER-NeRF (Li et al. 2023), SyncTalk (Peng et al. 2024).
+    """
     region = {"face": is_face, "lower_face": is_lower_face}[options.attention_region]
     parts = {"attention_outside": (traces.lip_attention * ~region).mean()}
     if options.expression_attention == "product":

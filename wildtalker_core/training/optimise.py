@@ -27,7 +27,7 @@ _WARM_UP_STEPS = 20
 
 @dataclass(frozen=True)
 class Optimiser:
-    """AdamW and its course; defaults from SyncTalk (PEERS A.4).
+    """AdamW and its course; defaults from SyncTalk (Peng et al. 2024).
 
     Attributes:
         steps: of the stage, in all (a resumed run does the rest); 0 leaves the model as it is.

@@ -6,7 +6,7 @@ from __future__ import annotations
 def exponential_decay(step: int, n_steps: int, final_factor: float) -> float:
     """Factor of the learning rate: 1 at the start, ``final_factor`` after ``n_steps``.
 
-    The peers' schedule (PEERS A.4): ``final_factor ** (step / n_steps)``.
+    The schedule of RAD-NeRF, ER-NeRF and SyncTalk: ``final_factor ** (step / n_steps)``.
     """
     return final_factor ** (step / n_steps)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
+from wildtalker_core.media.files import load_json, save_json
 from wildtalker_core.mouth.rest import rest_shape
 from wildtalker_core.mouth.shape import measure_mouth
 from wildtalker_core.nerf.portrait import Portrait
@@ -61,8 +62,13 @@ def head_stage(
     clip = Clip.of(scene, device)
     hearing: dict[str, float] = {}
     is_new = load_latest_checkpoint(folder, run_config(train, "head", scene)) is None
+    # Chosen once, before the first step; a resumed run tells of it as well.
+    chosen_path = folder / "hearing.json"
     if portrait.shape.lip_feature == "mouth_shape" and is_new:
         hearing = _learn_mouth(portrait, clip)
+        save_json(chosen_path, hearing)
+    elif portrait.shape.lip_feature == "mouth_shape":
+        hearing = load_json(chosen_path)
     elif is_new:
         portrait.audio.standardise(clip.audio_features[scene.train_frames])
     outcome = head.train_head(

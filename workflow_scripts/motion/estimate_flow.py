@@ -6,7 +6,12 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import load_arrays, save_arrays
 from wildtalker_core.media.frame_store import FrameStore, write_frames
 from wildtalker_core.media.splits import load_split
-from wildtalker_core.motion.flow import DisFlow, FlowEstimator, measure_motion
+from wildtalker_core.motion.flow import (
+    DisFlow,
+    FlowEstimator,
+    measure_motion,
+    measure_raw_motion,
+)
 from wildtalker_core.progress import progress
 from workflow_scripts.job import job
 
@@ -21,6 +26,7 @@ def main(
     estimate: FlowEstimator,
     batch_size: int,
     use_hands: bool,
+    beyond_rigid: bool = True,
 ) -> None:
     """Stream over the clip; ``batch_size`` + 1 frames are in memory.
 
@@ -34,9 +40,8 @@ def main(
                 path, f"has {n_frames} frames, {frames_path} has {len(frames)}", "make both again"
             )
     part_starts = load_split(split_path).ends[:-1]
-    motions = measure_motion(
-        frames, parsing, landmarks, estimate, batch_size, use_hands, part_starts
-    )
+    measure = measure_motion if beyond_rigid else measure_raw_motion
+    motions = measure(frames, parsing, landmarks, estimate, batch_size, use_hands, part_starts)
     models = []
     with write_frames(
         flow_magnitude_path, len(frames), frames.shape[1:3], dtype="float16"
@@ -70,4 +75,5 @@ if __name__ == "__main__":
             make_estimator(options),
             1 if options["flow"] == "dis" else options["flow_batch_size"],
             options["use_hands"],
+            options["beyond_rigid"],
         )
