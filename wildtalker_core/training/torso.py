@@ -52,8 +52,9 @@ def train_torso(
     """Train torso field and codes against the hand-free frames; the head is frozen."""
     scene = clip.scene
     stacks = {"hand_free": scene.hand_free_frames, "frames": scene.frames}
-    shown, masks = in_memory(stacks[options.reference]), in_memory(scene.transient_mask)
-    parsing = in_memory(scene.parsing)
+    masks, shown, parsing = in_memory(
+        scene.transient_mask, stacks[options.reference], scene.parsing
+    )
     codes = portrait.torso_codes
     portrait.torso.learn_poses(clip.T_camera_head[scene.train_frames], portrait.shape.focal_ratio)
 
