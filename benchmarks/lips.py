@@ -1,6 +1,7 @@
 """Do the lips listen? A finished portrait under its own speech, other speech and no speech.
 
     python benchmarks/lips.py results/anchor [--method wildtalker] [--gain 1.3] [--keep folder]
+    python benchmarks/lips.py results/anchor --choose-gain [--stage head]
 
 Shows the test split of a clip whose portrait is trained (the folder of its results), finds the face
 anew in the videos, and prints per row the mouth's landmark distance to the filmed one (LMD, 20
@@ -19,6 +20,9 @@ and, from guessed landmarks without any picture (a portrait's own errors cannot 
     pose, no sound   what the portrait makes of the head's pose alone, likewise
     hearing          what it makes of speech and pose (``mouth.ear``), likewise
     true shapes      the mouth as it was filmed, in the few numbers in which it is heard, likewise
+
+``--choose-gain`` prints the row ``hearing`` on the validation split for gains from 1 to 1.6, by
+which ``render.mouth_gain`` is chosen; test frames are for figures only.
 """
 
 from __future__ import annotations
@@ -68,6 +72,7 @@ CONFIG_DIR = Path(__file__).resolve().parents[1] / "config"
 CONTEXT_FRAMES, N_SWAPS, CRF = 6, 3, 18
 RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of the mean of the Gram matrix's diagonal
 N_FOLDS, FOLD_GAP = 6, 12
+GAINS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
 
 
 @dataclass(frozen=True)
@@ -253,11 +258,17 @@ def sound_around(scene: Scene) -> np.ndarray:
     return middle[index].reshape(scene.n_frames, -1).astype(np.float64)
 
 
-def heard_rows(finished: Finished, asked: np.ndarray, reference: np.ndarray) -> list[Row]:
+def heard_rows(
+    finished: Finished,
+    asked: np.ndarray,
+    reference: np.ndarray,
+    gains: tuple[float, ...] = (1.0,),
+) -> list[Row]:
     """Rows of what can be told from sound without drawing it.
 
     Args:
         reference: [k, 478, 2] landmarks found anew in the filmed frames, the truth of all rows.
+        gains: of the row ``hearing``.
     """
     scene, portrait = finished.scene, finished.portrait
     seen = scene.seen_train_frames
@@ -294,15 +305,14 @@ def heard_rows(finished: Finished, asked: np.ndarray, reference: np.ndarray) -> 
         turns = matrix_to_axis_angle(torch.as_tensor(scene.T_camera_head[asked, :3, :3]).float())
         audio = torch.as_tensor(scene.audio_features)
         with torch.no_grad():
-            heard, deaf = (
+            deaf, *heard = (
                 portrait.ear.shapes(audio, torch.as_tensor(asked), turns, gain)
-                for gain in (1.0, 0.0)
+                for gain in (0.0, *gains)
             )
-        shapes = {
-            "pose, no sound": deaf.numpy(),
-            "hearing": heard.numpy(),
-            "true shapes": mouth_shapes(points[asked], basis),
-        }
+        shapes = {"pose, no sound": deaf.numpy()}
+        for gain, guess in zip(gains, heard, strict=True):
+            shapes["hearing" + ("" if gain == 1 else f", gain {gain:g}")] = guess.numpy()
+        shapes["true shapes"] = mouth_shapes(points[asked], basis)
         rows += [posed_row(name, basis.mean + each @ basis.basis) for name, each in shapes.items()]
     return rows
 
@@ -342,11 +352,19 @@ def main() -> None:
     parser.add_argument("--stage", help="head, lips, torso or splats; default: the last")
     parser.add_argument("--mode", choices=("portrait", "head"), default="portrait")
     parser.add_argument("--gain", type=float, help="instead of the default of render.mouth_gain")
+    parser.add_argument("--choose-gain", action="store_true", help="on validation frames")
     parser.add_argument("--keep", type=Path, help="folder for the videos")
     arguments = parser.parse_args()
     finished = load_finished(
         arguments.clip_dir, arguments.method, arguments.speech, arguments.stage
     )
+    if arguments.choose_gain:
+        asked = finished.scene.validation_frames
+        print(f"{finished.scene.clip}, {len(asked)} frames of the validation split")
+        filmed = faces_in([finished.scene.frames[int(i)] for i in asked])
+        for row in heard_rows(finished, asked, filmed, GAINS):
+            print(row, flush=True)
+        return
     asked = finished.scene.test_frames
     print(f"{finished.scene.clip}, {arguments.method}, {len(asked)} frames of the test split")
     print(f"{'row':22s} {'LMD px':>7s} {'correlation':>12s} {'spread':>7s}")

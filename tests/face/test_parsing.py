@@ -101,6 +101,66 @@ def test_long_hair_beside_the_neck_is_head_but_a_dark_lapel_is_torso(person):
     assert (label[lapel] == parsing.TORSO).mean() > 0.9
 
 
+def turned(yaw_degrees=30):
+    """The painted person looking aside: the chin moves over the neck, which stays; and an ear."""
+    frames, people, landmarks = painted(1)
+    points = landmarks[0].copy()
+    contour = points[list(lm.FACE_CONTOUR)]
+    x, width = contour[:, 0].mean(), np.ptp(contour[:, 0])
+    turn = np.radians(yaw_degrees)
+    # Points in front of the head's axis move aside; the contour's far side comes nearer.
+    depth = 0.5 * np.sqrt(np.clip(1 - ((points[:, 0] - x) / (0.52 * width)) ** 2, 0, 1)) * width
+    points[:, 0] = x + (points[:, 0] - x) * np.cos(turn) + depth * np.sin(turn)
+    contour = points[list(lm.FACE_CONTOUR)]
+    frame, person = frames[0].copy(), people[0].copy()
+    hull = cv2.convexHull(np.round(contour).astype(np.int32))
+    ear = ((int(contour[:, 0].min()) - 6, int(contour[:, 1].mean()) + 22), (9, 18))
+    for canvas, value in ((frame, SKIN), (person, 1)):
+        cv2.fillConvexPoly(canvas, hull, value)
+        cv2.ellipse(canvas, *ear, 0, 0, 360, value, -1)
+    return frame, person, points, ear[0]
+
+
+@pytest.mark.parametrize("yaw_degrees", [0, 20, 35])
+def test_neck_and_ear_of_a_turned_head_are_neither_hair_nor_hand(person, yaw_degrees):
+    frames, people, landmarks, _, lasting = person
+    frame, mask, points, ear = turned(yaw_degrees)
+    neck = frame.copy()
+    contour = landmarks[0][list(lm.FACE_CONTOUR)]
+    x, width, chin = contour[:, 0].mean(), np.ptp(contour[:, 0]), contour[:, 1].max()
+    shaded = slice(int(chin + 4), int(chin + 18)), slice(int(x - 0.28 * width), int(x))
+    neck[shaded] = (130, 85, 60)  # between skin and hair
+    # Shades of skin and hair meet, as they do on real faces.
+    shades = frames.copy()
+    for k, shade in enumerate((0.55, 0.6, 0.65, 0.7, 0.75, 0.8)):
+        shades[k] = shades[k].copy()
+        y = int(landmarks[k][list(lm.FACE_CONTOUR), 1].mean())
+        shades[k][y : y + 12] = (shade * shades[k][y : y + 12]).astype(np.uint8)
+    colours = parsing.fit_colours(shades, people, landmarks, [NO_HANDS] * len(frames))
+    label = parsing.parse_frame(neck, mask, points, NO_HANDS, None, colours, lasting).argmax(-1)
+    assert (label[shaded] == parsing.NECK).mean() > 0.9
+    assert label[ear[1], ear[0]] == parsing.HEAD
+    assert not (label == parsing.HANDS).any()
+
+
+def test_ears_beside_short_hair_teach_no_hair(person):
+    frames, people, landmarks, *_ = person
+    shown, masks = [], []
+    for frame, mask, points in zip(frames, people, landmarks, strict=True):
+        contour = points[list(lm.FACE_CONTOUR)]
+        middle, width = contour.mean(0), np.ptp(contour[:, 0])
+        frame, mask = frame.copy(), mask.copy()
+        for side in (-1, 1):
+            at = (int(middle[0] + 0.68 * side * width), int(middle[1]))
+            for canvas, value in ((frame, SKIN), (mask, 1)):
+                cv2.ellipse(canvas, at, (int(0.18 * width), 16), 0, 0, 360, value, -1)
+        shown.append(frame)
+        masks.append(mask)
+    colours = parsing.fit_colours(shown, masks, landmarks, [NO_HANDS] * len(frames))
+    hair = colours(parsing.to_lab(np.full((1, 1, 3), SKIN, np.uint8)))[0, 0, 0]
+    assert hair < 1, "skin beside the face is no hair"
+
+
 def test_a_strand_falls_straight_and_a_collar_that_it_touches_runs_across():
     is_above = np.zeros((60, 60), bool)
     is_above[:20] = True

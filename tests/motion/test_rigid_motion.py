@@ -59,13 +59,18 @@ def composed(models: dict[int, np.ndarray], parsing: np.ndarray) -> np.ndarray:
     return flow
 
 
+def quadratic(model: np.ndarray) -> np.ndarray:
+    """An affine model with all terms."""
+    return np.pad(model, ((0, 0), (0, 3)))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_rigid_parts_leave_nothing(seed):
     parsing, models = portrait_parsing(), smooth_flow(seed)
     flow = composed(models, parsing)
     gray = texture(1)[..., 0]
     motion = fit_rigid_motion(flow, gray, parsing, None)
-    assert np.allclose(motion.torso, models[TORSO], atol=0.02)
+    assert np.allclose(motion.torso, quadratic(models[TORSO]), atol=0.02)
     assert np.allclose(motion.background, models[BACKGROUND], atol=0.02)
     assert motion_beyond(flow, parts_near(parsing), motion).max() < 0.05
 
@@ -79,10 +84,21 @@ def test_a_hand_over_a_third_of_the_torso_does_not_bend_its_fit(seed):
     assert 0.25 < hand.sum() / (parsing[..., TORSO] > 0).sum() < 0.35
     flow[hand] += (4.0, -3.0)
     motion = fit_rigid_motion(flow, texture(1)[..., 0], parsing, None)
-    assert np.allclose(motion.torso, models[TORSO], atol=0.05)
+    assert np.allclose(motion.torso, quadratic(models[TORSO]), atol=0.05)
     beyond = motion_beyond(flow, parts_near(parsing), motion)
     assert beyond[hand].min() > 3.5  # 5 px less a share of the torso's own speed
     assert beyond[~hand].max() < 0.1
+
+
+def test_a_shoulder_that_rises_alone_is_the_persons_own_motion():
+    parsing, models = portrait_parsing(), smooth_flow(0)
+    flow = composed(models, parsing)
+    x = np.linspace(-1, 1, SIZE, dtype=np.float32)
+    shrug = 6.0 * ((1 + x) / 2) ** 2  # 6 px at the picture's right side, nothing at its left
+    inside = parsing[..., TORSO] > 127
+    flow[..., 1][inside] += np.broadcast_to(shrug, (SIZE, SIZE))[inside]
+    motion = fit_rigid_motion(flow, texture(1)[..., 0], parsing, None)
+    assert motion_beyond(flow, parts_near(parsing), motion)[inside].max() < 0.1
 
 
 def test_between_two_parts_any_mixture_of_their_motions_is_rigid():

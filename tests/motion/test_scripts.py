@@ -76,7 +76,7 @@ def test_flow_store_is_as_promised(clip):
     assert magnitudes.shape == (N_FRAMES, SIZE, SIZE)
     assert magnitudes.dtype == np.float16
     assert not magnitudes[0].any()
-    assert load_arrays(clip / "rigid_motion.npz")["torso"].shape == (N_FRAMES, 2, 3)
+    assert load_arrays(clip / "rigid_motion.npz")["torso"].shape == (N_FRAMES, 2, 6)
 
 
 def test_masks_cover_the_occluder(clip):

@@ -38,11 +38,15 @@ _PALM = (0, 1, 5, 9, 13, 17)
 
 @dataclass(frozen=True)
 class FaceFrame:
-    """Axes of a face in the picture: origin at the chin, u along the face's width, v down.
+    """Axes of a face in the picture: u from its middle along its width, v from the chin down.
+
+    The middle lies between the contour's two sides, above the neck; the chin of a turned head does
+    not.
 
     Attributes:
         origin, u_axis, v_axis: [2] pixels and unit vectors.
-        width, height: of the face contour along u and v, pixels.
+        width, height: of the face contour along u and v, pixels; a turned face is as wide as one
+            that looks ahead.
         jaw: [k, 2] (u, v) of the line under which neck and torso begin, u increasing.
     """
 
@@ -60,14 +64,17 @@ class FaceFrame:
         across = points[lm.LEFT_CONTOUR] - points[lm.RIGHT_CONTOUR]
         u_axis = across / np.linalg.norm(across)
         v_axis = np.array([-u_axis[1], u_axis[0]])
-        origin = points[lm.CHIN]
-        contour = (points[list(lm.FACE_CONTOUR)] - origin) @ np.stack((u_axis, v_axis), 1)
-        jaw = (points[list(lm.JAW)] - origin) @ np.stack((u_axis, v_axis), 1)
+        axes = np.stack((u_axis, v_axis), 1)
+        contour = (points[list(lm.FACE_CONTOUR)] - points[lm.CHIN]) @ axes
+        origin = points[lm.CHIN] + (contour[:, 0].min() + contour[:, 0].max()) / 2 * u_axis
+        jaw = (points[list(lm.JAW)] - origin) @ axes
         # ASSUME: beside the face, head (ears, hair) goes down to the angle of the jaw.
         jaw[:, 1] = np.maximum(jaw[:, 1], jaw[[4, -5], 1].mean())
         # Turned heads fold the line at its far end; keep u increasing.
         order = np.argsort(jaw[:, 0])
         width, height = np.ptp(contour, axis=0)
+        # ASSUME: no face is narrower than three quarters of its height.
+        width = max(width, 0.75 * height)
         return cls(origin, u_axis, v_axis, float(width), float(height), jaw[order])
 
     def coordinates(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +143,7 @@ def fit_colours(
         landmarks: [n, 478, 2] pixels.
         hands: per frame [hands, 21, 2] pixels.
     """
-    samples: tuple[list, list, list, list] = ([], [], [], [])
+    samples: tuple[list, ...] = ([], [], [], [], [])
     for frame, person, points, hands_here in zip(frames, people, landmarks, hands, strict=True):
         face = FaceFrame.of(points)
         u, v = face.coordinates(*person.shape)
@@ -146,10 +153,10 @@ def fit_colours(
         top = (points[lm.FOREHEAD] - face.origin) @ face.v_axis
         # ASSUME: hair shows above the forehead's landmarks (by 8 % of the face's height or more),
         # cloth from four fifths of a face below the chin, and on the shoulders.
-        # Long hair is also what lies beside the ears.
         aside = np.abs(u) / face.width
         is_hair = (v < top - 0.08 * face.height) & (aside < 0.8)
-        is_hair |= (v < -0.1 * face.height) & (aside > 0.62) & (aside < 0.85)
+        # Long hair is also what lies beside the ears.
+        is_beside = (v < -0.1 * face.height) & (aside > 0.62) & (aside < 0.85)
         is_low = (v > 0.8 * face.height) | (
             (v > 0.3 * face.height) & (np.abs(u) > 0.9 * face.width)
         )
@@ -165,14 +172,20 @@ def fit_colours(
         is_collar = (np.abs(u) < 0.25 * face.width) & (v > top_of_low) & inner
         is_collar &= (v < 0.8 * face.height) & ~is_hand
         lab = to_lab(frame)
-        places = (is_hair & inner, hull & inner, is_cloth, is_collar)
+        places = (is_hair & inner, is_beside & inner, hull & inner, is_cloth, is_collar)
         for store, where in zip(samples, places, strict=True):
             found = lab[where]
             store.append(found[:: max(1, len(found) // 2000)])
-    hair, skin, cloth, collar = (np.concatenate(store) for store in samples)
-    bins = _bin_of(collar)
-    collar = collar[_colour_density(skin)[bins] < _colour_density(hair)[bins] + 1]
-    return ColourModel(hair, skin, cloth, collar)
+    hair, beside, skin, cloth, collar = (np.concatenate(store) for store in samples)
+    # Where hair is short, ears and cheeks of a turned head are beside them.
+    hair = np.concatenate((hair, _unlike_skin(beside, skin, hair)))
+    return ColourModel(hair, skin, cloth, _unlike_skin(collar, skin, hair))
+
+
+def _unlike_skin(samples: np.ndarray, skin: np.ndarray, hair: np.ndarray) -> np.ndarray:
+    """Lab samples [k, 3] without those whose colour is rather skin's than hair's or nobody's."""
+    bins = _bin_of(samples)
+    return samples[_colour_density(skin)[bins] < _colour_density(hair)[bins] + 1]
 
 
 def complete_hands(

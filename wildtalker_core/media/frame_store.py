@@ -83,7 +83,11 @@ class FrameStore:
         indices = range(*index.indices(n_frames)) if isinstance(index, slice) else index
         if len(indices) == 0:
             return np.empty((0, *self.shape[1:]), self.dtype)
-        return np.stack([self[int(i)] for i in indices])
+        # Frame by frame into their place: a list of them would be in memory beside the stack.
+        stack = np.empty((len(indices), *self.shape[1:]), self.dtype)
+        for place, i in enumerate(indices):
+            stack[place] = self[int(i)]
+        return stack
 
 
 class FrameStoreWriter:

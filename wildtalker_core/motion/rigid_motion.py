@@ -61,7 +61,7 @@ class RigidMotion:
     @classmethod
     def none(cls) -> RigidMotion:
         """Nothing moves."""
-        return cls(*(np.zeros((2, n_terms), np.float32) for n_terms in (3, 6, 3)))
+        return cls(*(np.zeros((2, n_terms), np.float32) for n_terms in (3, 6, 6)))
 
     def scaled(self, factor: float) -> RigidMotion:
         """The same motion in pixels of an image ``factor`` times as high."""
@@ -90,7 +90,8 @@ def fit_rigid_motion(
             moves no landmark model. None if unknown.
         fits_head: False leaves the head's motion at its start, where nobody asks for it.
 
-    Background and torso are affine. The head turns in depth, so its model is quadratic.
+    The background is affine. The head turns in depth, and one shoulder rises while the other
+    stays, so their models are quadratic.
     """
     height, width = gray.shape
     step = max(1, height // 128)
@@ -125,9 +126,9 @@ def fit_rigid_motion(
     head = fit(member[..., HEAD], starts, 6) if fits_head else None
     if head is None:
         head = np.pad(starts[0], ((0, 0), (0, 3)))
-    torso = fit(member[..., TORSO], [background, head[:, :3]], 3)
+    torso = fit(member[..., TORSO], [background, head[:, :3]], 6)
     if torso is None:
-        torso = head[:, :3]
+        torso = np.pad(head[:, :3], ((0, 0), (0, 3)))
     return RigidMotion(background, head, torso)
 
 

@@ -11,15 +11,22 @@ from torch import Tensor
 from wildtalker_core.geometry.rays import pixel_rays
 from wildtalker_core.scene.scene import PARSING_CLASSES, FrameStack, Scene
 
-# ASSUME half of what a small workstation has; larger stacks stay on disk and are read by frame.
+# ASSUME half of what a small workstation has, for all stacks of a stage together.
 _MEMORY_LIMIT_BYTES = 4e9
 
 BACKGROUND, HEAD, NECK, TORSO, HANDS = range(len(PARSING_CLASSES))
 
 
-def in_memory(stack: FrameStack) -> FrameStack:
-    """The stack as an array if it is small enough, else itself."""
-    return stack[:] if np.prod(stack.shape, dtype=float) <= _MEMORY_LIMIT_BYTES else stack
+def in_memory(*stacks: FrameStack) -> list[FrameStack]:
+    """The uint8 stacks as arrays, in this order, as far as there is room for them; else themselves,
+    read by frame."""
+    room, result = _MEMORY_LIMIT_BYTES, []
+    for stack in stacks:
+        size = np.prod(stack.shape, dtype=float)
+        fits = size <= room
+        result.append(stack[:] if fits else stack)
+        room -= size if fits else 0
+    return result
 
 
 def random_frames(frames: np.ndarray, n: int, generator: torch.Generator) -> np.ndarray:

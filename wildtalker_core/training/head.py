@@ -88,7 +88,7 @@ class HeadTargets:
 
     def __init__(self, clip: Clip) -> None:
         self.clip = clip
-        self.frames, self.parsing = in_memory(clip.scene.frames), in_memory(clip.scene.parsing)
+        self.frames, self.parsing = in_memory(clip.scene.frames, clip.scene.parsing)
         self.boxes = np.stack([self._box(i) for i in range(clip.scene.n_frames)])
 
     def _box(self, frame: int) -> np.ndarray:

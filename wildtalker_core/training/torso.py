@@ -59,8 +59,9 @@ def train_torso(
     """
     scene = clip.scene
     stacks = {"hand_free": scene.hand_free_frames, "frames": scene.frames}
-    shown, masks = in_memory(stacks[options.reference]), in_memory(scene.transient_mask)
-    parsing = in_memory(scene.parsing)
+    masks, shown, parsing = in_memory(
+        scene.transient_mask, stacks[options.reference], scene.parsing
+    )
     codes = portrait.torso_codes
     size = np.array([scene.width, scene.height])
     shifts = 2 * motion.torso.similarity[scene.train_frames, :2] / size
