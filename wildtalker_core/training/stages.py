@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
+from wildtalker_core.mouth.ear import sync_warning
 from wildtalker_core.mouth.rest import rest_shape
 from wildtalker_core.mouth.shape import measure_mouth
 from wildtalker_core.nerf.portrait import Portrait
@@ -53,7 +54,7 @@ def head_stage(
     device = choose_device(train["device"])
     portrait = new_portrait(scene, train["model"], train["encoder"], device, train["seed"])
     clip = Clip.of(scene, device)
-    hearing: dict[str, float] = {}
+    hearing: dict[str, Any] = {}
     is_new = load_latest_checkpoint(folder, run_config(train, "head", scene)) is None
     if portrait.shape.lip_feature == "mouth_shape" and is_new:
         hearing = _learn_mouth(portrait, clip)
@@ -184,16 +185,22 @@ def _preview(portrait: Portrait, clip: Clip, stage: str, show: Show) -> Callable
     return preview
 
 
-def _learn_mouth(portrait: Portrait, clip: Clip) -> dict[str, float]:
+def _learn_mouth(portrait: Portrait, clip: Clip) -> dict[str, Any]:
     scene = clip.scene
     shapes, basis = measure_mouth(scene, portrait.shape.n_mouth_shapes)
     seen = scene.seen_train_frames
     rest = rest_shape(shapes[seen], basis.opening(shapes[seen]), scene.is_silent[seen])
     portrait.ear.rest.copy_(torch.as_tensor(rest))
-    return portrait.ear.fit(
+    figures = portrait.ear.fit(
         clip.audio_features, matrix_to_axis_angle(clip.T_camera_head[:, :3, :3]),
         _tensor(shapes, clip.device), _tensor(basis.variances, clip.device), seen,
     )  # fmt: skip
+    times = scene.frame_times_seconds
+    delay_seconds = figures["delay_frames"] * (times[-1] - times[0]) / (len(times) - 1)
+    warning = sync_warning(delay_seconds)
+    if warning:
+        print(f"warning: {scene.clip}: {warning}")
+    return figures | {"delay_seconds": delay_seconds, "sync_warning": warning}
 
 
 def told_lips(portrait: Portrait, clip: Clip) -> head.LipFeatures:

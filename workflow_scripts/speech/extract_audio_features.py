@@ -9,6 +9,7 @@ from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.files import load_json, save_arrays
 from wildtalker_core.speech.audio_features import AudioFeatures, log_mel
 from workflow_scripts.job import job
+from workflow_scripts.weight_inputs import read_tried, settle_audio_features, whisper_path
 
 
 def main(
@@ -53,13 +54,23 @@ def extract(
 ) -> tuple[str, AudioFeatures]:
     """The features that ``options`` names, and what made them."""
     timing = (sample_rate_hz, n_frames, fps)
-    backend = options["audio_features"]
+    backend, floor_db = options["audio_features"], options["logmel_floor_db"]
     if backend == "logmel":
-        return backend, log_mel(speech, *timing, options["logmel_floor_db"])
+        return backend, log_mel(speech, *timing, floor_db)
     # Only now: these cost seconds to import.
     from wildtalker_core.pretrained.audio_encoders import load_deepspeech, load_hf_encoder
     from wildtalker_core.speech.encoder_features import deepspeech_features, waveform_features
 
+    if backend == "whisper":
+        from wildtalker_core.pretrained.whisper import WhisperStates
+        from wildtalker_core.speech.whisper_features import whisper_features
+
+        model, layer = options["whisper_model"], options["whisper_layer"]
+        states, ahead = WhisperStates(whisper_path(model), layer), options["look_ahead_seconds"]
+        live = "" if ahead is None else f", {1000 * ahead:.0f} ms of look-ahead"
+        return f"whisper: {model}, layer {layer}{live}", whisper_features(
+            speech, *timing, states, floor_db, ahead
+        )
     if backend == "hf":
         model, layer = options["hf_model"], options["hf_layer"]
         encode = load_hf_encoder(model, layer)
@@ -73,10 +84,15 @@ def extract(
 
 if __name__ == "__main__":
     with job(snakemake):
+        options, reason = settle_audio_features(
+            snakemake.params.options, read_tried(snakemake.input.tried)
+        )
+        if reason:
+            print(f"log-mel alone: {reason}")
         main(
             snakemake.input.speech,
             snakemake.input.manifest,
             snakemake.output.features,
             snakemake.params.is_drive,
-            snakemake.params.options,
+            options,
         )
