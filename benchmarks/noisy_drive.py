@@ -79,7 +79,7 @@ def write_config(folder: Path, floor_db: float) -> dict:
         "results_dir": str(folder / "results"),
         "clips": {"clip": {"path": str(clip), "truth": str(TRUTH)}},
         "methods": {"listener": {"speech": {"denoiser": "none"}}},
-        "speech": {"logmel_floor_db": floor_db},
+        "speech": {"audio_features": "logmel", "logmel_floor_db": floor_db},
         # 12 seconds are few: a third of them is kept to listen to.
         "media": {"size_px": 192, "train_fraction": 0.67},
         "train": {"preset": "example"},

@@ -84,7 +84,8 @@ rule extract_audio_features:
         speech=results("{clip}/speech/{speech}.{denoiser}/speech.wav"),
         manifest=results("{clip}/media/manifest.json"),
         split=own_split,
-        weights=weights_of("speech", "hf_model", "deepspeech_model"),
+        weights=weights_of("speech", "whisper_model", "hf_model", "deepspeech_model"),
+        tried=tried_weights("speech"),
     output:
         features=results("{clip}/speech/{speech}.{denoiser}/audio_features.npz"),
     log:
@@ -94,10 +95,14 @@ rule extract_audio_features:
     threads: 1
     resources:
         # An encoder and a thousand features of 16 steps for each frame take more.
-        mem_mb=2000 if CONFIG["speech"]["audio_features"] == "logmel" else 8000,
+        mem_mb={"logmel": 2000, "auto": 4000, "whisper": 4000}.get(
+            CONFIG["speech"]["audio_features"], 8000
+        ),
         runtime=20 if CONFIG["speech"]["audio_features"] == "logmel" else 120,
     params:
-        raw=stamp_of(weights_of("speech", "hf_model", "deepspeech_model")),
+        raw=stamp_of(
+            weights_of("speech", "whisper_model", "hf_model", "deepspeech_model")
+        ),
         code=code_digest(
             "media",
             "speech",

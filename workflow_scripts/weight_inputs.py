@@ -23,6 +23,7 @@ ALEXNET, VGG = "alexnet_features.safetensors", "vgg16-397923af.pth"
 
 #: Entry of the config that names a file or a folder -> whether the section uses it.
 IS_USED: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
+    ("speech", "whisper_model"): lambda options: options["audio_features"] == "whisper",
     ("speech", "hf_model"): lambda options: options["audio_features"] == "hf",
     ("speech", "deepspeech_model"): lambda options: options["audio_features"] == "deepspeech",
     ("face", "face_landmarker_path"): lambda options: True,
@@ -35,8 +36,16 @@ IS_USED: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
 }
 
 
+#: Checkpoints of ``speech.whisper_model`` that the registry has, by name.
+WHISPER = {name: f"whisper_{name}_encoder.safetensors" for name in ("tiny.en", "tiny")}
+
 #: Stage -> files of the registry that its section uses where they can be had.
 IS_TRIED: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
+    "speech": lambda options: (
+        [WHISPER[options["whisper_model"]]]
+        if options["audio_features"] == "auto" and options["whisper_model"] in WHISPER
+        else []
+    ),
     "train": lambda options: [ALEXNET] if options["perceptual"] == "auto" else [],
     "evaluate": lambda options: (
         [{"alex": ALEXNET, "vgg": VGG}[options["lpips_net"]]]
@@ -92,6 +101,8 @@ def weight_inputs(stage: str, options: Mapping[str, Any], *keys: str) -> list[st
             continue
         if key == "hf_model":
             files += _checkpoint_files(options[key])
+        elif key == "whisper_model":
+            files.append(whisper_path(options[key]))
         else:
             files.append(options[key])
     return files
@@ -132,6 +143,26 @@ def fetchable_for(entry: str) -> list[str]:
 def is_fetchable(path: str) -> bool:
     """Whether the rule fetch_weights makes this file."""
     return path.removeprefix(f"{FOLDER}/") in REGISTRY and path.startswith(f"{FOLDER}/")
+
+
+def whisper_path(model: str) -> str:
+    """The file or folder of ``speech.whisper_model``.
+
+    >>> whisper_path("tiny.en")
+    'weights/whisper_tiny.en_encoder.safetensors'
+    """
+    return f"{FOLDER}/{WHISPER[model]}" if model in WHISPER else model
+
+
+def settle_audio_features(options: Mapping[str, Any], tried: Tried) -> tuple[dict, str]:
+    """``auto`` becomes ``whisper`` where its weights are, else ``logmel``; and why, if so."""
+    if options["audio_features"] != "auto":
+        return dict(options), ""
+    path = whisper_path(options["whisper_model"])
+    if options["whisper_model"] not in WHISPER:
+        tried = Tried(path, "") if Path(path).exists() else Tried(None, f"{path} does not exist")
+    chosen = "logmel" if tried.path is None else "whisper"
+    return {**options, "audio_features": chosen}, tried.reason
 
 
 def _checkpoint_files(model: str) -> list[str]:

@@ -124,6 +124,7 @@ def test_the_run_fetches_what_the_config_names(tmp_path):
         "weights/big-lama.pt",
         "weights/alexnet_features.safetensors",
         "results/weights/alexnet_features.safetensors.json",
+        "results/weights/whisper_tiny.en_encoder.safetensors.json",
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from wildtalker_core.mouth.ear import Ear, fit_kernel
+from wildtalker_core.mouth.ear import N_MELS, Ear, fit_kernel, sync_warning
 
 
 def windows_of(loudness: torch.Tensor, noise: float, seed: int) -> torch.Tensor:
@@ -38,7 +38,7 @@ def test_finds_by_how_much_the_sound_is_late():
     steps = torch.randn(1, 1, 420, generator=generator)
     loudness = torch.nn.functional.avg_pool1d(steps, 9, 1, 4)[0, 0] * 3
     shapes = loudness.tanh()[:, None]
-    for delay in (-1, 0, 3):
+    for delay in (-4, 0, 3, 9):
         late = torch.roll(loudness, delay)  # sound i is that of picture i - delay
         ear = Ear(12, 16, 1, 390)
         figures = ear.fit(
@@ -95,3 +95,56 @@ def test_kernel_regression_without_noise_goes_through_its_points():
     kernel = Ear.kernel(points, points, 1.0)
     mean, coefficients = fit_kernel(kernel, wanted, 1e-10)
     torch.testing.assert_close(mean + kernel @ coefficients, wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_sound_that_explains_nothing_has_no_delay():
+    generator = torch.Generator().manual_seed(8)
+    features = torch.randn(300, 12, 16, generator=generator)
+    shapes = torch.randn(300, 1, generator=generator)
+    ear = Ear(12, 16, 1, 300)
+    figures = ear.fit(features, torch.zeros(300, 3), shapes, torch.ones(1), np.arange(300))
+    assert figures["delay_frames"] == 0
+
+
+def test_a_clip_out_of_sync_is_warned_of():
+    assert not sync_warning(0.12) and not sync_warning(-0.04)
+    assert "240 ms after" in sync_warning(0.24)
+
+
+def features_with_states(heard_by_mel: torch.Tensor, heard_by_states: torch.Tensor) -> torch.Tensor:
+    """[n, 80 + 384, 16]: each part follows its own loudness [n] in some of its channels."""
+    generator = torch.Generator().manual_seed(3)
+    features = 0.3 * torch.randn(len(heard_by_mel), N_MELS + 384, 16, generator=generator)
+    features[:, :40] += heard_by_mel[:, None, None]
+    features[:, N_MELS : N_MELS + 40] += 20 * heard_by_states[:, None, None]
+    return features
+
+
+def calm(n: int, seed: int) -> torch.Tensor:
+    noise = torch.randn(1, 1, n, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.avg_pool1d(noise, 9, 1, 4)[0, 0] * 3
+
+
+def test_what_only_states_tell_is_heard_beside_log_mel():
+    """Two sounds are alike if both parts say so: of two causes, each part knows one."""
+    mel, states = calm(600, 1), calm(600, 2)
+    shapes = torch.stack((mel.tanh(), states.tanh()), -1)
+    train, test = np.arange(500), torch.arange(515, 590)
+    ear = Ear(N_MELS + 384, 16, 2, len(train))
+    ear.fit(features_with_states(mel, states), torch.zeros(600, 3), shapes, torch.ones(2), train)
+    heard = ear.shapes(features_with_states(mel, states), test)
+    for k in (0, 1):
+        assert torch.corrcoef(torch.stack((heard[:, k], shapes[test, k])))[0, 1] > 0.8
+
+
+def test_an_ear_for_live_speech_hears_nothing_behind_its_reach():
+    loudness = calm(400, 5)
+    features = windows_of(loudness, 0.3, 6)
+    ear = Ear(12, 16, 1, 300)
+    shapes = torch.roll(loudness, -3)[:, None]  # the picture is three frames early
+    ear.fit(features, torch.zeros(400, 3), shapes, torch.ones(1), np.arange(300), ahead=1)
+    changed = features.clone()
+    changed[352:] = 9.0
+    frames = torch.tensor([350, 351])
+    heard, other = ear.shapes(features, frames), ear.shapes(changed, frames)
+    assert heard[0] == other[0] and heard[1] != other[1]

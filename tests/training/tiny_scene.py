@@ -96,7 +96,10 @@ def save_scene(folder: Path, scene: Scene) -> dict[str, Path]:
     named = {"scene": folder / "scene.npz", "audio_features": folder / "audio_features.npz"}
     save_arrays(named["scene"], **scene.facts())
     save_arrays(
-        named["audio_features"], audio_features=scene.audio_features, is_silent=scene.is_silent
+        named["audio_features"],
+        audio_features=scene.audio_features,
+        is_silent=scene.is_silent,
+        backend="made",
     )
     for name, stack in (
         ("frames", scene.frames), ("hand_free", scene.hand_free_frames),

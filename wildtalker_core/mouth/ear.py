@@ -42,9 +42,32 @@ _DELAYS = range(-5, 11)  # frames
 _ANY_AHEAD = 10**6
 #: Sharpness and noise while delay and turn weight are chosen, and if nothing can be held out.
 _CAUTIOUS = (0.5, 1.0)
+#: ASSUME where the sound explains less than a twentieth at any delay, the best one is chance.
+_HARDLY_HEARD = 0.95
 _N_FOLDS, _FOLD_GAP = 6, 12  # frames: half a second at 25 fps
 #: The choice is made on this many frames at most: its cost grows with their third power.
 _MOST_COMPARED = 2000
+
+
+#: Sound may come so much before and after its picture until people object (ITU-R BT.1359).
+_EARLY_SECONDS, _LATE_SECONDS = 0.09, 0.185
+
+
+def sync_warning(delay_seconds: float) -> str:
+    """What to say of a clip whose sound comes so long after its picture; "" if nothing.
+
+    >>> sync_warning(0.08)
+    ''
+    >>> sync_warning(-0.2)
+    'the sound comes 200 ms before its picture: out of sync; the portrait is taught with that shift'
+    """
+    if -_EARLY_SECONDS <= delay_seconds <= _LATE_SECONDS:
+        return ""
+    side = "after" if delay_seconds > 0 else "before"
+    return (
+        f"the sound comes {1000 * abs(delay_seconds):.0f} ms {side} its picture: out of sync; the "
+        "portrait is taught with that shift"
+    )
 
 
 def fit_kernel(kernel: Tensor, wanted: Tensor, noise: float) -> tuple[Tensor, Tensor]:
@@ -245,7 +268,8 @@ class Ear(nn.Module):
         delays = sorted(_DELAYS, key=abs)
         by_delay = {d: unexplained(likeness(d), 0.0, *_CAUTIOUS) for d in delays}
         delay = min(delays, key=lambda delay: by_delay[delay])
-        if by_delay[delay] >= 1:  # ASSUME where the sound explains nothing, neither does its delay
+        spread = (shapes[compared].var(0, False) * variances).sum() / variances.sum()
+        if by_delay[delay] > _HARDLY_HEARD * spread:
             delay = 0
         alike = likeness(delay)
         turn_weight = min(_TURN_WEIGHTS, key=lambda weight: unexplained(alike, weight, *_CAUTIOUS))

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from wildtalker_core.geometry.moment import Moment
-from wildtalker_core.geometry.rotations import matrix_to_axis_angle
-from wildtalker_core.mouth.rest import rest_shape
+from wildtalker_core.mouth.learning import learn_mouth
 from wildtalker_core.mouth.shape import measure_mouth
 from wildtalker_core.scene.body_motion import BodyMotion
 from wildtalker_core.scene.scene import Scene
@@ -74,17 +73,7 @@ def new_splat_portrait(
     _set_start(portrait, start, motion, scene)
     set_conditions(portrait, moments, seen)
     figures = fit_torso_prediction(portrait, moments, seen)
-    portrait.ear.rest.copy_(
-        torch.as_tensor(
-            rest_shape(shapes[seen], basis.opening(shapes[seen]), scene.is_silent[seen])
-        )
-    )
-    known_sound = scene.audio_features[: int(scene.train_frames.max()) + 1]
-    heard = portrait.ear.fit(
-        torch.as_tensor(known_sound),
-        matrix_to_axis_angle(moments.T_camera_head[:, :3, :3]),
-        moments.mouth, torch.as_tensor(basis.variances, dtype=torch.float32), seen,
-    )  # fmt: skip
+    heard = learn_mouth(portrait.ear, scene, shapes, basis)
     moved = Moment(*(value.to(device) for value in moments.__dict__.values()))
     return portrait.to(device), moved, {**figures, **heard, "n_gaussians": portrait.shape.body.n}
 

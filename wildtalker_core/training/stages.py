@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from wildtalker_core.geometry.moment import Moment
-from wildtalker_core.geometry.rotations import matrix_to_axis_angle
 from wildtalker_core.media.files import load_json, save_json
-from wildtalker_core.mouth.rest import rest_shape
+from wildtalker_core.mouth.learning import learn_mouth
 from wildtalker_core.mouth.shape import measure_mouth
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.scene.body_motion import BodyMotion
@@ -60,12 +59,13 @@ def head_stage(
     device = choose_device(train["device"])
     portrait = new_portrait(scene, train["model"], train["encoder"], device, train["seed"])
     clip = Clip.of(scene, device)
-    hearing: dict[str, float] = {}
+    hearing: dict[str, Any] = {}
     is_new = load_latest_checkpoint(folder, run_config(train, "head", scene)) is None
     # Chosen once, before the first step; a resumed run tells of it as well.
     chosen_path = folder / "hearing.json"
     if portrait.shape.lip_feature == "mouth_shape" and is_new:
-        hearing = _learn_mouth(portrait, clip)
+        shapes, basis = measure_mouth(scene, portrait.shape.n_mouth_shapes)
+        hearing = learn_mouth(portrait.ear, scene, shapes, basis)
         save_json(chosen_path, hearing)
     elif portrait.shape.lip_feature == "mouth_shape":
         hearing = load_json(chosen_path)
@@ -250,18 +250,6 @@ def _preview(portrait: Portrait, clip: Clip, stage: str, show: Show) -> Callable
         show(step, (both * 255).round().byte().cpu().numpy())
 
     return preview
-
-
-def _learn_mouth(portrait: Portrait, clip: Clip) -> dict[str, float]:
-    scene = clip.scene
-    shapes, basis = measure_mouth(scene, portrait.shape.n_mouth_shapes)
-    seen = scene.seen_train_frames
-    rest = rest_shape(shapes[seen], basis.opening(shapes[seen]), scene.is_silent[seen])
-    portrait.ear.rest.copy_(torch.as_tensor(rest))
-    return portrait.ear.fit(
-        clip.training_sound, matrix_to_axis_angle(clip.T_camera_head[:, :3, :3]),
-        _tensor(shapes, clip.device), _tensor(basis.variances, clip.device), seen,
-    )  # fmt: skip
 
 
 def told_lips(portrait: Portrait, clip: Clip) -> head.LipFeatures:

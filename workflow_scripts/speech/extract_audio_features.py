@@ -12,6 +12,7 @@ from wildtalker_core.media.files import load_json, save_arrays
 from wildtalker_core.media.splits import Split, load_split
 from wildtalker_core.speech.audio_features import AudioFeatures, active_level_dbfs, log_mel
 from workflow_scripts.job import job
+from workflow_scripts.weight_inputs import read_tried, settle_audio_features, whisper_path
 
 
 def main(
@@ -83,6 +84,17 @@ def make_extractor(options: dict) -> tuple[str, Callable[..., AudioFeatures]]:
     from wildtalker_core.pretrained.audio_encoders import load_deepspeech, load_hf_encoder
     from wildtalker_core.speech.encoder_features import deepspeech_features, waveform_features
 
+    if backend == "whisper":
+        from wildtalker_core.pretrained.whisper import WhisperStates
+        from wildtalker_core.speech.whisper_features import whisper_features
+
+        model, layer = options["whisper_model"], options["whisper_layer"]
+        states, ahead = WhisperStates(whisper_path(model), layer), options["look_ahead_seconds"]
+        live = "" if ahead is None else f", {1000 * ahead:.0f} ms of look-ahead"
+        return f"whisper: {model}, layer {layer}{live}", partial(
+            whisper_features, encoder=states, floor_db=options["logmel_floor_db"],
+            look_ahead_seconds=ahead,
+        )  # fmt: skip
     if backend == "hf":
         model, layer = options["hf_model"], options["hf_layer"]
         encode = load_hf_encoder(model, layer)
@@ -96,10 +108,15 @@ def make_extractor(options: dict) -> tuple[str, Callable[..., AudioFeatures]]:
 
 if __name__ == "__main__":
     with job(snakemake):
+        options, reason = settle_audio_features(
+            snakemake.params.options, read_tried(snakemake.input.tried)
+        )
+        if reason:
+            print(f"log-mel alone: {reason}")
         main(
             snakemake.input.speech,
             snakemake.input.manifest,
             str(snakemake.input.split) or None,
             snakemake.output.features,
-            snakemake.params.options,
+            options,
         )

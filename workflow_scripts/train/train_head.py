@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from wildtalker_core.media.files import load_arrays
 from wildtalker_core.scene.scene import load_scene
 from wildtalker_core.training.stages import head_stage
 from workflow_scripts.job import job
@@ -22,7 +23,9 @@ def main(scene_files: dict[str, str], portrait_path: str, figures_path: str, opt
         trained = head_stage(
             load_scene(**scene_files), options, checkpoints, watcher.log, watcher.show
         )
-    finish(trained, "head", {}, Path(portrait_path), Path(figures_path), checkpoints)
+    heard = load_arrays(scene_files["audio_features_path"], "backend")
+    facts = {"audio_features": str(heard["backend"])}
+    finish(trained, "head", facts, Path(portrait_path), Path(figures_path), checkpoints)
 
 
 if __name__ == "__main__":

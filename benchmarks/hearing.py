@@ -1,0 +1,216 @@
+"""What the ear hears of a mouth, by features: log-mel, layers of Whisper, live forms.
+
+    python benchmarks/hearing.py results/anchor results/congress ... --weights FILE
+    python benchmarks/hearing.py results/anchor ... --weights FILE --noise [FILE ...]
+
+Takes clips as far as their head poses (``snakemake ... results/{clip}/face/head_pose.npz
+results/{clip}/speech/original.mss_adaptive/audio_features.npz``); nothing is drawn. A row of the
+first table has the part of the mouth's motion that cross-validation over the training frames leaves
+unexplained, by which features are chosen; and on the test split, which chooses nothing: the mouth's
+landmark distance (LMD, 20 points, pixels had the frame been 512 wide), its part that is a constant
+shift of the mouth (nothing heard could change it by much: the mean mouth of those seconds is
+another), the correlation of the opening and its spread over the filmed one.
+
+The second mixes noise into the test split's speech, and prints LMD by its level and denoiser, of
+ears that were trained on the clean voice, and on the clean voice and noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from wildtalker_core.scene.splits import split_frames  # noqa: E402
+
+from benchmarks.noisy_hearing import noises_for  # noqa: E402
+from wildtalker_core.face.landmarks import MOUTH_OF_68  # noqa: E402
+from wildtalker_core.geometry.rotations import matrix_to_axis_angle  # noqa: E402
+from wildtalker_core.media.audio import read_waveform  # noqa: E402
+from wildtalker_core.media.files import load_arrays, load_json  # noqa: E402
+from wildtalker_core.mouth.ear import Ear  # noqa: E402
+from wildtalker_core.mouth.shape import (  # noqa: E402
+    LIPS,
+    MouthBasis,
+    fit_mouth_basis,
+    mouth_points,
+    mouth_shapes,
+)
+from wildtalker_core.pretrained.whisper import WhisperStates  # noqa: E402
+from wildtalker_core.speech import mixing  # noqa: E402
+from wildtalker_core.speech.audio_features import log_mel  # noqa: E402
+from wildtalker_core.speech.denoisers import make_denoiser  # noqa: E402
+from wildtalker_core.speech.whisper_features import whisper_features  # noqa: E402
+from workflow_scripts.configuration import default_options  # noqa: E402
+
+SPEECH = "original.mss_adaptive"
+LAYERS, N_SHAPES = (0, 1, 2, 3, 4), 5
+LOOK_AHEAD_SECONDS = 0.12  # of a live portrait's features; its ear has the rest of 0.2
+LIVE_SECONDS = 0.2
+SNRS_DB = (20.0, 10.0, 5.0, 0.0, -5.0, -10.0)
+DENOISERS = ("none", "mss", "mss_adaptive")
+
+Features = Callable[[np.ndarray, int, float], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip's mouth and voice; ``shapes`` [n, k], ``turns`` [n, 3], ``points`` [n, p * 2]."""
+
+    name: str
+    fps: float
+    speech: np.ndarray
+    raw_speech: np.ndarray
+    rate_hz: int
+    points: np.ndarray
+    basis: MouthBasis
+    shapes: torch.Tensor
+    turns: torch.Tensor
+    pixels: float  # of a head unit, had the frame been 512 wide
+    train: np.ndarray
+    test: np.ndarray
+
+
+def load_clip(folder: Path) -> Clip:
+    """Read what the workflow has left of a clip."""
+    manifest = load_json(folder / "media" / "manifest.json")
+    face = load_arrays(folder / "face" / "landmarks.npz", "landmarks", "is_interpolated")
+    pose = load_arrays(folder / "face" / "head_pose.npz", "T_camera_head", "focal_length")
+    speech, rate_hz = read_waveform(folder / "speech" / SPEECH / "speech.wav")
+    raw_speech, _ = read_waveform(folder / "media" / "speech.wav")
+    n, size = manifest["n_frames"], manifest["size_px"]
+    seen = ~face["is_interpolated"]
+    train, test = (part[seen[part]] for part in split_frames(n))
+    T = pose["T_camera_head"]
+    landmarks = face["landmarks"].astype(float)
+    points = mouth_points(landmarks, T, float(pose["focal_length"]), size, size, train)
+    basis = fit_mouth_basis(points[train], N_SHAPES)
+    flat = of_68(points)
+    pixels = (flat * landmarks[:, list(MOUTH_OF_68)]).sum() / (flat**2).sum() * 512 / size
+    return Clip(
+        folder.name, manifest["fps"], speech, raw_speech, rate_hz, points, basis,
+        torch.as_tensor(mouth_shapes(points, basis)).float(),
+        matrix_to_axis_angle(torch.as_tensor(T[:, :3, :3])).float(),
+        pixels, train, test,
+    )  # fmt: skip
+
+
+def of_68(points: np.ndarray) -> np.ndarray:
+    """The mouth's 20 points [n, 20, 2] of mouth points [n, p * 2], around their mean."""
+    flat = points.reshape(len(points), -1, 2)[:, [LIPS.index(i) for i in MOUTH_OF_68]]
+    return flat - flat.mean(1, keepdims=True)
+
+
+def score(clip: Clip, guess: np.ndarray) -> tuple[float, float, float, float]:
+    """LMD, its constant part, correlation and spread of shapes [k, n_shapes] of the test split."""
+    estimate, truth = clip.basis.mean + guess @ clip.basis.basis, clip.points[clip.test]
+    error = (of_68(estimate) - of_68(truth)) * clip.pixels
+    heard = clip.basis.opening(guess)
+    filmed = clip.basis.opening(clip.shapes[clip.test].numpy())
+    return (
+        np.linalg.norm(error, axis=-1).mean(),
+        np.linalg.norm(error.mean(0), axis=-1).mean(),
+        np.corrcoef(heard, filmed)[0, 1] if heard.std() > 0 else float("nan"),
+        heard.std() / filmed.std(),
+    )
+
+
+def features_by_name(weights: Path) -> Iterator[tuple[str, Features, bool]]:
+    """(name, features of a waveform, whether they are for live speech)."""
+
+    def plain(waveform: np.ndarray, n: int, fps: float) -> torch.Tensor:
+        return torch.as_tensor(log_mel(waveform, 16000, n, fps).audio_features)
+
+    yield "log-mel", plain, False
+    for layer in LAYERS:
+        yield f"... and layer {layer}", with_states(weights, layer), False
+    yield "... layer 2, live", with_states(weights, 2, LOOK_AHEAD_SECONDS), True
+
+
+def with_states(weights: Path, layer: int, look_ahead: float | None = None) -> Features:
+    encoder = WhisperStates(weights, layer)
+
+    def features(waveform: np.ndarray, n: int, fps: float) -> torch.Tensor:
+        heard = whisper_features(waveform, 16000, n, fps, encoder, look_ahead_seconds=look_ahead)
+        return torch.as_tensor(heard.audio_features)
+
+    return features
+
+
+def taught(clip: Clip, features: torch.Tensor, is_live: bool) -> tuple[Ear, dict]:
+    ear = Ear(*features.shape[1:], N_SHAPES, len(clip.train))
+    variances = torch.as_tensor(clip.basis.variances).float()
+    ahead = int((LIVE_SECONDS - LOOK_AHEAD_SECONDS) * clip.fps + 1e-6) if is_live else None
+    return ear, ear.fit(features, clip.turns, clip.shapes, variances, clip.train, ahead)
+
+
+def heard(clip: Clip, ear: Ear, features: torch.Tensor) -> np.ndarray:
+    test = torch.as_tensor(clip.test)
+    return ear.shapes(features, test, clip.turns[test]).double().numpy()
+
+
+def print_clip(clip: Clip, weights: Path) -> None:
+    print(f"{clip.name}: {len(clip.train)} training frames, {len(clip.test)} of the test split")
+    heads = ("unexplained", "delay", "LMD px", "shift", "correlation", "spread")
+    print(f"{'':20s}", *(f"{head:>11s}" for head in heads))
+    mean = clip.shapes[clip.train].double().mean(0).numpy()
+    print_row("mean mouth", float("nan"), 0, *score(clip, np.tile(mean, (len(clip.test), 1))))
+    for name, features_of, is_live in features_by_name(weights):
+        features = features_of(clip.speech, len(clip.shapes), clip.fps)
+        ear, chosen = taught(clip, features, is_live)
+        print_row(
+            name, chosen.get("unexplained_variance", float("nan")), chosen["delay_frames"],
+            *score(clip, heard(clip, ear, features)),
+        )  # fmt: skip
+
+
+def print_row(name: str, *figures: float) -> None:
+    print(f"{name:20s}", *(f"{figure:11.3f}" for figure in figures), flush=True)
+
+
+def print_noise(clip: Clip, weights: Path, paths: list[Path]) -> None:
+    """LMD of the test split under noise, mean over noises."""
+    options = default_options("speech", ROOT / "config")
+    features_of, n = with_states(weights, options["whisper_layer"]), len(clip.shapes)
+    ear, _ = taught(clip, features_of(clip.speech, n, clip.fps), False)
+    clean = score(clip, heard(clip, ear, features_of(clip.speech, n, clip.fps)))
+    print(f"{clip.name}, clean: LMD {clean[0]:.2f}, correlation {clean[2]:.2f}")
+    noises = noises_for(clip.raw_speech, paths)
+    for snr_db in SNRS_DB:
+        cells = []
+        for denoiser in DENOISERS:
+            scores = []
+            for noise in noises.values():
+                noisy = mixing.mix_at_snr(clip.raw_speech, noise, snr_db, clip.rate_hz)
+                quiet = make_denoiser(denoiser, options)(noisy, clip.rate_hz)
+                scores.append(score(clip, heard(clip, ear, features_of(quiet, n, clip.fps))))
+            lmd, _, correlation, _ = np.mean(scores, 0)
+            cells.append(f"{denoiser} {lmd:.2f} / {correlation:.2f}")
+        print(f"{snr_db:5g} dB  ", "   ".join(cells), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clips", type=Path, nargs="+", help="results/{clip}")
+    parser.add_argument("--weights", type=Path, required=True, help="Whisper's encoder")
+    parser.add_argument("--noise", type=Path, nargs="*", metavar="FILE")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for folder in arguments.clips:
+        clip = load_clip(folder)
+        if arguments.noise is None:
+            print_clip(clip, arguments.weights)
+        else:
+            print_noise(clip, arguments.weights, arguments.noise)
+
+
+if __name__ == "__main__":
+    main()
