@@ -14,7 +14,9 @@ SMALLEST = {"clips": {"me": {"path": "me.mp4"}}}
 
 def test_three_lines_are_enough():
     completed = complete_config(SMALLEST, CONFIG_DIR)
-    assert completed["methods"] == {"wildtalker": {"kind": "nerf"}}
+    assert completed["methods"] == {
+        "wildtalker_splats": {"kind": "nerf", "train": {"renderer": "splats"}}
+    }
     for stage in STAGES:
         missing = set(load_schema(CONFIG_DIR)["properties"][stage]["properties"]) - set(
             completed[stage]

@@ -21,7 +21,7 @@ def learn_mouth(ear: Ear, scene: Scene, shapes: np.ndarray, basis: MouthBasis) -
         shapes: [n_frames, k] mouth shapes of the scene in ``basis``.
 
     Returns:
-        figures of the fit, the delay in seconds, and a warning if sound and picture are not in step.
+        figures of the fit, the delay in seconds, a warning if sound and picture are not in step.
     """
     seen, device = scene.seen_train_frames, ear.rest.device
 
