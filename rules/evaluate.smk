@@ -74,19 +74,6 @@ rule score_speech:
 
 
 # Real pairs of clean and noisy speech, one row of the table a job; see report/tabulate_pairs.
-PAIRS = CONFIG["evaluate"]["speech_pairs"]
-
-
-def pairs_folder(kind):
-    """Folder of the `clean` or the `noisy` files; nothing where the config names none."""
-    whole = PAIRS["pairs_dir"]
-    return PAIRS[f"{kind}_dir"] or (f"{whole}/{kind}_testset_wav" if whole else [])
-
-
-def pairs_external(wildcards):
-    return PAIRS["external"].get(wildcards.enhancer, [])
-
-
 rule score_speech_pairs:
     input:
         clean=pairs_folder("clean"),

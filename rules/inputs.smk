@@ -151,6 +151,19 @@ def truth_file(name):
     return file_of
 
 
+PAIRS = CONFIG["evaluate"]["speech_pairs"]
+
+
+def pairs_folder(kind):
+    """Folder of the `clean` or the `noisy` files; nothing where the config names none."""
+    whole = PAIRS["pairs_dir"]
+    return PAIRS[f"{kind}_dir"] or (f"{whole}/{kind}_testset_wav" if whole else [])
+
+
+def pairs_external(wildcards):
+    return PAIRS["external"].get(wildcards.enhancer, [])
+
+
 def weights_of(stage, *keys):
     """Input function: the weights files that these entries of a stage name, as far as it uses them.
 
