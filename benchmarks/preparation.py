@@ -38,7 +38,7 @@ from wildtalker_core.pretrained.face_detector import FaceDetector  # noqa: E402
 FPS = 25.0
 #: Preparation in the order of the data; draw_overlays and assemble_scene ask for all the others.
 STAGES = (
-    "extract_frames", "extract_speech", "corrupt_speech", "denoise_speech",
+    "extract_frames", "split_frames", "extract_speech", "corrupt_speech", "denoise_speech",
     "extract_audio_features", "detect_landmarks", "parse_portrait", "track_head", "estimate_flow",
     "accumulate_transient_masks", "stabilize_head", "measure_expression", "remove_hands",
     "draw_overlays", "assemble_scene",
