@@ -83,7 +83,8 @@ def test_the_default_run_has_a_small_one_and_its_clips_join_no_other_table(tmp_p
     assert "spoiled_100/evaluate" in inputs["tabulate_robustness"]
     assert "spoiled_" not in inputs["tabulate"]
     assert "robustness.png" in inputs["write_report"]
-    n_spoiled = sum(job.startswith("rule train_torso") and "clip=spoiled" in job for job in jobs)
+    whole = ("rule train_torso", "rule train_splats")
+    n_spoiled = sum(job.startswith(whole) and "clip=spoiled" in job for job in jobs)
     config = yaml.safe_load((ROOT / "config.yaml").read_text())["robustness"]
     assert n_spoiled == len(config["strengths"]) * len(config["methods"])
 
