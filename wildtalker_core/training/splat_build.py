@@ -170,9 +170,10 @@ def fit_torso_prediction(
     number = np.arange(len(pose))
     errors = np.zeros((len(_RIDGES), motion.shape[1]))
     of_mean = np.zeros(motion.shape[1])
+    gap = min(_FOLD_GAP, len(pose) // 16)
     for fold in np.array_split(number, _N_FOLDS):
-        others = (number < fold[0] - _FOLD_GAP) | (number > fold[-1] + _FOLD_GAP)
-        if others.sum() < 2 * pose.shape[1]:
+        others = (number < fold[0] - gap) | (number > fold[-1] + gap)
+        if others.sum() <= pose.shape[1]:
             continue
         offset, centre = motion[others].mean(0), pose[others].mean(0)
         of_mean += np.square(motion[fold] - offset).sum(0)
@@ -180,7 +181,8 @@ def fit_torso_prediction(
             slope = _ridge_slope(pose[others] - centre, motion[others] - offset, ridge)
             guess = offset + (pose[fold] - centre) @ slope
             errors[i] += np.square(motion[fold] - guess).sum(0)
-    explained = np.maximum(1 - errors.min(0) / np.maximum(of_mean, 1e-12), 0)
+    # Nothing that could be held out, or nothing that moves: the mean.
+    explained = np.maximum(1 - errors.min(0) / of_mean.clip(1e-12), 0) * (of_mean > 1e-12)
     slopes = np.stack([_ridge_slope(pose, motion, ridge) for ridge in _RIDGES])
     slope = slopes[errors.argmin(0), :, np.arange(motion.shape[1])].T
     slope[:, explained == 0] = 0

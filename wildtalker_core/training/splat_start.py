@@ -239,9 +239,10 @@ class _Canvas:
         inside[pad:-pad, pad:-pad] = True
         is_rest = (own | known) & ~(is_background & inside)
         is_rest |= _beyond_frame(is_rest, inside, pad)
-        is_rest |= _behind_chin(is_rest, parsing, round(_BEHIND_CHIN * scene.height))
+        hidden = _behind_chin(is_rest, parsing, round(_BEHIND_CHIN * scene.height))
+        is_rest |= hidden
         _fill_nearest(colours, is_rest & ~(own | known), own | known)
-        share = _head_share(parsing)
+        share = _head_share(parsing, hidden)
         T = scene.T_camera_head[reference]
         frame_to_canvas = np.linalg.inv(_about_middle(to_frame[reference], scene))
         f = np.diag([scene.focal_length, scene.focal_length, 1.0])
@@ -312,17 +313,25 @@ def _fill_nearest(colours: np.ndarray, where: np.ndarray, known: np.ndarray) -> 
         colours[where] = colours[y[nearest], x[nearest]]
 
 
-def _head_share(parsing: np.ndarray) -> np.ndarray:
+def _head_share(parsing: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     """Skinning weight of the head [h, w]: from the distances to head and torso, smooth.
+
+    What goes on behind the head counts as head only above a neck: where a chin stands before the
+    collar itself, the weight must grow from the collar on, or a gap opens as the head rises.
 
     ASSUME at most .85 on the neck and .02 on the torso: weights learnt per Gaussian gained nothing
     over these and drew ragged collars.
+
+    Args:
+        hidden: [h, w] bool, of :func:`_behind_chin`.
     """
-    to = {
-        part: cv2.distanceTransform((parsing[..., part] <= 127).astype(np.uint8), cv2.DIST_L2, 5)
-        for part in (TORSO, HEAD)
-    }
-    return np.clip(0.85 * to[TORSO] / (to[TORSO] + to[HEAD] + 1e-3), 0.02, 0.85)
+    is_neck, is_torso = parsing[..., NECK] > 127, parsing[..., TORSO] > 127
+    is_head = (parsing[..., HEAD] > 127) & ~(hidden & ~is_neck.any(0))
+    to_torso, to_head = (
+        cv2.distanceTransform((~part).astype(np.uint8), cv2.DIST_L2, 5)
+        for part in (is_torso, is_head)
+    )
+    return np.clip(0.85 * to_torso / (to_torso + to_head + 1e-3), 0.02, 0.85)
 
 
 def _start_rest(

@@ -1,0 +1,160 @@
+"""A portrait of Gaussians learns the ball, its mouth and a torso that sways."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from tests.training.conftest import preset
+from tests.training.tiny_scene import SIZE, make_motion, make_scene
+from wildtalker_core.motion.registration import similarity_matrix
+from wildtalker_core.scene.scene import Scene
+from wildtalker_core.training import stages
+from wildtalker_core.training.build import open_portrait
+from wildtalker_core.training.checkpoints import save_portrait
+from wildtalker_core.training.splat_build import fit_torso_prediction, new_splat_portrait
+
+CPU = torch.device("cpu")
+OPTIONS = preset("smoke", renderer="splats", splats={"n_gaussians": 700, "steps": 300})
+
+
+def silent(step, losses):
+    pass
+
+
+def sway(scene: Scene) -> tuple[Scene, object]:
+    """The scene with a torso that moves sideways by half of the head's way, and its motion."""
+    motion = make_motion(scene)
+    shift = 0.5 * scene.T_camera_head[:, 0, 3] / 1.5 * scene.focal_length
+    similarity = np.zeros((scene.n_frames, 4))
+    similarity[:, 0] = shift - shift[0]
+    torso = replace(motion.torso, similarity=similarity)
+    frames, parsing = scene.frames.copy(), scene.parsing.copy()
+    # A dark stripe on the torso shows where it is.
+    stripe = np.zeros((SIZE, SIZE, 3), np.uint8)
+    stripe[28:, 6:10] = 1
+    for i, matrix in enumerate(similarity_matrix(similarity, torso.centre)):
+        where = cv2.warpAffine(stripe, matrix[:2], (SIZE, SIZE), flags=cv2.INTER_NEAREST) > 0
+        frames[i][where & (parsing[i][..., 3:4] > 127)] = 40
+    moved = replace(scene, frames=frames, hand_free_frames=frames.copy())
+    return moved, replace(motion, torso=torso)
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    scene, motion = sway(make_scene())
+    folder = tmp_path_factory.mktemp("splats")
+    trained = stages.splats_stage(scene, motion, OPTIONS, folder, silent)
+    _, moments, _ = new_splat_portrait(
+        scene, motion, OPTIONS["splats"] | {"rasteriser": "numba"}, CPU, OPTIONS["seed"]
+    )
+    return scene, motion, trained, moments
+
+
+def psnr(reference: np.ndarray, estimate: np.ndarray) -> float:
+    return float(-10 * np.log10(np.square(reference - estimate).mean()))
+
+
+def drawn(portrait, moments, frames) -> np.ndarray:
+    return np.stack([portrait.picture(moments[int(i)])[0].numpy() for i in frames])
+
+
+def test_it_beats_the_mean_frame_on_unseen_frames(learnt):
+    scene, _, trained, moments = learnt
+    frames = scene.test_frames
+    reference = scene.frames[frames] / 255
+    mean = np.broadcast_to(scene.frames[scene.train_frames].mean(0) / 255, reference.shape)
+    assert psnr(reference, drawn(trained.portrait, moments, frames)) > psnr(reference, mean) + 3
+
+
+def test_the_torso_is_predicted_from_the_heads_pose(learnt):
+    scene, motion, trained, moments = learnt
+    guess = trained.portrait.predicted_torso(moments.T_camera_head[scene.test_frames])
+    truth = motion.torso.similarity[scene.test_frames]
+    assert np.abs(guess.numpy()[:, 0] - truth[:, 0]).max() < 0.3 * np.ptp(truth[:, 0]) + 0.1
+
+
+def test_what_the_pose_does_not_tell_stays_at_its_mean(learnt):
+    scene, motion, trained, moments = learnt
+    noise = torch.as_tensor(np.random.default_rng(0).normal(size=(scene.n_frames, 4))).float()
+    told = replace(moments, torso=noise)
+    portrait, _, _ = new_splat_portrait(
+        scene, motion, OPTIONS["splats"] | {"rasteriser": "numba"}, CPU, 0
+    )
+    portrait.torso_mean.copy_(noise[scene.train_frames].mean(0))
+    figures = fit_torso_prediction(portrait, told, scene.train_frames)
+    unexplained = np.array(figures["torso_explained"]) == 0
+    assert unexplained.any()
+    assert (portrait.torso_slope[:, unexplained] == 0).all()
+
+
+def test_the_mouth_follows_its_shapes(learnt):
+    _, _, trained, moments = learnt
+    still = moments[0]
+    dark = []
+    for i in range(16):
+        picture, _ = trained.portrait.picture(replace(still, mouth=moments.mouth[i]))
+        dark.append(1 - picture[20:28, 16:24].mean().item())
+    opening = [1 - p for p in drawn(trained.portrait, moments, range(16))[:, 20:28, 16:24].mean(
+        (1, 2, 3))]  # fmt: skip
+    assert np.ptp(dark) > 0.3 * np.ptp(opening)
+
+
+def test_the_torso_goes_on_behind_the_chin(learnt):
+    """The head rises by a fifth of its height: what it uncovers is body, not wall.
+
+    Before training: this ball rolls on its torso, so frames do show wall beside where they touch.
+    """
+    scene, motion, _, moments = learnt
+    portrait, _, _ = new_splat_portrait(
+        scene, motion, OPTIONS["splats"] | {"rasteriser": "numba"}, CPU, OPTIONS["seed"]
+    )
+    moment = moments[3]
+    risen = moment.T_camera_head.clone()
+    risen[1, 3] -= 0.06
+    _, alpha = portrait.picture(replace(moment, T_camera_head=risen))
+    below_chin = alpha[24:29, 23:26]  # where the ball was
+    assert below_chin.min() > 0.6
+    head_only, _ = portrait.picture(
+        replace(moment, T_camera_head=risen), torch.zeros(SIZE, SIZE, 3)
+    )
+    assert head_only[27:29, 23:26].max() < 0.3  # the head itself is gone from there
+
+
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
+    scene, motion = sway(make_scene())
+    options = preset(
+        "smoke", renderer="splats",
+        splats={"n_gaussians": 300, "steps": 12, "checkpoint_every": 5},
+    )  # fmt: skip
+    whole = stages.splats_stage(scene, motion, options, tmp_path / "whole", silent)
+
+    class Killed(Exception):
+        pass
+
+    def kill(step, picture):
+        if step == 8:
+            raise Killed
+
+    with pytest.raises(Killed):
+        stages.splats_stage(
+            scene, motion, options | {"preview_every": 4}, tmp_path / "parts", silent, kill
+        )
+    again = stages.splats_stage(scene, motion, options, tmp_path / "parts", silent)
+    for name, value in whole.portrait.state_dict().items():
+        assert torch.equal(value, again.portrait.state_dict()[name]), name
+
+
+def test_a_file_opens_without_being_told_what_it_is(learnt, tmp_path):
+    _, _, trained, moments = learnt
+    path = tmp_path / "splats.safetensors"
+    facts = {"stage": "splats", "shape": trained.portrait.shape.to_dict()}
+    save_portrait(path, trained.portrait.state_dict(), facts)
+    opened = open_portrait(path, {"encoder": "torch", "rasteriser": "numba", "chunk_rays": 1}, CPU)
+    torch.testing.assert_close(
+        opened.picture(moments[1])[0], trained.portrait.picture(moments[1])[0]
+    )
