@@ -76,6 +76,7 @@ rule score_speech_pairs:
         noisy=PAIRS["noisy_dir"]
         or (f"{PAIRS['pairs_dir']}/noisy_testset_wav" if PAIRS["pairs_dir"] else []),
         external=lambda wildcards: PAIRS["external"].get(wildcards.enhancer, []),
+        weights=denoiser_weights("enhancer"),
     output:
         scores=results("report/speech_pairs/{enhancer}.tsv"),
     log:

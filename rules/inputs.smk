@@ -99,6 +99,15 @@ def weights_of(stage, *keys):
     )
 
 
+def denoiser_weights(name):
+    """Input function: the weights of the denoiser that the wildcard ``name`` has, if any."""
+    return lambda wildcards: weight_inputs.weight_inputs(
+        "speech",
+        {**CONFIG["speech"], "denoiser": wildcards[name]},
+        "deepfilternet_model",
+    )
+
+
 def tried_weights(stage):
     """Input function: what became of the weights that a stage uses where they can be had."""
     options = stage_options(stage)
@@ -111,6 +120,11 @@ def tried_weights(stage):
 def sections_with_weights():
     """(stage, section) of the whole config, and of each trained method."""
     sections = [(stage, CONFIG[stage]) for stage in configuration.STAGES]
+    denoisers = {method_view(name)["speech"]["denoiser"] for name in nerf_methods()}
+    sections += [
+        ("speech", {**CONFIG["speech"], "denoiser": name})
+        for name in sorted({*denoisers, *CONFIG["report"]["denoisers"]})
+    ]
     sections += [("train", method_view(method)["train"]) for method in nerf_methods()]
     if robustness_clips():
         sections += [

@@ -241,6 +241,7 @@ def test_rule_writes_any_backend(tmp_path, hf_folder, deepspeech_path):
     (tmp_path / "manifest.json").write_text(json.dumps(facts))
     options = {
         "logmel_floor_db": -40.0,
+        "noise_training": True,
         "hf_model": str(hf_folder),
         "hf_layer": 1,
         "deepspeech_model": str(deepspeech_path),
@@ -252,11 +253,15 @@ def test_rule_writes_any_backend(tmp_path, hf_folder, deepspeech_path):
             str(tmp_path / f"{backend}.npz"),
             False,
             {**options, "audio_features": backend},
+            str(tmp_path / "speech.wav"),
         )
         with np.load(tmp_path / f"{backend}.npz") as written:
             assert written["audio_features"].shape == (50, n_features, 16)
             assert written["is_silent"].shape == (50,)
             assert str(written["backend"]).startswith(backend)
+            noisy = written["noisy_audio_features"]
+            assert noisy.shape == (50, n_features, 16)
+            assert np.abs(noisy - written["audio_features"]).max() > 0.1
 
 
 def test_other_rates_are_refused():

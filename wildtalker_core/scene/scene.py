@@ -59,6 +59,7 @@ class Scene:
         train_frames, test_frames: frame numbers of the split.
         audio_features: [n, features, window] float32.
         is_silent: [n] bool, no voice around the frame.
+        noisy_audio_features: of the same speech in noise; None if there are none.
         frames, hand_free_frames: [n, height, width, 3] uint8 stacks.
         parsing: [n, height, width, 5] uint8 soft memberships, order ``PARSING_CLASSES``.
         transient_mask: [n, height, width] uint8, 255 = ignore.
@@ -82,6 +83,7 @@ class Scene:
     hand_free_frames: FrameStack
     parsing: FrameStack
     transient_mask: FrameStack
+    noisy_audio_features: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.frame_times_seconds)
@@ -154,4 +156,5 @@ def load_scene(
         hand_free_frames=FrameStore(hand_free_path),
         parsing=FrameStore(parsing_path),
         transient_mask=FrameStore(transient_mask_path),
+        noisy_audio_features=audio.get("noisy_audio_features"),
     )

@@ -194,6 +194,8 @@ def _learn_mouth(portrait: Portrait, clip: Clip) -> dict[str, Any]:
     figures = portrait.ear.fit(
         clip.audio_features, matrix_to_axis_angle(clip.T_camera_head[:, :3, :3]),
         _tensor(shapes, clip.device), _tensor(basis.variances, clip.device), seen,
+        noisy=None if scene.noisy_audio_features is None
+        else _tensor(scene.noisy_audio_features, clip.device),
     )  # fmt: skip
     times = scene.frame_times_seconds
     delay_seconds = figures["delay_frames"] * (times[-1] - times[0]) / (len(times) - 1)

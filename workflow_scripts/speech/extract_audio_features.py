@@ -8,16 +8,27 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.files import load_json, save_arrays
 from wildtalker_core.speech.audio_features import AudioFeatures, log_mel
+from wildtalker_core.speech.mixing import changing_noise
+from workflow_scripts.denoisers import denoiser_of
 from workflow_scripts.job import job
 from workflow_scripts.weight_inputs import read_tried, settle_audio_features, whisper_path
 
 
 def main(
-    speech_path: str, manifest_path: str, features_path: str, is_drive: bool, options: dict
+    speech_path: str,
+    manifest_path: str,
+    features_path: str,
+    is_drive: bool,
+    options: dict,
+    raw_speech_path: str | None = None,
+    denoiser: str = "none",
 ) -> None:
     """Write ``audio_features``, ``is_silent``, ``frame_times_seconds`` and ``backend``.
 
+    Of a clip's speech also ``noisy_audio_features``, if ``options`` have ``noise_training``.
+
     Args:
+        raw_speech_path: the clip's speech before the ``denoiser``.
         is_drive: the speech is another recording and decides itself how many frames there are;
             else it is the clip's, whose manifest does.
         options: the config section ``speech``.
@@ -40,13 +51,34 @@ def main(
                 "run extract_speech and what follows again",
             )
     backend, features = extract(speech, sample_rate_hz, n_frames, fps, options)
+    more = {}
+    if options["noise_training"] and raw_speech_path and not is_drive:
+        raw, _ = read_waveform(raw_speech_path)
+        noisy = in_noise(raw, sample_rate_hz, denoiser, options)
+        _, heard = extract(noisy, sample_rate_hz, n_frames, fps, options)
+        more = {"noisy_audio_features": heard.audio_features}
     save_arrays(
         features_path,
         audio_features=features.audio_features,
         is_silent=features.is_silent,
         frame_times_seconds=np.arange(n_frames) / fps,
         backend=backend,
+        **more,
     )
+
+
+def in_noise(raw: np.ndarray, sample_rate_hz: int, denoiser: str, options: dict) -> np.ndarray:
+    """A clip's speech in changing noise, every other second and a half as the denoiser leaves it.
+
+    ASSUME: so the ear knows both, noise itself for who speaks without that denoiser, and what is
+    left of it. A denoiser of finished files has never heard this noise: its half stays as it is.
+    """
+    noisy = changing_noise(raw, sample_rate_hz, np.random.default_rng(0))
+    if denoiser in ("none", "external"):
+        return noisy
+    left = denoiser_of(denoiser, options)(noisy, sample_rate_hz)
+    piece = np.arange(noisy.size) // round(1.5 * sample_rate_hz)
+    return np.where(piece % 2 == 1, left, noisy).astype(np.float32)
 
 
 def extract(
@@ -95,4 +127,6 @@ if __name__ == "__main__":
             snakemake.output.features,
             snakemake.params.is_drive,
             options,
+            snakemake.input.raw,
+            snakemake.wildcards.denoiser,
         )
