@@ -46,16 +46,15 @@ from wildtalker_core.mouth.shape import (  # noqa: E402
 from wildtalker_core.pretrained.whisper import WhisperStates  # noqa: E402
 from wildtalker_core.scene.splits import split_frames  # noqa: E402
 from wildtalker_core.speech import mixing  # noqa: E402
-from wildtalker_core.speech.audio_features import log_mel  # noqa: E402
+from wildtalker_core.speech.audio_features import LIVE_SECONDS, log_mel  # noqa: E402
 from wildtalker_core.speech.whisper_features import whisper_features  # noqa: E402
 from workflow_scripts.configuration import default_options  # noqa: E402
 from workflow_scripts.denoisers import denoiser_of  # noqa: E402
-from workflow_scripts.speech.extract_audio_features import in_noise  # noqa: E402
+from workflow_scripts.speech.extract_audio_features import frames_ahead, in_noise  # noqa: E402
 
 SPEECH = "original.mss_adaptive"
 LAYERS, N_SHAPES = (0, 1, 2, 3, 4), 5
-LOOK_AHEAD_SECONDS = 0.12  # of a live portrait's features; its ear has the rest of 0.2
-LIVE_SECONDS = 0.2
+LOOK_AHEAD_SECONDS = 0.2  # of a live portrait
 SNRS_DB = (20.0, 10.0, 5.0, 0.0, -5.0, -10.0)
 DENOISERS = ("none", "mss", "mss_adaptive", "deepfilternet")
 
@@ -133,7 +132,7 @@ def features_by_name(weights: Path) -> Iterator[tuple[str, Features, bool]]:
     yield "log-mel", plain, False
     for layer in LAYERS:
         yield f"... and layer {layer}", with_states(weights, layer), False
-    yield "... layer 2, live", with_states(weights, 2, LOOK_AHEAD_SECONDS), True
+    yield "... layer 2, live", with_states(weights, 2, LIVE_SECONDS), True
 
 
 def with_states(weights: Path, layer: int, look_ahead: float | None = None) -> Features:
@@ -152,7 +151,7 @@ def taught(
     n_windows = n_remembered(len(clip.train), noisy is not None)
     ear = Ear(*features.shape[1:], N_SHAPES, n_windows)
     variances = torch.as_tensor(clip.basis.variances).float()
-    ahead = int((LIVE_SECONDS - LOOK_AHEAD_SECONDS) * clip.fps + 1e-6) if is_live else None
+    ahead = frames_ahead(LOOK_AHEAD_SECONDS, clip.fps) if is_live else None
     return ear, ear.fit(features, clip.turns, clip.shapes, variances, clip.train, ahead, noisy)
 
 

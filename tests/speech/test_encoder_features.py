@@ -242,6 +242,7 @@ def test_rule_writes_any_backend(tmp_path, hf_folder, deepspeech_path):
     options = {
         "logmel_floor_db": -40.0,
         "noise_training": True,
+        "look_ahead_seconds": 0.2,
         "hf_model": str(hf_folder),
         "hf_layer": 1,
         "deepspeech_model": str(deepspeech_path),
@@ -259,6 +260,7 @@ def test_rule_writes_any_backend(tmp_path, hf_folder, deepspeech_path):
             assert written["audio_features"].shape == (50, n_features, 16)
             assert written["is_silent"].shape == (50,)
             assert str(written["backend"]).startswith(backend)
+            assert written["frames_ahead"] == 2
             noisy = written["noisy_audio_features"]
             assert noisy.shape == (50, n_features, 16)
             assert np.abs(noisy - written["audio_features"]).max() > 0.1

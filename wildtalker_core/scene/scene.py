@@ -60,6 +60,7 @@ class Scene:
         audio_features: [n, features, window] float32.
         is_silent: [n] bool, no voice around the frame.
         noisy_audio_features: of the same speech in noise; None if there are none.
+        frames_ahead: how many frames behind a picture's own may be listened to; None for any.
         frames, hand_free_frames: [n, height, width, 3] uint8 stacks.
         parsing: [n, height, width, 5] uint8 soft memberships, order ``PARSING_CLASSES``.
         transient_mask: [n, height, width] uint8, 255 = ignore.
@@ -84,6 +85,7 @@ class Scene:
     parsing: FrameStack
     transient_mask: FrameStack
     noisy_audio_features: np.ndarray | None = None
+    frames_ahead: int | None = None
 
     def __post_init__(self) -> None:
         n = len(self.frame_times_seconds)
@@ -143,6 +145,7 @@ def load_scene(
     """Read a scene from the files of its rules; stacks stay on disk until indexed."""
     facts = load_arrays(scene_path, *_SAVED)
     audio = load_arrays(audio_features_path, "audio_features", "is_silent")
+    ahead = int(audio.get("frames_ahead", -1))
     return Scene(
         **{name: facts[name] for name in _PER_FRAME},
         clip=str(facts["clip"]),
@@ -157,4 +160,5 @@ def load_scene(
         parsing=FrameStore(parsing_path),
         transient_mask=FrameStore(transient_mask_path),
         noisy_audio_features=audio.get("noisy_audio_features"),
+        frames_ahead=ahead if ahead >= 0 else None,
     )

@@ -194,6 +194,7 @@ def _learn_mouth(portrait: Portrait, clip: Clip) -> dict[str, Any]:
     figures = portrait.ear.fit(
         clip.audio_features, matrix_to_axis_angle(clip.T_camera_head[:, :3, :3]),
         _tensor(shapes, clip.device), _tensor(basis.variances, clip.device), seen,
+        ahead=scene.frames_ahead,
         noisy=None if scene.noisy_audio_features is None
         else _tensor(scene.noisy_audio_features, clip.device),
     )  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.files import load_json, save_arrays
-from wildtalker_core.speech.audio_features import AudioFeatures, log_mel
+from wildtalker_core.speech.audio_features import LIVE_SECONDS, AudioFeatures, log_mel
 from wildtalker_core.speech.mixing import changing_noise
 from workflow_scripts.denoisers import denoiser_of
 from workflow_scripts.job import job
@@ -23,7 +23,7 @@ def main(
     raw_speech_path: str | None = None,
     denoiser: str = "none",
 ) -> None:
-    """Write ``audio_features``, ``is_silent``, ``frame_times_seconds`` and ``backend``.
+    """Write the features of each frame, what made them, and how far an ear may listen ahead.
 
     Of a clip's speech also ``noisy_audio_features``, if ``options`` have ``noise_training``.
 
@@ -63,8 +63,20 @@ def main(
         is_silent=features.is_silent,
         frame_times_seconds=np.arange(n_frames) / fps,
         backend=backend,
+        frames_ahead=frames_ahead(options["look_ahead_seconds"], fps),
         **more,
     )
+
+
+def frames_ahead(look_ahead_seconds: float | None, fps: float) -> int:
+    """How many frames behind a picture's own an ear may listen to; -1 for any.
+
+    >>> frames_ahead(0.2, 25.0), frames_ahead(None, 25.0)
+    (2, -1)
+    """
+    if look_ahead_seconds is None:
+        return -1
+    return int((look_ahead_seconds - LIVE_SECONDS) * fps + 1e-6)
 
 
 def in_noise(raw: np.ndarray, sample_rate_hz: int, denoiser: str, options: dict) -> np.ndarray:
@@ -98,10 +110,11 @@ def extract(
         from wildtalker_core.speech.whisper_features import whisper_features
 
         model, layer = options["whisper_model"], options["whisper_layer"]
-        states, ahead = WhisperStates(whisper_path(model), layer), options["look_ahead_seconds"]
-        live = "" if ahead is None else f", {1000 * ahead:.0f} ms of look-ahead"
+        states = WhisperStates(whisper_path(model), layer)
+        is_live = options["look_ahead_seconds"] is not None
+        live = ", live" if is_live else ""
         return f"whisper: {model}, layer {layer}{live}", whisper_features(
-            speech, *timing, states, floor_db, ahead
+            speech, *timing, states, floor_db, LIVE_SECONDS if is_live else None
         )
     if backend == "hf":
         model, layer = options["hf_model"], options["hf_layer"]
