@@ -11,8 +11,9 @@ landmark distance (LMD, 20 points, pixels had the frame been 512 wide), its part
 shift of the mouth (nothing heard could change it by much: the mean mouth of those seconds is
 another), the correlation of the opening and its spread over the filmed one.
 
-The second mixes noise into the test split's speech, and prints LMD by its level and denoiser, of
-ears that were trained on the clean voice, and on the clean voice and noise.
+The second mixes noise into the test split's speech, and prints LMD and correlation by its level and
+denoiser, of ears that were trained on the clean voice, and on the clean voice and noise (babble and
+pink; give others here). ``weights/DeepFilterNet3_onnx.tar.gz`` must be there.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from wildtalker_core.face.landmarks import MOUTH_OF_68  # noqa: E402
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle  # noqa: E402
 from wildtalker_core.media.audio import read_waveform  # noqa: E402
 from wildtalker_core.media.files import load_arrays, load_json  # noqa: E402
-from wildtalker_core.mouth.ear import Ear  # noqa: E402
+from wildtalker_core.mouth.ear import Ear, n_remembered  # noqa: E402
 from wildtalker_core.mouth.shape import (  # noqa: E402
     LIPS,
     MouthBasis,
@@ -46,17 +47,17 @@ from wildtalker_core.mouth.shape import (  # noqa: E402
 )
 from wildtalker_core.pretrained.whisper import WhisperStates  # noqa: E402
 from wildtalker_core.speech import mixing  # noqa: E402
-from wildtalker_core.speech.audio_features import log_mel  # noqa: E402
-from wildtalker_core.speech.denoisers import make_denoiser  # noqa: E402
+from wildtalker_core.speech.audio_features import LIVE_SECONDS, log_mel  # noqa: E402
 from wildtalker_core.speech.whisper_features import whisper_features  # noqa: E402
 from workflow_scripts.configuration import default_options  # noqa: E402
+from workflow_scripts.denoisers import denoiser_of  # noqa: E402
+from workflow_scripts.speech.extract_audio_features import frames_ahead, in_noise  # noqa: E402
 
 SPEECH = "original.mss_adaptive"
 LAYERS, N_SHAPES = (0, 1, 2, 3, 4), 5
-LOOK_AHEAD_SECONDS = 0.12  # of a live portrait's features; its ear has the rest of 0.2
-LIVE_SECONDS = 0.2
+LOOK_AHEAD_SECONDS = 0.2  # of a live portrait
 SNRS_DB = (20.0, 10.0, 5.0, 0.0, -5.0, -10.0)
-DENOISERS = ("none", "mss", "mss_adaptive")
+DENOISERS = ("none", "mss", "mss_adaptive", "deepfilternet")
 
 Features = Callable[[np.ndarray, int, float], torch.Tensor]
 
@@ -132,7 +133,7 @@ def features_by_name(weights: Path) -> Iterator[tuple[str, Features, bool]]:
     yield "log-mel", plain, False
     for layer in LAYERS:
         yield f"... and layer {layer}", with_states(weights, layer), False
-    yield "... layer 2, live", with_states(weights, 2, LOOK_AHEAD_SECONDS), True
+    yield "... layer 2, live", with_states(weights, 2, LIVE_SECONDS), True
 
 
 def with_states(weights: Path, layer: int, look_ahead: float | None = None) -> Features:
@@ -145,11 +146,14 @@ def with_states(weights: Path, layer: int, look_ahead: float | None = None) -> F
     return features
 
 
-def taught(clip: Clip, features: torch.Tensor, is_live: bool) -> tuple[Ear, dict]:
-    ear = Ear(*features.shape[1:], N_SHAPES, len(clip.train))
+def taught(
+    clip: Clip, features: torch.Tensor, is_live: bool, noisy: torch.Tensor | None = None
+) -> tuple[Ear, dict]:
+    n_windows = n_remembered(len(clip.train), noisy is not None)
+    ear = Ear(*features.shape[1:], N_SHAPES, n_windows)
     variances = torch.as_tensor(clip.basis.variances).float()
-    ahead = int((LIVE_SECONDS - LOOK_AHEAD_SECONDS) * clip.fps + 1e-6) if is_live else None
-    return ear, ear.fit(features, clip.turns, clip.shapes, variances, clip.train, ahead)
+    ahead = frames_ahead(LOOK_AHEAD_SECONDS, clip.fps) if is_live else None
+    return ear, ear.fit(features, clip.turns, clip.shapes, variances, clip.train, ahead, noisy)
 
 
 def heard(clip: Clip, ear: Ear, features: torch.Tensor) -> np.ndarray:
@@ -180,21 +184,29 @@ def print_noise(clip: Clip, weights: Path, paths: list[Path]) -> None:
     """LMD of the test split under noise, mean over noises."""
     options = default_options("speech", ROOT / "config")
     features_of, n = with_states(weights, options["whisper_layer"]), len(clip.shapes)
-    ear, _ = taught(clip, features_of(clip.speech, n, clip.fps), False)
-    clean = score(clip, heard(clip, ear, features_of(clip.speech, n, clip.fps)))
-    print(f"{clip.name}, clean: LMD {clean[0]:.2f}, correlation {clean[2]:.2f}")
+    clean = features_of(clip.speech, n, clip.fps)
+    noisy = features_of(
+        in_noise(clip.raw_speech, clip.rate_hz, "mss_adaptive", options), n, clip.fps
+    )
+    ears = [taught(clip, clean, False, known)[0] for known in (None, noisy)]
+    print(f"{clip.name}: LMD / correlation, each without and with training in noise")
+    print("clean      ", *(cell(score(clip, heard(clip, ear, clean))) for ear in ears))
     noises = noises_for(clip.raw_speech, paths)
     for snr_db in SNRS_DB:
         cells = []
         for denoiser in DENOISERS:
             scores = []
             for noise in noises.values():
-                noisy = mixing.mix_at_snr(clip.raw_speech, noise, snr_db, clip.rate_hz)
-                quiet = make_denoiser(denoiser, options)(noisy, clip.rate_hz)
-                scores.append(score(clip, heard(clip, ear, features_of(quiet, n, clip.fps))))
-            lmd, _, correlation, _ = np.mean(scores, 0)
-            cells.append(f"{denoiser} {lmd:.2f} / {correlation:.2f}")
+                mixed = mixing.mix_at_snr(clip.raw_speech, noise, snr_db, clip.rate_hz)
+                quiet = denoiser_of(denoiser, options)(mixed, clip.rate_hz)
+                features = features_of(quiet, n, clip.fps)
+                scores.append([score(clip, heard(clip, ear, features)) for ear in ears])
+            cells.append(" ".join([denoiser, *map(cell, np.mean(scores, 0))]))
         print(f"{snr_db:5g} dB  ", "   ".join(cells), flush=True)
+
+
+def cell(scores: tuple[float, float, float, float]) -> str:
+    return f"{scores[0]:.2f} / {scores[2]:.2f}"
 
 
 def main() -> None:

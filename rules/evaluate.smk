@@ -79,6 +79,7 @@ rule score_speech_pairs:
         clean=pairs_folder("clean"),
         noisy=pairs_folder("noisy"),
         external=pairs_external,
+        weights=denoiser_weights("enhancer"),
     output:
         scores=results("report/speech_pairs/{enhancer}.tsv"),
     log:

@@ -175,6 +175,15 @@ def weights_of(stage, *keys):
     )
 
 
+def denoiser_weights(name):
+    """Input function: the weights of the denoiser that the wildcard ``name`` has, if any."""
+    return lambda wildcards: weight_inputs.weight_inputs(
+        "speech",
+        {**CONFIG["speech"], "denoiser": wildcards[name]},
+        "deepfilternet_model",
+    )
+
+
 def tried_weights(stage):
     """Input function: what became of the weights that a stage uses where they can be had."""
     options = stage_options(stage)
@@ -187,11 +196,13 @@ def tried_weights(stage):
 def sections_with_weights():
     """(stage, section) of the whole config, and of each trained method."""
     sections = [(stage, CONFIG[stage]) for stage in configuration.STAGES]
+    views = [method_view(name) for name in nerf_methods()]
+    denoisers = {view["speech"]["denoiser"] for view in views}
     sections += [
-        (stage, method_view(method)[stage])
-        for method in nerf_methods()
-        for stage in ("motion", "train")
+        ("speech", {**CONFIG["speech"], "denoiser": name})
+        for name in sorted({*denoisers, *CONFIG["report"]["denoisers"]})
     ]
+    sections += [(stage, view[stage]) for view in views for stage in ("motion", "train")]
     if robustness_clips():
         sections += [
             (stage, SPOILED_CONFIG[stage]) for stage in configuration.ROBUSTNESS_STAGES

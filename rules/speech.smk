@@ -59,6 +59,7 @@ rule denoise_speech:
         speech=results("{clip}/speech/{speech}/speech.wav"),
         external=external_speech,
         split=own_split,
+        weights=denoiser_weights("denoiser"),
     output:
         speech=results("{clip}/speech/{speech}.{denoiser}/speech.wav"),
     log:
@@ -82,10 +83,12 @@ rule denoise_speech:
 rule extract_audio_features:
     input:
         speech=results("{clip}/speech/{speech}.{denoiser}/speech.wav"),
+        raw=results("{clip}/speech/{speech}/speech.wav"),
         manifest=results("{clip}/media/manifest.json"),
         split=own_split,
         weights=weights_of("speech", "whisper_model", "hf_model", "deepspeech_model"),
         tried=tried_weights("speech"),
+        denoiser=denoiser_weights("denoiser"),
     output:
         features=results("{clip}/speech/{speech}.{denoiser}/audio_features.npz"),
     log:
@@ -121,6 +124,7 @@ rule extract_audio_features:
 rule denoise:
     input:
         sounds=list(CONFIG["denoise"].values()),
+        weights=weights_of("speech", "deepfilternet_model"),
     output:
         sounds=[
             results(f"denoised/{name}.{CONFIG['speech']['denoiser']}.wav")

@@ -26,6 +26,7 @@ IS_USED: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ("speech", "whisper_model"): lambda options: options["audio_features"] == "whisper",
     ("speech", "hf_model"): lambda options: options["audio_features"] == "hf",
     ("speech", "deepspeech_model"): lambda options: options["audio_features"] == "deepspeech",
+    ("speech", "deepfilternet_model"): lambda options: options["denoiser"] == "deepfilternet",
     ("face", "face_landmarker_path"): lambda options: True,
     ("motion", "flow_weights_path"): lambda options: options["flow"] == "ptlflow",
     ("motion", "lama_weights_path"): lambda options: options["inpaint"] == "lama",

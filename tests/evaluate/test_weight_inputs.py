@@ -20,11 +20,13 @@ from workflow_scripts.train.finetune_lips import settle_perceptual
 from workflow_scripts.weight_inputs import (
     ALEXNET,
     IS_USED,
+    NOT_TRIED,
     Tried,
     check_present,
     fetchable_for,
     is_fetchable,
     read_tried,
+    settle_audio_features,
     weight_inputs,
 )
 
@@ -205,3 +207,18 @@ def test_auto_is_lpips_where_it_can_be(tmp_path):
 
 def default_train_options() -> dict:
     return configuration.default_options("train", ROOT / "config")
+
+
+def test_auto_hears_by_whisper_where_it_can():
+    options = configuration.default_options("speech", ROOT / "config")
+    assert options["audio_features"] == "auto"
+    settled, reason = settle_audio_features(options, Tried("weights/w.safetensors", ""))
+    assert (settled["audio_features"], reason) == ("whisper", "")
+    settled, reason = settle_audio_features(options, Tried(None, "no network"))
+    assert (settled["audio_features"], reason) == ("logmel", "no network")
+    own = options | {"whisper_model": "/nowhere/whisper"}
+    assert settle_audio_features(own, NOT_TRIED)[0]["audio_features"] == "logmel"
+    wanted = {"audio_features": "whisper", "whisper_model": "tiny"}
+    assert weight_inputs("speech", wanted, "whisper_model") == [
+        "weights/whisper_tiny_encoder.safetensors"
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from wildtalker_core.mouth.ear import N_MELS, Ear, fit_kernel, sync_warning
+from wildtalker_core.mouth.ear import N_MELS, Ear, fit_kernel, n_remembered, sync_warning
 
 
 def windows_of(loudness: torch.Tensor, noise: float, seed: int) -> torch.Tensor:
@@ -148,3 +148,19 @@ def test_an_ear_for_live_speech_hears_nothing_behind_its_reach():
     frames = torch.tensor([350, 351])
     heard, other = ear.shapes(features, frames), ear.shapes(changed, frames)
     assert heard[0] == other[0] and heard[1] != other[1]
+
+
+def test_an_ear_that_was_taught_in_noise_hears_better_in_noise():
+    """Noise adds something to all channels, as babble does to all bands."""
+    loudness = calm(600, 9)
+    clean, drowned = windows_of(loudness, 0.3, 10), calm(600, 11)
+    noisy = clean + 1.5 * drowned[:, None, None].abs()
+    shapes, turns, train = loudness.tanh()[:, None], torch.zeros(600, 3), np.arange(500)
+    test = torch.arange(515, 590)
+
+    def error(noise: torch.Tensor | None) -> float:
+        ear = Ear(12, 16, 1, n_remembered(500, noise is not None))
+        ear.fit(clean, turns, shapes, torch.ones(1), train, noisy=noise)
+        return (ear.shapes(noisy, test) - shapes[test]).square().mean().item()
+
+    assert error(noisy) < 0.7 * error(None)

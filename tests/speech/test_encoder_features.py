@@ -241,6 +241,8 @@ def test_rule_writes_any_backend(tmp_path, hf_folder, deepspeech_path):
     (tmp_path / "manifest.json").write_text(json.dumps(facts))
     options = {
         "logmel_floor_db": -40.0,
+        "noise_training": True,
+        "look_ahead_seconds": 0.2,
         "hf_model": str(hf_folder),
         "hf_layer": 1,
         "deepspeech_model": str(deepspeech_path),
@@ -252,11 +254,16 @@ def test_rule_writes_any_backend(tmp_path, hf_folder, deepspeech_path):
             None,
             str(tmp_path / f"{backend}.npz"),
             {**options, "audio_features": backend},
+            str(tmp_path / "speech.wav"),
         )
         with np.load(tmp_path / f"{backend}.npz") as written:
             assert written["audio_features"].shape == (50, n_features, 16)
             assert written["is_silent"].shape == (50,)
             assert str(written["backend"]).startswith(backend)
+            assert written["frames_ahead"] == 2
+            noisy = written["noisy_audio_features"]
+            assert noisy.shape == (50, n_features, 16)
+            assert np.abs(noisy - written["audio_features"]).max() > 0.1
 
 
 def test_other_rates_are_refused():

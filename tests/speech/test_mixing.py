@@ -4,6 +4,7 @@ import pytest
 from wildtalker_core.speech.mixing import (
     active_power,
     babble_noise,
+    changing_noise,
     fit_length,
     is_active,
     mix_at_snr,
@@ -82,3 +83,18 @@ def test_babble_sounds_like_speech_but_not_like_this_one():
     near = (hz > 400 * 0.78) & (hz < 400 * 1.28)
     assert spectrum[near].sum() > 0.95 * spectrum.sum()
     assert abs(np.corrcoef(speech, babble)[0, 1]) < 0.2
+
+
+def test_changing_noise_has_every_level_and_leaves_the_speech():
+    speech = tone(30.0, 0.1)
+    noisy = changing_noise(speech, RATE_HZ, np.random.default_rng(0))
+    again = changing_noise(speech, RATE_HZ, np.random.default_rng(0))
+    np.testing.assert_array_equal(noisy, again)
+    assert noisy.shape == speech.shape and np.abs(noisy).max() <= 1
+    scale = (noisy @ speech) / (speech @ speech)
+    noise = noisy - scale * speech
+    power = active_power(scale * speech, RATE_HZ)
+    parts = [noise[a : a + 3 * RATE_HZ] for a in range(0, noise.size - 3 * RATE_HZ, 3 * RATE_HZ)]
+    snrs_db = [10 * np.log10(power / np.mean(part**2)) for part in parts]
+    assert -8 < min(snrs_db) and max(snrs_db) < 23 and np.ptp(snrs_db) > 3
+    assert not changing_noise(np.zeros(RATE_HZ, "f4"), RATE_HZ, None).any()

@@ -114,7 +114,12 @@ def test_live_rows_are_those_of_the_whole_recording(tiny_en, fps):
     whole = whisper_features(
         waveform, RATE_HZ, n_frames, fps, tiny_en, look_ahead_seconds=0.2, level_dbfs=-26.0
     )
-    stream, rows, silent, at = StreamingFeatures(fps, tiny_en, -26.0), [], [], 0
+    stream, rows, silent, at = (
+        StreamingFeatures(fps, tiny_en, -26.0, look_ahead_seconds=0.2),
+        [],
+        [],
+        0,
+    )
     for n in np.random.default_rng(1).integers(1, 3000, 200):
         told = stream.push(waveform[at : at + n])
         rows.append(told.audio_features)

@@ -47,6 +47,8 @@ _HARDLY_HEARD = 0.95
 _N_FOLDS, _FOLD_GAP = 6, 12  # frames: half a second at 25 fps
 #: The choice is made on this many frames at most: its cost grows with their third power.
 _MOST_COMPARED = 2000
+#: So many frames at most are remembered as they sound in noise, too; evenly chosen.
+_MOST_NOISY = 2000
 
 
 #: Sound may come so much before and after its picture until people object (ITU-R BT.1359).
@@ -68,6 +70,19 @@ def sync_warning(delay_seconds: float) -> str:
         f"the sound comes {1000 * abs(delay_seconds):.0f} ms {side} its picture: out of sync; the "
         "portrait is taught with that shift"
     )
+
+
+def n_remembered(n_frames: int, in_noise: bool) -> int:
+    """Windows that an ear remembers of training frames, those in noise among them.
+
+    >>> n_remembered(500, False), n_remembered(500, True), n_remembered(7500, True)
+    (500, 1000, 9375)
+    """
+    return n_frames + (len(range(0, n_frames, _noisy_step(n_frames))) if in_noise else 0)
+
+
+def _noisy_step(n_frames: int) -> int:
+    return max(1, -(-n_frames // _MOST_NOISY))
 
 
 def fit_kernel(kernel: Tensor, wanted: Tensor, noise: float) -> tuple[Tensor, Tensor]:
@@ -117,7 +132,7 @@ class Ear(nn.Module):
     Args:
         n_features, window: of the audio features [frames, features, window].
         n_shapes: numbers that describe the mouth.
-        n_frames: training frames that are remembered.
+        n_frames: windows of training frames that are remembered (``n_remembered``).
     """
 
     def __init__(self, n_features: int, window: int, n_shapes: int, n_frames: int) -> None:
@@ -225,6 +240,7 @@ class Ear(nn.Module):
         variances: Tensor,
         frames: np.ndarray,
         ahead: int | None = None,
+        noisy: Tensor | None = None,
     ) -> dict[str, float]:
         """Learn from training frames; cross-validation chooses the four numbers.
 
@@ -242,13 +258,19 @@ class Ear(nn.Module):
             frames: training frames' numbers, in time order.
             ahead: how many frames behind the one that is asked for may be listened to, delay and
                 all; None for any. For live speech.
+            noisy: [n, features, window] of the same frames in noise. They are remembered too, and
+                choose nothing.
 
         Returns:
             the part of the mouth's motion that cross-validation leaves unexplained, and the choice.
         """
         frames = torch.as_tensor(np.ascontiguousarray(frames), device=shapes.device)
         self.ahead.fill_(_ANY_AHEAD if ahead is None else ahead)
-        self.standardise(audio_features[frames], turns[frames])
+        in_noise = frames[:: _noisy_step(len(frames))] if noisy is not None else frames[:0]
+        unit = audio_features[frames]
+        if noisy is not None:
+            unit = torch.cat((unit, noisy[in_noise]))
+        self.standardise(unit, turns[frames])
         compared = frames[:_MOST_COMPARED]
         turned = self.turned(turns[compared])
         by_turn = turned @ turned.T
@@ -277,8 +299,13 @@ class Ear(nn.Module):
         left = [unexplained(alike, turn_weight, *choice) for choice in choices]
         best = int(np.argmin(left))
         sharpness, noise = choices[best]
-        known = self.describe(audio_features, frames, delay)
-        self.remember(known, shapes[frames], sharpness, noise, delay, turns[frames], turn_weight)
+        known, heard_in = self.describe(audio_features, frames, delay), frames
+        if noisy is not None:
+            known = torch.cat((known, self.describe(noisy, in_noise, delay)))
+            heard_in = torch.cat((frames, in_noise))
+        self.remember(
+            known, shapes[heard_in], sharpness, noise, delay, turns[heard_in], turn_weight
+        )
         figures = {
             "delay_frames": delay,
             "turn_weight": turn_weight,

@@ -33,7 +33,11 @@ def learn_mouth(ear: Ear, scene: Scene, shapes: np.ndarray, basis: MouthBasis) -
     # What is said after the last training frame is for tests.
     known_sound = scene.audio_features[: int(scene.train_frames.max()) + 1]
     turns = matrix_to_axis_angle(tensor(scene.T_camera_head[:, :3, :3]))
-    figures = ear.fit(tensor(known_sound), turns, tensor(shapes), tensor(basis.variances), seen)
+    noisy = scene.noisy_audio_features
+    figures = ear.fit(
+        tensor(known_sound), turns, tensor(shapes), tensor(basis.variances), seen,
+        ahead=scene.frames_ahead, noisy=None if noisy is None else tensor(noisy),
+    )  # fmt: skip
     times = scene.frame_times_seconds
     delay_seconds = figures["delay_frames"] * (times[-1] - times[0]) / (len(times) - 1)
     warning = sync_warning(delay_seconds)

@@ -50,7 +50,7 @@ class PortraitShape:
         lip_feature: ``audio`` (f_l is the audio code, learnt with the picture) or ``mouth_shape``
             (f_l is a linear map of the mouth's shape, which is learnt to be heard beforehand).
         n_mouth_shapes: components of the mouth's shape, for ``mouth_shape``.
-        n_heard: training frames that the ear remembers, for ``mouth_shape``.
+        n_heard: windows of training frames that the ear remembers, for ``mouth_shape``.
         sampling: ``occupied`` (constant steps through occupied cells) or ``hierarchical`` (even
             intervals, then finer ones where there is something; AD-NeRF).
         n_steps_across: marching steps along the box's depth, for ``occupied``.

@@ -63,6 +63,9 @@ class Scene:
         train_frames, validation_frames, test_frames: frame numbers of the split, in time order.
         audio_features: [n, features, window] float32.
         is_silent: [n] bool, no voice around the frame.
+        noisy_audio_features: [k, features, window] of the first k frames, training's, in noise;
+            None if there are none.
+        frames_ahead: how many frames behind a picture's own may be listened to; None for any.
         frames, hand_free_frames: [n, height, width, 3] uint8 stacks.
         parsing: [n, height, width, 5] uint8 soft memberships, order ``PARSING_CLASSES``.
         transient_mask: [n, height, width] uint8, 255 = ignore.
@@ -88,6 +91,8 @@ class Scene:
     hand_free_frames: FrameStack
     parsing: FrameStack
     transient_mask: FrameStack
+    noisy_audio_features: np.ndarray | None = None
+    frames_ahead: int | None = None
 
     def __post_init__(self) -> None:
         n = len(self.frame_times_seconds)
@@ -147,6 +152,7 @@ def load_scene(
     """Read a scene from the files of its rules; stacks stay on disk until indexed."""
     facts = load_arrays(scene_path, *_SAVED)
     audio = load_arrays(audio_features_path, "audio_features", "is_silent")
+    ahead = int(audio.get("frames_ahead", -1))
     return Scene(
         **{name: facts[name] for name in (*_PER_FRAME, *_SPLIT)},
         clip=str(facts["clip"]),
@@ -158,4 +164,6 @@ def load_scene(
         hand_free_frames=FrameStore(hand_free_path),
         parsing=FrameStore(parsing_path),
         transient_mask=FrameStore(transient_mask_path),
+        noisy_audio_features=audio.get("noisy_audio_features"),
+        frames_ahead=ahead if ahead >= 0 else None,
     )

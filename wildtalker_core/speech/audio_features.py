@@ -13,6 +13,9 @@ from wildtalker_core.speech import mixing
 from wildtalker_core.speech.spectral_subtraction import Scale
 
 N_MELS = 80
+#: How far behind a frame's middle its window of log-mel reaches, rounded up; features for live
+#: speech are made of no later sound.
+LIVE_SECONDS = 0.12
 N_STEPS = 16  # of a window; 200 ms at 12.5 ms a step, as SyncTalk's audio-visual encoder sees them
 _SCALE = Scale(n_fft=800, hop_length=200, win_length=800)  # at 16 kHz
 _SAMPLE_RATE_HZ = 16000

@@ -83,6 +83,25 @@ def pink_noise(n_samples: int, rng: np.random.Generator) -> np.ndarray:
     return (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)
 
 
+def changing_noise(speech: np.ndarray, sample_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """``speech`` [samples] in a noise that changes: three seconds each of babble or pink noise.
+
+    ASSUME: 20 to -5 dB, each level as likely as any other: from a quiet room to a street in which
+    one has to shout. What is silent stays so.
+    """
+    power = active_power(speech, sample_rate_hz)
+    if power == 0.0:
+        return speech
+    kinds = (babble_noise(speech, speech.size, rng), pink_noise(speech.size, rng))
+    noise = np.zeros(speech.size, np.float32)
+    for first in range(0, speech.size, 3 * sample_rate_hz):
+        part = slice(first, first + 3 * sample_rate_hz)
+        gain = np.sqrt(power * 10.0 ** (-rng.uniform(-5.0, 20.0) / 10.0))
+        noise[part] = gain * kinds[rng.integers(len(kinds))][part]
+    mixed = speech + noise
+    return (mixed / max(1.0, np.abs(mixed).max())).astype(np.float32)
+
+
 def babble_noise(
     speech: np.ndarray, n_samples: int, rng: np.random.Generator, n_talkers: int = 8
 ) -> np.ndarray:

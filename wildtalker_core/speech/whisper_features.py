@@ -13,6 +13,7 @@ import numpy as np
 
 from wildtalker_core.speech.audio_features import (
     FLOOR_DB,
+    LIVE_SECONDS,
     N_STEPS,
     STEP_SECONDS,
     TARGET_DBFS,
@@ -109,7 +110,7 @@ class StreamingFeatures:
         fps: float,
         encoder: Encoder,
         level_dbfs: float,
-        look_ahead_seconds: float = 0.2,
+        look_ahead_seconds: float = LIVE_SECONDS,
         floor_db: float = FLOOR_DB,
     ) -> None:
         self.fps, self.look_ahead_seconds = fps, look_ahead_seconds

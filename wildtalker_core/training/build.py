@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.mouth.ear import n_remembered
 from wildtalker_core.nerf.cpu_products import use_exact_onednn
 from wildtalker_core.nerf.encoders import layout_of, resolve_encoder
 from wildtalker_core.nerf.hash_grid import HashGridShape
@@ -75,7 +76,7 @@ def portrait_shape(
         audio_window=scene.audio_features.shape[2],
         lip_feature=model["lip_feature"],
         n_mouth_shapes=model["n_mouth_shapes"],
-        n_heard=len(scene.seen_train_frames),
+        n_heard=n_remembered(len(scene.seen_train_frames), scene.noisy_audio_features is not None),
         sampling=model["sampling"],
         n_steps_across=model["n_steps_across"],
         n_samples=model["n_samples"],

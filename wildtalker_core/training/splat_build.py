@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from wildtalker_core.geometry.moment import Moment
+from wildtalker_core.mouth.ear import n_remembered
 from wildtalker_core.mouth.learning import learn_mouth
 from wildtalker_core.mouth.shape import measure_mouth
 from wildtalker_core.scene.body_motion import BodyMotion
@@ -97,7 +98,9 @@ def _shape(
         n_torso=n_torso,
         n_audio_features=scene.audio_features.shape[1],
         audio_window=scene.audio_features.shape[2],
-        n_heard=len(scene.seen_train_frames),
+        n_heard=n_remembered(
+            len(scene.seen_train_frames), scene.noisy_audio_features is not None
+        ),
         kernel=kernel,
     )  # fmt: skip
 

@@ -13,7 +13,8 @@ from wildtalker_core.media.audio import decode_sound, probe_waveform, read_wavef
 from wildtalker_core.media.files import atomic_path
 from wildtalker_core.metrics import speech_quality
 from wildtalker_core.metrics.speech_quality import NotScorable
-from wildtalker_core.speech.denoisers import check_external, make_denoiser
+from wildtalker_core.speech.denoisers import check_external
+from workflow_scripts.denoisers import denoiser_of
 from workflow_scripts.job import job
 
 #: PESQ's wide band; recordings at another rate (VoiceBank-DEMAND's 48 kHz) are brought to it first.
@@ -88,7 +89,7 @@ def score_file(
             return {}, "not among the external files"
         estimate = check_external(read_at_rate(path), RATE_HZ, clean, RATE_HZ, path)
     else:
-        estimate = make_denoiser(enhancer, speech_options)(noisy, RATE_HZ)
+        estimate = denoiser_of(enhancer, speech_options)(noisy, RATE_HZ)
     scores, notes = {}, []
     try:
         scores = speech_quality.score_speech(clean, estimate, RATE_HZ)

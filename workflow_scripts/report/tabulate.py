@@ -9,6 +9,7 @@ import pandas
 from wildtalker_core.media.files import load_json, save_json
 from wildtalker_core.metrics.tables import Column, Row, Score, Table, mean_row, to_text
 from workflow_scripts import paired, provenance
+from workflow_scripts.denoisers import ROW_NAMES
 from workflow_scripts.job import job
 from workflow_scripts.paired import FrameTables
 from workflow_scripts.score_tables import (
@@ -356,7 +357,7 @@ def speech_tables(
         part = rows_by_part.setdefault(f"{s['clip']}, {s['speech']} speech", [])
         if "reference_scores" in s:
             part.insert(0, row_of("ground_truth", "ground_truth", s["reference_scores"]))
-        name = "noisy" if s["denoiser"] == "none" else s["denoiser"]
+        name = ROW_NAMES.get(s["denoiser"], s["denoiser"])
         part.append(row_of(name, "measured", s["scores"]))
     rows = quoted_rows(quoted.get("table3", {}), SPEECH_COLUMNS)
     title = "Table 3. Speech enhancement"

@@ -10,6 +10,7 @@ import numpy as np
 
 from wildtalker_core.metrics.tables import Column, Row, RowKind, Score, Table
 from workflow_scripts import provenance
+from workflow_scripts.denoisers import ROW_NAMES
 from workflow_scripts.job import job
 from workflow_scripts.score_tables import (
     hardware_lines,
@@ -139,7 +140,7 @@ def rows_of(
             else:
                 cells[column.key] = Score(None, "no file has such a score")
         kind: RowKind = "external" if name in external else "measured"
-        result.append(Row("noisy" if name == "none" else name, kind, cells))
+        result.append(Row(ROW_NAMES.get(name, name), kind, cells))
     return result
 
 

@@ -10,7 +10,8 @@ from wildtalker_core.media.audio import (
     read_waveform_blocks,
     write_waveform_blocks,
 )
-from wildtalker_core.speech.denoisers import denoise_stream, make_denoiser
+from wildtalker_core.speech.denoisers import denoise_stream
+from workflow_scripts.denoisers import denoiser_of
 from workflow_scripts.job import job
 
 
@@ -26,7 +27,7 @@ def main(sound_paths: Sequence[str], denoised_paths: Sequence[str], options: dic
         raise InputError(
             "config denoise", "names no recording", 'add --config denoise="{talk: talk.wav}"'
         )
-    denoiser = make_denoiser(options["denoiser"], options)
+    denoiser = denoiser_of(options["denoiser"], options)
     for sound_path, denoised_path in zip(sound_paths, denoised_paths, strict=True):
         facts = probe_waveform(sound_path)
         write_waveform_blocks(

@@ -8,7 +8,8 @@ from wildtalker_core.media.audio import (
     write_waveform_blocks,
 )
 from wildtalker_core.media.splits import load_split
-from wildtalker_core.speech.denoisers import check_external, denoise_stream, make_denoiser
+from wildtalker_core.speech.denoisers import check_external, denoise_stream
+from workflow_scripts.denoisers import denoiser_of
 from workflow_scripts.job import job
 
 
@@ -42,7 +43,7 @@ def main(
         denoised_path,
         denoise_stream(
             read_waveform_blocks(noisy_path),
-            make_denoiser(denoiser, options),
+            denoiser_of(denoiser, options),
             facts.sample_rate_hz,
             part_ends,
         ),

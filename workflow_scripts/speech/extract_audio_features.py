@@ -10,19 +10,36 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.files import load_json, save_arrays
 from wildtalker_core.media.splits import Split, load_split
-from wildtalker_core.speech.audio_features import AudioFeatures, active_level_dbfs, log_mel
+from wildtalker_core.speech.audio_features import (
+    LIVE_SECONDS,
+    AudioFeatures,
+    active_level_dbfs,
+    log_mel,
+)
+from wildtalker_core.speech.mixing import changing_noise
+from workflow_scripts.denoisers import denoiser_of
 from workflow_scripts.job import job
 from workflow_scripts.weight_inputs import read_tried, settle_audio_features, whisper_path
 
 
 def main(
-    speech_path: str, manifest_path: str, split_path: str | None, features_path: str, options: dict
+    speech_path: str,
+    manifest_path: str,
+    split_path: str | None,
+    features_path: str,
+    options: dict,
+    raw_speech_path: str | None = None,
+    denoiser: str = "none",
 ) -> None:
-    """Write ``audio_features``, ``is_silent``, ``frame_times_seconds`` and ``backend``.
+    """Write the features of each frame, what made them, and how far an ear may listen ahead.
+
+    Of a clip's speech also ``noisy_audio_features`` of its training frames, if ``options`` have
+    ``noise_training``.
 
     Args:
         split_path: of the clip whose speech it is: no part of it is told of the next ones. None for
             another recording, which decides itself how many frames there are.
+        raw_speech_path: the clip's speech before the ``denoiser``.
         options: the config section ``speech``.
 
     Raises InputError: the clip's speech does not have the manifest's length; an encoder's weights
@@ -32,6 +49,7 @@ def main(
     fps = manifest["fps"]
     speech, sample_rate_hz = read_waveform(speech_path)
     backend, extract = make_extractor(options)
+    more: dict[str, np.ndarray] = {}
     if split_path is None:
         # A sample more or less is rounding, not another frame.
         n_frames = math.ceil(speech.size / sample_rate_hz * fps - 1e-3)
@@ -43,13 +61,22 @@ def main(
             "run extract_speech and what follows again",
         )
     else:
-        features = extract_by_parts(extract, speech, sample_rate_hz, fps, load_split(split_path))
+        split = load_split(split_path)
+        features = extract_by_parts(extract, speech, sample_rate_hz, fps, split)
+        if options["noise_training"] and raw_speech_path:
+            n_samples, n_train = split.sample_ends(speech.size)[0], split.ends[0]
+            raw = read_waveform(raw_speech_path)[0][:n_samples]
+            noisy = in_noise(raw, sample_rate_hz, denoiser, options)
+            heard = extract(noisy, sample_rate_hz, n_train, fps)
+            more = {"noisy_audio_features": heard.audio_features}
     save_arrays(
         features_path,
         audio_features=features.audio_features,
         is_silent=features.is_silent,
         frame_times_seconds=np.arange(len(features.is_silent)) / fps,
         backend=backend,
+        frames_ahead=frames_ahead(options["look_ahead_seconds"], fps),
+        **more,
     )
 
 
@@ -74,6 +101,31 @@ def extract_by_parts(
     )
 
 
+def frames_ahead(look_ahead_seconds: float | None, fps: float) -> int:
+    """How many frames behind a picture's own an ear may listen to; -1 for any.
+
+    >>> frames_ahead(0.2, 25.0), frames_ahead(None, 25.0)
+    (2, -1)
+    """
+    if look_ahead_seconds is None:
+        return -1
+    return int((look_ahead_seconds - LIVE_SECONDS) * fps + 1e-6)
+
+
+def in_noise(raw: np.ndarray, sample_rate_hz: int, denoiser: str, options: dict) -> np.ndarray:
+    """A clip's speech in changing noise, every other second and a half as the denoiser leaves it.
+
+    ASSUME: so the ear knows both, noise itself for who speaks without that denoiser, and what is
+    left of it. A denoiser of finished files has never heard this noise: its half stays as it is.
+    """
+    noisy = changing_noise(raw, sample_rate_hz, np.random.default_rng(0))
+    if denoiser in ("none", "external"):
+        return noisy
+    left = denoiser_of(denoiser, options)(noisy, sample_rate_hz)
+    piece = np.arange(noisy.size) // round(1.5 * sample_rate_hz)
+    return np.where(piece % 2 == 1, left, noisy).astype(np.float32)
+
+
 def make_extractor(options: dict) -> tuple[str, Callable[..., AudioFeatures]]:
     """What makes the features that ``options`` names, and a function of waveform, sample_rate_hz,
     n_frames, fps (and level_dbfs) that gives them."""
@@ -89,11 +141,11 @@ def make_extractor(options: dict) -> tuple[str, Callable[..., AudioFeatures]]:
         from wildtalker_core.speech.whisper_features import whisper_features
 
         model, layer = options["whisper_model"], options["whisper_layer"]
-        states, ahead = WhisperStates(whisper_path(model), layer), options["look_ahead_seconds"]
-        live = "" if ahead is None else f", {1000 * ahead:.0f} ms of look-ahead"
-        return f"whisper: {model}, layer {layer}{live}", partial(
+        states = WhisperStates(whisper_path(model), layer)
+        is_live = options["look_ahead_seconds"] is not None
+        return f"whisper: {model}, layer {layer}{', live' if is_live else ''}", partial(
             whisper_features, encoder=states, floor_db=options["logmel_floor_db"],
-            look_ahead_seconds=ahead,
+            look_ahead_seconds=LIVE_SECONDS if is_live else None,
         )  # fmt: skip
     if backend == "hf":
         model, layer = options["hf_model"], options["hf_layer"]
@@ -119,4 +171,6 @@ if __name__ == "__main__":
             str(snakemake.input.split) or None,
             snakemake.output.features,
             options,
+            snakemake.input.raw,
+            snakemake.wildcards.denoiser,
         )
