@@ -52,8 +52,8 @@ from wildtalker_core.training.stages import (  # noqa: E402
     torso_stage,
 )
 from workflow_scripts import configuration  # noqa: E402
+from workflow_scripts.perceptual import perceptual_loss  # noqa: E402
 from workflow_scripts.scene_inputs import scene_files, scene_paths  # noqa: E402
-from workflow_scripts.train.finetune_lips import perceptual_loss  # noqa: E402
 
 STAGES = {"field": ("head", "lips", "torso"), "splats": ("splats",)}
 
@@ -160,7 +160,8 @@ def run_stage(
         pass
 
     if stage == "splats":
-        return splats_stage(scene, motion, options, folder, no_log)
+        perceptual, _ = perceptual_loss(options)
+        return splats_stage(scene, motion, options, perceptual, folder, no_log)
     if stage == "head":
         return head_stage(scene, options, folder, no_log)
     if stage == "lips":

@@ -81,6 +81,8 @@ rule train_splats:
     input:
         unpack(scene_inputs),
         body_motion=results("{clip}/scene/body_motion.npz"),
+        weights=ancient(weights_of("train", "lpips_backbone")),
+        tried=tried_weights("train"),
     output:
         portrait=results("{clip}/train/{method}/splats.safetensors"),
         figures=results("{clip}/train/{method}/splats.json"),
@@ -96,6 +98,7 @@ rule train_splats:
         runtime=240,
         gpu=gpu(),
     params:
+        raw=stamp_of(weights_of("train", "lpips_backbone")),
         options=stage_options("train"),
     script:
         "../workflow_scripts/train/train_splats.py"

@@ -16,7 +16,7 @@ from wildtalker_core.pretrained.weight_formats import convert
 from wildtalker_core.pretrained.weight_registry import REGISTRY
 from workflow_scripts import configuration
 from workflow_scripts.evaluate import try_weights
-from workflow_scripts.train.finetune_lips import settle_perceptual
+from workflow_scripts.perceptual import settle_perceptual
 from workflow_scripts.weight_inputs import (
     ALEXNET,
     IS_USED,
@@ -192,14 +192,14 @@ def test_another_content_is_not_passed_over(tmp_path):
 def test_auto_is_lpips_where_it_can_be(tmp_path):
     options = default_train_options() | {"perceptual": "auto"}
     tried = Tried("weights/a.safetensors", "")
-    settled, reason = settle_perceptual(options, tried)
+    settled, reason = settle_perceptual(options, tried, "lips")
     assert (settled["perceptual"], settled["lpips_backbone"]) == ("lpips", tried.path)
     assert not reason
-    settled, reason = settle_perceptual(options, Tried(None, "no network"))
+    settled, reason = settle_perceptual(options, Tried(None, "no network"), "lips")
     assert (settled["perceptual"], reason) == ("none", "no network")
     small = options | {"lips": options["lips"] | {"patch_size": 16}}
-    assert settle_perceptual(small, tried)[0]["perceptual"] == "none"
-    assert settle_perceptual(options | {"perceptual": "none"}, tried) == (
+    assert settle_perceptual(small, tried, "lips")[0]["perceptual"] == "none"
+    assert settle_perceptual(options | {"perceptual": "none"}, tried, "lips") == (
         options | {"perceptual": "none"},
         "",
     )

@@ -226,7 +226,7 @@ def test_every_weight_of_the_gaussians_is_the_same(prepared, tmp_path):
         scene = load_scene(**scene_paths(scene_files(folder, "noisy.mss")))
         motion = load_body_motion(folder / "scene" / "body_motion.npz")
         trained = stages.splats_stage(
-            scene, motion, train, tmp_path / folder.name, lambda step, losses: None
+            scene, motion, train, None, tmp_path / folder.name, lambda step, losses: None
         )
         return trained.portrait.state_dict()
 

@@ -48,7 +48,7 @@ def sway(scene: Scene) -> tuple[Scene, object]:
 def learnt(tmp_path_factory):
     scene, motion = sway(make_scene())
     folder = tmp_path_factory.mktemp("splats")
-    trained = stages.splats_stage(scene, motion, OPTIONS, folder, silent)
+    trained = stages.splats_stage(scene, motion, OPTIONS, None, folder, silent)
     _, moments, _ = new_splat_portrait(
         scene, motion, OPTIONS["splats"] | {"rasteriser": "numba"}, CPU, OPTIONS["seed"]
     )
@@ -131,7 +131,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
         "smoke", renderer="splats",
         splats={"n_gaussians": 300, "steps": 12, "checkpoint_every": 5},
     )  # fmt: skip
-    whole = stages.splats_stage(scene, motion, options, tmp_path / "whole", silent)
+    whole = stages.splats_stage(scene, motion, options, None, tmp_path / "whole", silent)
 
     class Killed(Exception):
         pass
@@ -142,9 +142,9 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
 
     with pytest.raises(Killed):
         stages.splats_stage(
-            scene, motion, options | {"preview_every": 4}, tmp_path / "parts", silent, kill
+            scene, motion, options | {"preview_every": 4}, None, tmp_path / "parts", silent, kill
         )
-    again = stages.splats_stage(scene, motion, options, tmp_path / "parts", silent)
+    again = stages.splats_stage(scene, motion, options, None, tmp_path / "parts", silent)
     for name, value in whole.portrait.state_dict().items():
         assert torch.equal(value, again.portrait.state_dict()[name]), name
 

@@ -12,7 +12,8 @@ from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.scene.scene import FrameStack, Scene
 from wildtalker_core.splats.portrait import SplatPortrait
 from wildtalker_core.training.clip import BACKGROUND, HANDS, random_frames
-from wildtalker_core.training.losses import static_weight
+from wildtalker_core.training.lips import lip_patch
+from wildtalker_core.training.losses import PerceptualLoss, static_weight
 from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, optimise
 from wildtalker_core.training.photometric_loss import photometric_loss
 
@@ -31,6 +32,10 @@ class SplatOptions:
         predicted_share: part of the steps in which the torso stands where the head's pose says, as
             it will in frames that were not filmed.
         basis_decay: weight decay of the bases.
+        lambda_lpips: factor of the perceptual loss on the lip patch (Eq. 7).
+        perceptual_from: part of the steps after which it is added; perceptual_every: steps from
+            one to the next.
+        patch_size: side of the patch, pixels.
         static_weight: form of ``losses.static_weight``.
         reference: ``hand_free`` frames, as the paper, or the ``frames`` as they were filmed.
     """
@@ -47,6 +52,10 @@ class SplatOptions:
     lip_weight: float
     predicted_share: float
     basis_decay: float
+    lambda_lpips: float
+    perceptual_from: float
+    perceptual_every: int
+    patch_size: int
     static_weight: str
     reference: str
 
@@ -56,6 +65,7 @@ def train_splats(
     scene: Scene,
     moments: Moment,
     options: SplatOptions,
+    perceptual: PerceptualLoss | None,
     optimiser: Optimiser,
     run: Run,
 ) -> Outcome:
@@ -63,6 +73,7 @@ def train_splats(
 
     Args:
         moments: what the portrait is told of all frames of the scene, [n_frames, ...].
+        perceptual: of lip patches (Eq. 7), where its weights are.
     """
     stacks = {"hand_free": scene.hand_free_frames, "frames": scene.frames}
     shown: FrameStack = stacks[options.reference]
@@ -80,11 +91,16 @@ def train_splats(
         target = _unit(shown[frame], device)
         photometric = photometric_loss(estimate, target, weight, options.lambda_dssim)
         outline = (weight * (alpha - is_person).square()).mean()
-        return Step(
-            photometric + options.lambda_alpha * outline,
-            {"photometric": photometric, "outline": outline},
-            {"frames": np.array([frame])},
-        )
+        parts = {"photometric": photometric, "outline": outline}
+        loss = photometric + options.lambda_alpha * outline
+        has_patch = step >= options.perceptual_from * optimiser.steps
+        if perceptual is not None and has_patch and step % options.perceptual_every == 0:
+            rows, columns = patch_of(scene, frame, options.patch_size)
+            patches = (picture[None, rows, columns] for picture in (estimate, target))
+            parts["lips"] = perceptual(*patches)
+            # As often as it is left out it counts for more.
+            loss = loss + options.lambda_lpips * options.perceptual_every * parts["lips"]
+        return Step(loss, parts, {"frames": np.array([frame])})
 
     groups = parameter_groups(portrait, options)
     return optimise(portrait, groups, loss_of, optimiser, run, "splats")
@@ -110,6 +126,13 @@ def parameter_groups(portrait: SplatPortrait, options: SplatOptions) -> list[Gro
             Group([bases.opacities], rate * options.lr_opacities, decay),
         ]
     return groups
+
+
+def patch_of(scene: Scene, frame: int, size: int) -> tuple[slice, slice]:
+    """Rows and columns of a square around the lips, inside the picture, which may be smaller."""
+    size = min(size, scene.height, scene.width)
+    x, y = lip_patch(scene.lip_box[frame], size, scene.height, scene.width)[0]
+    return slice(y, y + size), slice(x, x + size)
 
 
 def frame_weight(

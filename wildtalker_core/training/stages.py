@@ -138,6 +138,7 @@ def splats_stage(
     scene: Scene,
     motion: BodyMotion,
     train: Mapping[str, Any],
+    perceptual: PerceptualLoss | None,
     folder: Path,
     log: Log,
     show: Show | None = None,
@@ -151,13 +152,13 @@ def splats_stage(
     )
     options = options_of(
         SplatOptions, values, static_weight=train["static_weight"],
-        reference=train["torso_reference"],
+        reference=train["torso_reference"], lambda_lpips=train["lambda_lpips"],
     )  # fmt: skip
     print(f"splats on {device}: rasteriser {rasteriser}, {portrait.shape.body.n} Gaussians")
     every = train["preview_every"]
     preview = _splat_preview(portrait, scene, moments, show) if show and every else None
     outcome = train_splats(
-        portrait, scene, moments, options, options_of(Optimiser, values),
+        portrait, scene, moments, options, perceptual, options_of(Optimiser, values),
         Run(
             config=run_config(train, "splats", scene), folder=folder, seed=train["seed"], log=log,
             preview=preview, preview_every=every,

@@ -6,8 +6,10 @@ from wildtalker_core.scene.body_motion import load_body_motion
 from wildtalker_core.scene.scene import load_scene
 from wildtalker_core.training.stages import splats_stage
 from workflow_scripts.job import job
+from workflow_scripts.perceptual import perceptual_loss, settle_perceptual
 from workflow_scripts.scene_inputs import scene_paths
 from workflow_scripts.training_outputs import finish, watch
+from workflow_scripts.weight_inputs import NOT_TRIED, Tried, read_tried
 
 
 def main(
@@ -16,16 +18,20 @@ def main(
     portrait_path: str,
     figures_path: str,
     options: dict,
+    tried: Tried = NOT_TRIED,
 ) -> None:
-    """Write ``splats.safetensors`` and ``splats.json``; arguments as in ``train_head``."""
+    """Write ``splats.safetensors`` and ``splats.json``; arguments as in ``finetune_lips``."""
+    options, reason = settle_perceptual(options, tried, "splats")
+    perceptual, name = perceptual_loss(options)
     folder = Path(portrait_path).parent  # checkpoints and tensorboard there survive a kill
     checkpoints = folder / "checkpoints" / "splats"
     with watch(folder / "tensorboard" / "splats") as watcher:
         trained = splats_stage(
-            load_scene(**scene_files), load_body_motion(body_motion_path), options, checkpoints,
-            watcher.log, watcher.show,
+            load_scene(**scene_files), load_body_motion(body_motion_path), options, perceptual,
+            checkpoints, watcher.log, watcher.show,
         )  # fmt: skip
-    facts = {name: options[name] for name in ("static_weight", "torso_reference")}
+    facts = {key: options[key] for key in ("static_weight", "torso_reference")}
+    facts |= {"perceptual": name} | ({"why_no_lpips": reason} if reason else {})
     finish(trained, "splats", facts, Path(portrait_path), Path(figures_path), checkpoints)
 
 
@@ -37,4 +43,5 @@ if __name__ == "__main__":
             snakemake.output.portrait,
             snakemake.output.figures,
             snakemake.params.options,
+            read_tried(snakemake.input.tried),
         )
