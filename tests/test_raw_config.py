@@ -98,7 +98,7 @@ def test_numbers_inside_braces_on_the_command_line_are_numbers():
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        ({"train": {"perceptual": "lpips"}}, "train.perceptual: is lpips, but train.lpips_back"),
+        ({"train": {"perceptual": "lpips", "lpips_backbone": ""}}, "train.perceptual: is lpips, but train.lpips_back"),
         (
             {
                 "media": {"size_px": 96},
@@ -124,7 +124,7 @@ def test_sections_that_do_not_go_together_are_refused(section, words, monkeypatc
 def test_a_methods_own_overlay_is_looked_at():
     config = {
         "clips": {"me": {"path": "me.mp4"}},
-        "methods": {"a": {}, "b": {"train": {"perceptual": "lpips"}}},
+        "methods": {"a": {}, "b": {"train": {"perceptual": "lpips", "lpips_backbone": ""}}},
     }
     with pytest.raises(InputError, match=r"config methods.b: train.perceptual"):
         complete_config(config, CONFIG_DIR)

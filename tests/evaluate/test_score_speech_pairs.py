@@ -66,7 +66,7 @@ def test_a_denoiser_and_its_finished_files_score_the_same(folders, tmp_path):
     noisy, _ = run(folders, tmp_path / "none.tsv", "none")
     for name in NAMES[:2]:
         source = folders / "noisy_testset_wav" / f"{name}.wav"
-        denoise_file(str(source), str(tmp_path / "ext" / f"{name}.wav"), "mss", OPTIONS, None)
+        denoise_file(str(source), str(tmp_path / "ext" / f"{name}.wav"), "mss", OPTIONS, None, None)
     found, notes = run(folders, tmp_path / "ext.tsv", "ours_again", tmp_path / "ext")
     for name in (f"{n}.wav" for n in NAMES[:2]):
         for key, value in made[name].items():

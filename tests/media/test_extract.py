@@ -87,7 +87,7 @@ def test_small_face_in_a_large_frame_fills_the_portrait(tmp_path, find_faces, fa
     image = np.full((960, 1280, 3), 100, np.uint8)
     image[300:812, 700:1212] = face_picture(512)
     path = film(tmp_path / "far.mp4", [image] * 20)
-    frames, manifest, _ = extract(path, find_faces, min_seconds=0.5)
+    frames, manifest, _ = extract(path, find_faces, min_seconds=0.5, size_px=256)
     own = find_faces(face_picture(512))[0]
     assert manifest["crop"]["size"] == pytest.approx(3 * (own[3] - own[1]), rel=0.1)
     again = find_faces(frames[0])[0]

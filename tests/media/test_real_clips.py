@@ -19,7 +19,8 @@ from workflow_scripts.media import extract_frames, extract_speech
 def test_head_is_inside_and_large_enough(tmp_path, shared_data, find_faces, name):  # noqa: F811
     extract_frames.main(
         str(shared_data / "video" / f"{name}.mp4"), str(tmp_path / "f.zarr.zip"),
-        str(tmp_path / "m.json"), name, options(max_seconds=0.4, min_seconds=0.3), find_faces,
+        str(tmp_path / "m.json"), name, options(size_px=256, max_seconds=0.4, min_seconds=0.3),
+        find_faces,
     )  # fmt: skip
     manifest = json.loads((tmp_path / "m.json").read_text())
     frames = FrameStore(tmp_path / "f.zarr.zip")

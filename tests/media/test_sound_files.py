@@ -25,6 +25,7 @@ from wildtalker_core.media.sound_checks import (
     sound_faults,
     speech_level_dbfs,
 )
+from wildtalker_core.media.splits import Split, save_split
 from workflow_scripts.media import extract_speech
 from workflow_scripts.speech import prepare_drive
 
@@ -75,6 +76,12 @@ def test_the_default_audio_stream_is_taken_and_others_can_be(tmp_path):
         decode_sound(path, RATE_HZ, stream_number=3)
 
 
+def save_manifest(folder, manifest):
+    """The manifest of a clip, and a split of it."""
+    save_json(folder / "m.json", manifest)
+    save_split(folder / "split.json", Split((8, 9, 10), np.ones(10, bool)))
+
+
 def test_a_silent_default_stream_names_the_others(tmp_path):
     path = two_tracks(tmp_path, 1)
     manifest = {
@@ -82,8 +89,8 @@ def test_a_silent_default_stream_names_the_others(tmp_path):
         "n_samples": 2 * RATE_HZ,
         "source": {"path": str(path), "first_frame_seconds": 0.0, "start_seconds": 0.0},
     }
-    save_json(tmp_path / "m.json", manifest)
-    outputs = [str(tmp_path / name) for name in ("m.json", "s.wav", "s.json")]
+    save_manifest(tmp_path, manifest)
+    outputs = [str(tmp_path / name) for name in ("m.json", "split.json", "s.wav", "s.json")]
     with pytest.raises(InputError, match='media.audio_stream: .*"Mic"'):
         extract_speech.main(str(path), *outputs)
     extract_speech.main(str(path), *outputs, audio_stream=2)
@@ -133,9 +140,10 @@ def test_two_files_have_each_their_own_zero(tmp_path):
                 "source": {"path": str(late), "start_seconds": start,
                            "first_frame_seconds": first_frame_seconds(late)},
             }  # fmt: skip
-            save_json(tmp_path / "m.json", manifest)
+            save_manifest(tmp_path, manifest)
             extract_speech.main(
-                str(path), *(str(tmp_path / name) for name in ("m.json", "s.wav", "s.json"))
+                str(path),
+                *(str(tmp_path / name) for name in ("m.json", "split.json", "s.wav", "s.json")),
             )
             truth = np.arange(0.1, 1.9, 0.25) + offset - start
             truth = truth[(truth > 0.01) & (truth < 0.97)]
@@ -156,9 +164,10 @@ def test_sound_beside_a_late_video_beeps_on_the_flash(tmp_path):
                    "first_frame_seconds": first_frame_seconds(video)},
     }  # fmt: skip
     for path in (sound, video):
-        save_json(tmp_path / "m.json", manifest)
+        save_manifest(tmp_path, manifest)
         extract_speech.main(
-            str(path), *(str(tmp_path / name) for name in ("m.json", "s.wav", "s.json"))
+            str(path),
+            *(str(tmp_path / name) for name in ("m.json", "split.json", "s.wav", "s.json")),
         )
         heard = read_waveform(tmp_path / "s.wav")[0]
         for flash in flashes:
@@ -207,9 +216,10 @@ def test_the_offset_is_not_in_the_speech(tmp_path, speech):
         "n_samples": len(speech),
         "source": {"path": "clip.mp4", "first_frame_seconds": 7.0, "start_seconds": 0.0},
     }
-    save_json(tmp_path / "m.json", manifest)
+    save_manifest(tmp_path, manifest)
     extract_speech.main(
-        str(tmp_path / "s.wav"), *(str(tmp_path / name) for name in ("m.json", "o.wav", "o.json"))
+        str(tmp_path / "s.wav"),
+        *(str(tmp_path / name) for name in ("m.json", "split.json", "o.wav", "o.json")),
     )
     assert abs(read_waveform(tmp_path / "o.wav")[0].mean()) < 1e-3
     assert "offset" in load_json(tmp_path / "o.json")["warnings"][0]

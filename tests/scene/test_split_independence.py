@@ -149,7 +149,7 @@ def prepare_speech(folder: Path, speech: str, manifest: str, split: str) -> None
     """Babble over the speech, denoised again; and features of what is left."""
     noisy, clean = f"{folder}/speech/noisy/speech.wav", f"{folder}/speech/noisy.mss/speech.wav"
     corrupt_speech.main(speech, None, split, noisy, {"noise": "babble", "snr_db": 5.0})
-    values = options("speech")
+    values = options("speech", audio_features="logmel")
     denoise_speech.main(noisy, clean, "mss_adaptive", values, None, split)
     features = f"{folder}/speech/noisy.mss/audio_features.npz"
     extract_audio_features.main(clean, manifest, split, features, values)

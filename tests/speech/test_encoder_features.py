@@ -10,6 +10,7 @@ import soundfile
 
 from tests.speech.made_encoders import save_tiny_deepspeech, save_tiny_hf
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.splits import Split, save_split
 from wildtalker_core.pretrained.audio_encoders import load_deepspeech, load_hf_encoder
 from wildtalker_core.speech import encoder_features
 from wildtalker_core.speech.encoder_features import (
@@ -239,6 +240,7 @@ def test_rule_writes_any_backend(tmp_path, hf_folder, deepspeech_path):
     soundfile.write(tmp_path / "speech.wav", voice(2.0), RATE_HZ)
     facts = {"fps": 25.0, "n_frames": 50, "n_samples": 2 * RATE_HZ}
     (tmp_path / "manifest.json").write_text(json.dumps(facts))
+    save_split(tmp_path / "split.json", Split((40, 45, 50), np.ones(50, bool)))
     options = {
         "logmel_floor_db": -40.0,
         "noise_training": True,
@@ -251,7 +253,7 @@ def test_rule_writes_any_backend(tmp_path, hf_folder, deepspeech_path):
         extract_audio_features.main(
             str(tmp_path / "speech.wav"),
             str(tmp_path / "manifest.json"),
-            None,
+            str(tmp_path / "split.json"),
             str(tmp_path / f"{backend}.npz"),
             {**options, "audio_features": backend},
             str(tmp_path / "speech.wav"),
@@ -262,8 +264,8 @@ def test_rule_writes_any_backend(tmp_path, hf_folder, deepspeech_path):
             assert str(written["backend"]).startswith(backend)
             assert written["frames_ahead"] == 2
             noisy = written["noisy_audio_features"]
-            assert noisy.shape == (50, n_features, 16)
-            assert np.abs(noisy - written["audio_features"]).max() > 0.1
+            assert noisy.shape == (40, n_features, 16)  # of the training frames
+            assert np.abs(noisy - written["audio_features"][:40]).max() > 0.1
 
 
 def test_other_rates_are_refused():

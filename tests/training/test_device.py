@@ -15,6 +15,8 @@ import torch
 
 from tests.training.conftest import tiny_preset
 from tests.training.tiny_scene import make_motion
+from wildtalker_core.mouth.learning import learn_mouth
+from wildtalker_core.mouth.shape import measure_mouth
 from wildtalker_core.training import head, lips, stages, torso
 from wildtalker_core.training.build import new_portrait, options_of
 from wildtalker_core.training.clip import Clip
@@ -60,7 +62,8 @@ def test_all_stages_and_the_picture_stay_on_their_device(tmp_path, scene, name, 
     options["head"]["hide"] = True
     portrait, clip = new_portrait(scene, options["model"], "torch", CPU, 0), Clip.of(scene, CPU)
     if options["model"]["lip_feature"] == "mouth_shape":
-        stages._learn_mouth(portrait, clip)
+        shapes, basis = measure_mouth(scene, portrait.shape.n_mouth_shapes)
+        learn_mouth(portrait.ear, scene, shapes, basis)
     lip_features = stages.told_lips(portrait, clip)
 
     def run(stage):

@@ -178,7 +178,7 @@ def test_previews_show_an_unseen_frame_beside_the_portrait(tmp_path, scene, smok
 
     trained = stages.head_stage(scene, smoke, tmp_path / "a", silent, shown.__setitem__)
     assert list(shown) == [4, 8, 9]
-    frame = scene.test_frames[3]
+    frame = scene.validation_frames[len(scene.validation_frames) // 2]
     for picture in shown.values():
         assert picture.shape == (40, 80, 3) and picture.dtype == np.uint8
         np.testing.assert_allclose(picture[:, :40], scene.frames[frame], atol=1)

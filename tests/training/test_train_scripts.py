@@ -8,7 +8,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.training.conftest import tiny_preset
-from tests.training.tiny_scene import save_scene
+from tests.training.tiny_scene import make_motion, save_scene
+from wildtalker_core.media.files import save_arrays
+from wildtalker_core.scene.scene import load_scene
 from wildtalker_core.training.checkpoints import load_portrait
 from workflow_scripts.scene_inputs import scene_paths
 from workflow_scripts.train import finetune_lips, train_head, train_torso
@@ -32,7 +34,9 @@ def test_three_scripts_make_a_portrait_and_can_be_watched(tmp_path, inputs):
     }
     train_head.main(files, *made["head"])
     finetune_lips.main(files, made["head"][0], *made["lips"])
-    train_torso.main(files, made["lips"][0], *made["torso"], head_of="er_nerf")
+    motion_path = tmp_path / "body_motion.npz"
+    save_arrays(motion_path, **make_motion(load_scene(**files)).to_arrays())
+    train_torso.main(files, motion_path, made["lips"][0], *made["torso"], head_of="er_nerf")
     figures = {stage: json.loads((folder / f"{stage}.json").read_text()) for stage in made}
     assert [figures[stage]["steps"] for stage in made] == [6, 2, 4]
     assert figures["lips"]["perceptual"] == "ms_ssim"

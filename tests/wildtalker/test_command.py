@@ -55,7 +55,7 @@ def test_wheel_plans_the_workflow_in_any_folder(installed, tmp_path):
     video.symlink_to(ROOT / "examples" / "astronaut.mp4")
     plan = output_of([installed / "wildtalker", "make", video, "--preset", "smoke", "--size", "96",
                       "--plan"], tmp_path)  # fmt: skip
-    assert "train_head" in plan and "write_report" in plan
+    assert "train_splats" in plan and "write_report" in plan
     config = yaml.safe_load((tmp_path / "results" / "my_clip.yaml").read_text())
     assert config["train"] == {"preset": "smoke"} and config["media"] == {"size_px": 96}
     where = output_of([installed / "python", "-c", "import wildtalker; print(wildtalker.__file__)"],
