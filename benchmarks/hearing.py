@@ -6,8 +6,9 @@
 Takes clips as far as their head poses (targets ``face/head_pose.npz`` and
 ``speech/original.mss_adaptive/audio_features.npz`` under a clip's results); nothing is drawn. A row
 of the first table has the part of the mouth's motion that cross-validation over training frames
-leaves unexplained, by which features are chosen; and on the test split, which chooses nothing: the mouth's
-landmark distance (LMD, 20 points, pixels had the frame been 512 wide), its part that is a constant
+leaves unexplained, by which features are chosen; and on the test split, which chooses nothing: the
+mouth's landmark distance (LMD, 20 points, pixels had the frame been 512 wide), its part that is a
+constant
 shift of the mouth (nothing heard could change it by much: the mean mouth of those seconds is
 another), the correlation of the opening and its spread over the filmed one.
 
