@@ -202,7 +202,9 @@ def sections_with_weights():
         ("speech", {**CONFIG["speech"], "denoiser": name})
         for name in sorted({*denoisers, *CONFIG["report"]["denoisers"]})
     ]
-    sections += [(stage, view[stage]) for view in views for stage in ("motion", "train")]
+    sections += [
+        (stage, view[stage]) for view in views for stage in ("motion", "train")
+    ]
     if robustness_clips():
         sections += [
             (stage, SPOILED_CONFIG[stage]) for stage in configuration.ROBUSTNESS_STAGES
