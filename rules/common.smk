@@ -1,7 +1,6 @@
 """The config, and each rule's options, paths and code digest."""
 
 import functools
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -17,7 +16,7 @@ sys.path.insert(0, workflow.basedir)
 
 import wildtalker_core
 from wildtalker_core.errors import InputError
-from workflow_scripts import configuration, raw_config, raw_inputs
+from workflow_scripts import code_closure, configuration, raw_config, raw_inputs
 
 ROOT = Path(workflow.basedir)
 # Not below ROOT where a wheel is installed.
@@ -60,16 +59,14 @@ def results(pattern):
     return f"{CONFIG['results_dir']}/{pattern}"
 
 
-def code_digest(*packages):
-    """Params entry: digest of core packages' sources, since Snakemake sees only the scripts.
+def code_of(script):
+    """Params entry: digest of all modules that a rule's script imports, e.g. "face/track_head".
 
-    A changed digest makes the output stale. Training leaves it out on purpose, since an edited
-    comment should not cost hours; remove the output, or --forcerun, to train anew.
+    Snakemake sees a change of the script itself only. A changed digest makes the output stale.
+    Training leaves it out on purpose, since an edited comment should not cost hours; remove the
+    output, or --forcerun, to train anew.
     """
-    folders = [CORE / package for package in packages]
-    files = [path for folder in folders for path in sorted(folder.glob("*.py"))]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files))
-    return digest.hexdigest()[:12]
+    return code_closure.digest(ROOT / f"workflow_scripts/{script}.py", ROOT, CORE)
 
 
 def clip_config(wildcards):

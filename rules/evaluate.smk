@@ -42,7 +42,7 @@ rule score_render:
                 "evaluate", "lpips_weights", "syncnet_weights", "blendshape_model"
             ),
         ),
-        code=code_digest("media", "metrics"),
+        code=code_of("evaluate/score_render"),
         options=stage_options("evaluate"),
         seed=lambda wildcards: method_options(wildcards)["train"]["seed"],
     script:
@@ -67,7 +67,7 @@ rule score_speech:
         runtime=20,
     params:
         raw=stamp_of(truth_file("clean_speech.flac")),
-        code=code_digest("media", "metrics"),
+        code=code_of("evaluate/score_speech"),
         options=stage_options("evaluate"),
     script:
         "../workflow_scripts/evaluate/score_speech.py"
@@ -95,7 +95,7 @@ rule score_speech_pairs:
         runtime=120,
     params:
         raw=stamp_of(pairs_folder("clean"), pairs_folder("noisy"), pairs_external),
-        code=code_digest("media", "speech", "metrics"),
+        code=code_of("evaluate/score_speech_pairs"),
         speech_options=CONFIG["speech"],
     script:
         "../workflow_scripts/evaluate/score_speech_pairs.py"

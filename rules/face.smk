@@ -16,7 +16,7 @@ rule detect_landmarks:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code_digest("media", "face", "pretrained"),
+        code=code_of("face/detect_landmarks"),
         options=stage_options("face"),
     script:
         "../workflow_scripts/face/detect_landmarks.py"
@@ -41,7 +41,7 @@ rule parse_portrait:
         mem_mb=2000,
         runtime=120,
     params:
-        code=code_digest("media", "face", "pretrained"),
+        code=code_of("face/parse_portrait"),
         options=stage_options("face"),
     script:
         "../workflow_scripts/face/parse_portrait.py"
@@ -63,7 +63,7 @@ rule track_head:
         mem_mb=2000,
         runtime=10,
     params:
-        code=code_digest("media", "geometry", "face"),
+        code=code_of("face/track_head"),
         options=stage_options("face"),
     script:
         "../workflow_scripts/face/track_head.py"
@@ -89,7 +89,7 @@ rule stabilize_head:
         mem_mb=2000,
         runtime=60,
     params:
-        code=code_digest("media", "geometry", "face"),
+        code=code_of("face/stabilize_head"),
         options=stage_options("face"),
     script:
         "../workflow_scripts/face/stabilize_head.py"
@@ -114,7 +114,7 @@ rule measure_expression:
         runtime=30,
     params:
         raw=stamp_of(weights_of("face", "face_landmarker_path")),
-        code=code_digest("media", "face", "pretrained"),
+        code=code_of("face/measure_expression"),
         options=stage_options("face"),
     script:
         "../workflow_scripts/face/measure_expression.py"

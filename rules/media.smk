@@ -18,7 +18,7 @@ rule extract_frames:
         runtime=60,
     params:
         raw=stamp_of(clip_path),
-        code=code_digest("media"),
+        code=code_of("media/extract_frames"),
         options=stage_options("media"),
     script:
         "../workflow_scripts/media/extract_frames.py"
@@ -44,7 +44,7 @@ rule extract_speech:
         runtime=10,
     params:
         raw=stamp_of(clip_sound),
-        code=code_digest("media"),
+        code=code_of("media/extract_speech"),
         audio_stream=lambda wildcards: clip_config(wildcards)["media"]["audio_stream"],
     script:
         "../workflow_scripts/media/extract_speech.py"
@@ -65,7 +65,7 @@ rule split_frames:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code_digest("media"),
+        code=code_of("media/split_frames"),
         train_fraction=lambda wildcards: clip_config(wildcards)["media"][
             "train_fraction"
         ],
@@ -102,7 +102,7 @@ rule spoil_clip:
         runtime=240,
     params:
         raw=stamp_of(ROBUSTNESS["noise_path"] or []),
-        code=code_digest("media", "motion", "speech"),
+        code=code_of("media/spoil_clip"),
         strength_percent=lambda wildcards: robustness_clips()[wildcards.clip],
         options={
             key: ROBUSTNESS[key]

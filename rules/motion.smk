@@ -23,7 +23,7 @@ rule estimate_flow:
         runtime=60,
     params:
         raw=stamp_of(weights_of("motion", "flow_weights_path")),
-        code=code_digest("media", "motion", "pretrained"),
+        code=code_of("motion/estimate_flow"),
         options=motion_options,
     script:
         "../workflow_scripts/motion/estimate_flow.py"
@@ -50,7 +50,7 @@ rule accumulate_transient_masks:
         mem_mb=1500,
         runtime=30,
     params:
-        code=code_digest("media", "motion"),
+        code=code_of("motion/accumulate_transient_masks"),
         options=motion_options,
     script:
         "../workflow_scripts/motion/accumulate_transient_masks.py"
@@ -77,7 +77,7 @@ rule remove_hands:
         runtime=120,
     params:
         raw=stamp_of(weights_of("motion", "lama_weights_path")),
-        code=code_digest("media", "motion"),
+        code=code_of("motion/remove_hands"),
         options=motion_options,
     script:
         "../workflow_scripts/motion/remove_hands.py"
@@ -101,6 +101,6 @@ rule draw_overlays:
         mem_mb=1000,
         runtime=5,
     params:
-        code=code_digest("media", "motion"),
+        code=code_of("motion/draw_overlays"),
     script:
         "../workflow_scripts/motion/draw_overlays.py"

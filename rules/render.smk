@@ -29,7 +29,7 @@ rule render_portrait:
         runtime=240,
         gpu=gpu(),
     params:
-        code=code_digest("media", "geometry", "scene", "mouth", "nerf"),
+        code=code_of("render/render_portrait"),
         options=stage_options("render"),
         train=stage_options("train"),
     script:
@@ -58,7 +58,7 @@ rule render_baseline:
         runtime=60,
     params:
         raw=stamp_of(truth_file("hand_free.mp4")),
-        code=code_digest("media", "scene"),
+        code=code_of("render/render_baseline"),
         options=stage_options("render"),
     script:
         "../workflow_scripts/render/render_baseline.py"
@@ -86,7 +86,7 @@ rule copy_external:
         runtime=60,
     params:
         raw=stamp_of(external_video),
-        code=code_digest("media"),
+        code=code_of("render/copy_external"),
         options=stage_options("render"),
     script:
         "../workflow_scripts/render/copy_external.py"

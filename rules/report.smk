@@ -85,7 +85,7 @@ rule tabulate:
         mem_mb=500,
         runtime=5,
     params:
-        code=code_digest("media", "metrics"),
+        code=code_of("report/tabulate"),
         options=stage_options("report"),
         rendered=[
             results(f"{clip}/render/{method}/{setting}.mp4")
@@ -122,7 +122,7 @@ rule tabulate_pairs:
         mem_mb=500,
         runtime=5,
     params:
-        code=code_digest("media", "metrics"),
+        code=code_of("report/tabulate_pairs"),
         options=stage_options("report"),
         rows=[*PAIRS["denoisers"], *PAIRS["external"]],
         external=list(PAIRS["external"]),
@@ -167,7 +167,7 @@ rule plot_comparison:
         mem_mb=2000,
         runtime=10,
     params:
-        code=code_digest("media", "face"),
+        code=code_of("report/plot_comparison"),
         options=stage_options("report"),
         clips=clips(),
         methods=shown_methods(clips()[0], "self_driven"),
@@ -199,7 +199,7 @@ rule compare_videos:
         mem_mb=1000,
         runtime=20,
     params:
-        code=code_digest("media"),
+        code=code_of("report/compare_videos"),
         options=stage_options("report"),
         methods=lambda wildcards: shown_methods(wildcards.clip, wildcards.setting),
     script:
@@ -230,7 +230,7 @@ rule plot_speech:
         runtime=10,
     params:
         raw=stamp_of(truth_file("clean_speech.flac")),
-        code=code_digest("media"),
+        code=code_of("report/plot_speech"),
         sample_rate_hz=CONFIG["media"]["sample_rate_hz"],
     script:
         "../workflow_scripts/report/plot_speech.py"
@@ -256,7 +256,7 @@ rule plot_training:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code_digest("media"),
+        code=code_of("report/plot_training"),
         methods=nerf_methods(),
     script:
         "../workflow_scripts/report/plot_training.py"
@@ -290,7 +290,7 @@ rule tabulate_robustness:
         mem_mb=500,
         runtime=5,
     params:
-        code=code_digest("media", "metrics"),
+        code=code_of("report/tabulate_robustness"),
         strengths=robustness_clips(),
     script:
         "../workflow_scripts/report/tabulate_robustness.py"
@@ -314,7 +314,7 @@ rule plot_robustness:
         mem_mb=1000,
         runtime=5,
     params:
-        code=code_digest("media", "metrics"),
+        code=code_of("report/plot_robustness"),
         strengths=robustness_clips(),
     script:
         "../workflow_scripts/report/plot_robustness.py"
@@ -362,16 +362,6 @@ rule write_report:
         weights=all_weights(),
         tried=all_tried_weights(),
         template=str(ROOT / "workflow_scripts" / "report" / "report.html.j2"),
-        # Its tables are built by these.
-        tables=[
-            str(ROOT / "workflow_scripts" / name)
-            for name in (
-                "score_tables.py",
-                "paired.py",
-                "report/tabulate.py",
-                "report/tabulate_robustness.py",
-            )
-        ],
     output:
         report=results("report/report.html"),
     log:
@@ -383,7 +373,7 @@ rule write_report:
         mem_mb=2000,
         runtime=10,
     params:
-        code=code_digest("media", "metrics"),
+        code=code_of("report/write_report"),
         options=stage_options("report"),
         clips=clips(),
         timed_clips=[*clips(), *robustness_clips()],

@@ -21,7 +21,7 @@ rule assemble_scene:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code_digest("media", "face", "scene"),
+        code=code_of("scene/assemble_scene"),
         options=stage_options("scene"),
     script:
         "../workflow_scripts/scene/assemble_scene.py"
@@ -44,7 +44,7 @@ rule register_body:
         mem_mb=1500,
         runtime=60,
     params:
-        code=code_digest("media", "motion", "scene"),
+        code=code_of("scene/register_body"),
         options=stage_options("scene"),
     script:
         "../workflow_scripts/scene/register_body.py"

@@ -22,7 +22,7 @@ rule corrupt_speech:
         runtime=10,
     params:
         raw=stamp_of(corruption_noise),
-        code=code_digest("media", "speech"),
+        code=code_of("speech/corrupt_speech"),
         corruption=lambda wildcards: CONFIG["speech"]["corruptions"].get(
             wildcards.speech, {}
         ),
@@ -47,7 +47,7 @@ rule prepare_drive:
         runtime=10,
     params:
         raw=stamp_of(drive_sound, drive_noise),
-        code=code_digest("media", "speech"),
+        code=code_of("speech/prepare_drive"),
         sample_rate_hz=CONFIG["media"]["sample_rate_hz"],
         corruption=drive_corruption,
     script:
@@ -74,7 +74,7 @@ rule denoise_speech:
         runtime=20,
     params:
         raw=stamp_of(external_speech),
-        code=code_digest("media", "speech"),
+        code=code_of("speech/denoise_speech"),
         options=stage_options("speech"),
     script:
         "../workflow_scripts/speech/denoise_speech.py"
@@ -106,15 +106,7 @@ rule extract_audio_features:
         raw=stamp_of(
             weights_of("speech", "whisper_model", "hf_model", "deepspeech_model")
         ),
-        code=code_digest(
-            "media",
-            "speech",
-            *(
-                []
-                if CONFIG["speech"]["audio_features"] == "logmel"
-                else ["pretrained"]
-            ),
-        ),
+        code=code_of("speech/extract_audio_features"),
         options=stage_options("speech"),
     script:
         "../workflow_scripts/speech/extract_audio_features.py"
@@ -140,7 +132,7 @@ rule denoise:
         runtime=60,
     params:
         raw=stamp_of(list(CONFIG["denoise"].values())),
-        code=code_digest("media", "speech"),
+        code=code_of("speech/denoise"),
         options=CONFIG["speech"],
     script:
         "../workflow_scripts/speech/denoise.py"

@@ -26,6 +26,8 @@ _PER_FRAME = (
     "lip_box",
 )
 _SPLIT = ("train_frames", "validation_frames", "test_frames")
+#: Attributes of a scene that stay on disk.
+STACKS = ("frames", "hand_free_frames", "parsing", "transient_mask")
 _SAVED = (*_PER_FRAME, *_SPLIT, "clip", "focal_length", "background")
 
 
@@ -99,8 +101,7 @@ class Scene:
         wrong = [
             f"{field.name} has {len(getattr(self, field.name))}"
             for field in fields(self)
-            if field.name in (*_PER_FRAME, "audio_features", "is_silent", "frames",
-                              "hand_free_frames", "parsing", "transient_mask")
+            if field.name in (*_PER_FRAME, "audio_features", "is_silent", *STACKS)
             and len(getattr(self, field.name)) != n
         ]  # fmt: skip
         if wrong:

@@ -5,7 +5,6 @@ This is what the rules' scripts call; the loops themselves know nothing of optio
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +29,8 @@ from wildtalker_core.training.checkpoints import load_latest_checkpoint
 from wildtalker_core.training.clip import Clip
 from wildtalker_core.training.losses import PerceptualLoss
 from wildtalker_core.training.optimise import Optimiser, Outcome, Run
-from wildtalker_core.training.options import INDIFFERENT
 from wildtalker_core.training.precision import compute_dtype
+from wildtalker_core.training.run_config import run_config
 from wildtalker_core.training.splat_build import new_splat_portrait
 from wildtalker_core.training.splats import SplatOptions, train_splats
 
@@ -60,7 +59,8 @@ def head_stage(
     portrait = new_portrait(scene, train["model"], train["encoder"], device, train["seed"])
     clip = Clip.of(scene, device)
     hearing: dict[str, Any] = {}
-    is_new = load_latest_checkpoint(folder, run_config(train, "head", scene)) is None
+    run = _run(portrait, clip, train, "head", folder, log, show, run_config(train, "head", scene))
+    is_new = load_latest_checkpoint(folder, run.config) is None
     # Chosen once, before the first step; a resumed run tells of it as well.
     chosen_path = folder / "hearing.json"
     if portrait.shape.lip_feature == "mouth_shape" and is_new:
@@ -75,7 +75,7 @@ def head_stage(
         portrait, clip, told_lips(portrait, clip),
         options_of(head.HeadOptions, train["head"]),
         options_of(Optimiser, train["head"]),
-        _run(portrait, clip, train, "head", folder, log, show),
+        run,
     )  # fmt: skip
     return Trained(portrait, outcome, _figures(portrait, device, outcome) | hearing)
 
@@ -93,13 +93,14 @@ def lips_stage(
     device = choose_device(train["device"])
     portrait, _ = restore_portrait(portrait_path, train["encoder"], device)
     clip = Clip.of(scene, device)
+    config = run_config(train, "lips", scene, portrait_path)
     outcome = lips.finetune_lips(
         portrait, clip, told_lips(portrait, clip),
         options_of(head.HeadOptions, train["lips"]),
         options_of(lips.LipOptions, train["lips"], lambda_lpips=train["lambda_lpips"]),
         perceptual,
         options_of(Optimiser, train["lips"]),
-        _run(portrait, clip, train, "lips", folder, log, show),
+        _run(portrait, clip, train, "lips", folder, log, show, config),
     )  # fmt: skip
     return Trained(portrait, outcome, _figures(portrait, device, outcome))
 
@@ -118,6 +119,7 @@ def torso_stage(
     portrait, _ = restore_portrait(portrait_path, train["encoder"], device)
     clip = Clip.of(scene, device)
     values = train["torso"]
+    config = run_config(train, "torso", scene, portrait_path, motion)
     options = torso.TorsoOptions(
         pixels_per_step=values["rays_per_step"],
         frames_per_step=values["frames_per_step"],
@@ -129,7 +131,7 @@ def torso_stage(
     )
     outcome = torso.train_torso(
         portrait, clip, motion, told_lips(portrait, clip), options, options_of(Optimiser, values),
-        _run(portrait, clip, train, "torso", folder, log, show),
+        _run(portrait, clip, train, "torso", folder, log, show, config),
     )  # fmt: skip
     return Trained(portrait, outcome, _figures(portrait, device, outcome))
 
@@ -160,8 +162,8 @@ def splats_stage(
     outcome = train_splats(
         portrait, scene, moments, options, perceptual, options_of(Optimiser, values),
         Run(
-            config=run_config(train, "splats", scene), folder=folder, seed=train["seed"], log=log,
-            preview=preview, preview_every=every,
+            config=run_config(train, "splats", scene, motion=motion), folder=folder,
+            seed=train["seed"], log=log, preview=preview, preview_every=every,
         ),
     )  # fmt: skip
     made = {
@@ -190,18 +192,6 @@ def _splat_preview(
     return preview
 
 
-def run_config(train: Mapping[str, Any], stage: str, scene: Scene) -> dict[str, Any]:
-    """All that decides a stage's result: a checkpoint of another one may not be continued."""
-    others = {"head", "lips", "torso", "splats"} - {stage}
-    config = {key: value for key, value in train.items() if key not in (*others, *INDIFFERENT)}
-    digest = hashlib.sha256()
-    for name, value in sorted(scene.facts().items()):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
-    digest.update(np.ascontiguousarray(scene.audio_features).tobytes())
-    return {"train": config, "scene": digest.hexdigest()}
-
-
 def _run(
     portrait: Portrait,
     clip: Clip,
@@ -210,12 +200,13 @@ def _run(
     folder: Path,
     log: Log,
     show: Show | None,
+    config: dict[str, Any],
 ) -> Run:
     every = train["preview_every"]
     precision = _precision(compute_dtype(train["mixed_precision"], clip.device))
     print(f"{stage} on {clip.device}: encoder {portrait.encoder}, networks in {precision}")
     return Run(
-        config=run_config(train, stage, clip.scene),
+        config=config,
         folder=folder,
         seed=train["seed"] + ("head", "lips", "torso").index(stage),
         mixed_precision=train["mixed_precision"],
