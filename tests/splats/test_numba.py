@@ -69,7 +69,8 @@ def test_dense_clouds_end_where_light_does():
     assert (expected["alpha"] > 1 - 1e-4).all()
     unseen = (expected["gradient of opacities"] == 0).sum()
     assert unseen > 300
-    assert_agree(values_and_gradients(single(cloud), 20, 20, "compact", "numba"), expected, 1e-4)
+    # Single precision after hundreds of nearly opaque layers.
+    assert_agree(values_and_gradients(single(cloud), 20, 20, "compact", "numba"), expected, 5e-4)
 
 
 def test_equal_depths_are_drawn_in_the_order_of_the_list():
