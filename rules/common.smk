@@ -16,7 +16,14 @@ sys.path.insert(0, workflow.basedir)
 
 import wildtalker_core
 from wildtalker_core.errors import InputError
-from workflow_scripts import code_closure, configuration, raw_config, raw_inputs
+from wildtalker_core.training.options import INDIFFERENT
+from workflow_scripts import (
+    code_closure,
+    configuration,
+    raw_config,
+    raw_inputs,
+    shared_heads,
+)
 
 ROOT = Path(workflow.basedir)
 # Not below ROOT where a wheel is installed.
@@ -111,15 +118,37 @@ def stamp_of(*inputs):
     return stamps
 
 
-def stage_options(stage):
-    """Params function: the stage's section, with the method's overlay where there is a method."""
-    if stage == "motion":
-        return motion_options
-    return lambda wildcards: (
-        method_options(wildcards)[stage]
-        if hasattr(wildcards, "method")
-        else clip_config(wildcards)[stage]
+def stage_options(stage, *keys):
+    """Params function: a stage's section, with the method's overlay where there is a method.
+
+    With ``keys`` only these entries, so that the others make nothing stale: those that the rule's
+    script reads.
+    """
+
+    def options(wildcards):
+        if stage == "motion":
+            section = motion_options(wildcards)
+        elif hasattr(wildcards, "method"):
+            section = method_options(wildcards)[stage]
+        else:
+            section = clip_config(wildcards)[stage]
+        return {key: section[key] for key in keys or section}
+
+    return options
+
+
+def train_options(stage):
+    """Params function: what decides the result of a stage of training."""
+    return lambda wildcards: shared_heads.stage_of_training(
+        method_options(wildcards)["train"], stage
     )
+
+
+def indifferent_options(wildcards, input):
+    """Params function: what training reads besides. It depends on `input` for Snakemake's sake,
+    which does not compare such params: a preview more often should not cost hours."""
+    train = method_options(wildcards)["train"]
+    return {key: train[key] for key in INDIFFERENT}
 
 
 def motion_folder(method, for_spoiled=False):

@@ -43,7 +43,15 @@ rule score_render:
             ),
         ),
         code=code_of("evaluate/score_render"),
-        options=stage_options("evaluate"),
+        options=stage_options(
+            "evaluate",
+            "lpips_weights",
+            "lpips_net",
+            "syncnet_weights",
+            "blendshape_model",
+            "openface_dir",
+            "has_ms_ssim",
+        ),
         seed=lambda wildcards: method_options(wildcards)["train"]["seed"],
     script:
         "../workflow_scripts/evaluate/score_render.py"
@@ -68,7 +76,7 @@ rule score_speech:
     params:
         raw=stamp_of(truth_file("clean_speech.flac")),
         code=code_of("evaluate/score_speech"),
-        options=stage_options("evaluate"),
+        options=stage_options("evaluate", "speech_seconds"),
     script:
         "../workflow_scripts/evaluate/score_speech.py"
 

@@ -17,7 +17,14 @@ rule detect_landmarks:
         runtime=30,
     params:
         code=code_of("face/detect_landmarks"),
-        options=stage_options("face"),
+        options=stage_options(
+            "face",
+            "max_faces",
+            "max_gap_seconds",
+            "max_faceless_share",
+            "smoothing_window_frames",
+            "smoothing_order",
+        ),
     script:
         "../workflow_scripts/face/detect_landmarks.py"
 
@@ -42,7 +49,7 @@ rule parse_portrait:
         runtime=120,
     params:
         code=code_of("face/parse_portrait"),
-        options=stage_options("face"),
+        options=stage_options("face", "max_hand_gap_frames", "min_hand_frames"),
     script:
         "../workflow_scripts/face/parse_portrait.py"
 
@@ -64,7 +71,7 @@ rule track_head:
         runtime=10,
     params:
         code=code_of("face/track_head"),
-        options=stage_options("face"),
+        options=stage_options("face", "focal_length_prior", "focal_length_spread"),
     script:
         "../workflow_scripts/face/track_head.py"
 
@@ -90,7 +97,14 @@ rule stabilize_head:
         runtime=60,
     params:
         code=code_of("face/stabilize_head"),
-        options=stage_options("face"),
+        options=stage_options(
+            "face",
+            "stabilizer",
+            "pose_window_frames",
+            "n_references",
+            "n_skin_points",
+            "n_compared",
+        ),
     script:
         "../workflow_scripts/face/stabilize_head.py"
 
@@ -115,6 +129,6 @@ rule measure_expression:
     params:
         raw=stamp_of(weights_of("face", "face_landmarker_path")),
         code=code_of("face/measure_expression"),
-        options=stage_options("face"),
+        options=stage_options("face", "face_landmarker_path"),
     script:
         "../workflow_scripts/face/measure_expression.py"

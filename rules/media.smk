@@ -19,7 +19,21 @@ rule extract_frames:
     params:
         raw=stamp_of(clip_path),
         code=code_of("media/extract_frames"),
-        options=stage_options("media"),
+        options=stage_options(
+            "media",
+            "fps",
+            "size_px",
+            "sample_rate_hz",
+            "crop",
+            "crop_scale",
+            "start_seconds",
+            "max_seconds",
+            "min_seconds",
+            "min_source_px",
+            "max_faceless_share",
+            "train_fraction",
+            "video_stream",
+        ),
     script:
         "../workflow_scripts/media/extract_frames.py"
 

@@ -24,7 +24,17 @@ rule estimate_flow:
     params:
         raw=stamp_of(weights_of("motion", "flow_weights_path")),
         code=code_of("motion/estimate_flow"),
-        options=motion_options,
+        options=stage_options(
+            "motion",
+            "flow",
+            "dis_preset",
+            "flow_model",
+            "flow_weights_path",
+            "device",
+            "flow_batch_size",
+            "use_hands",
+            "beyond_rigid",
+        ),
     script:
         "../workflow_scripts/motion/estimate_flow.py"
 
@@ -51,7 +61,19 @@ rule accumulate_transient_masks:
         runtime=30,
     params:
         code=code_of("motion/accumulate_transient_masks"),
-        options=motion_options,
+        options=stage_options(
+            "motion",
+            "flow_threshold",
+            "use_hands",
+            "direction",
+            "decay",
+            "constant_decay",
+            "still_flow",
+            "stirring_flow",
+            "rest_half_life_seconds",
+            "stir_half_life_seconds",
+            "return_half_life_seconds",
+        ),
     script:
         "../workflow_scripts/motion/accumulate_transient_masks.py"
 
@@ -78,7 +100,15 @@ rule remove_hands:
     params:
         raw=stamp_of(weights_of("motion", "lama_weights_path")),
         code=code_of("motion/remove_hands"),
-        options=motion_options,
+        options=stage_options(
+            "motion",
+            "mask_level",
+            "hidden_margin",
+            "max_sources",
+            "inpaint",
+            "lama_weights_path",
+            "device",
+        ),
     script:
         "../workflow_scripts/motion/remove_hands.py"
 

@@ -59,7 +59,7 @@ rule render_baseline:
     params:
         raw=stamp_of(truth_file("hand_free.mp4")),
         code=code_of("render/render_baseline"),
-        options=stage_options("render"),
+        options=stage_options("render", "crf", "encoder_preset"),
     script:
         "../workflow_scripts/render/render_baseline.py"
 
@@ -87,6 +87,6 @@ rule copy_external:
     params:
         raw=stamp_of(external_video),
         code=code_of("render/copy_external"),
-        options=stage_options("render"),
+        options=stage_options("render", "crf", "encoder_preset"),
     script:
         "../workflow_scripts/render/copy_external.py"

@@ -86,7 +86,7 @@ rule tabulate:
         runtime=5,
     params:
         code=code_of("report/tabulate"),
-        options=stage_options("report"),
+        options=stage_options("report", "has_quoted_rows"),
         rendered=[
             results(f"{clip}/render/{method}/{setting}.mp4")
             for clip in clips()
@@ -123,7 +123,7 @@ rule tabulate_pairs:
         runtime=5,
     params:
         code=code_of("report/tabulate_pairs"),
-        options=stage_options("report"),
+        options=stage_options("report", "has_quoted_rows"),
         rows=[*PAIRS["denoisers"], *PAIRS["external"]],
         external=list(PAIRS["external"]),
     script:
@@ -168,7 +168,7 @@ rule plot_comparison:
         runtime=10,
     params:
         code=code_of("report/plot_comparison"),
-        options=stage_options("report"),
+        options=stage_options("report", "n_figure_frames", "figure_column_px"),
         clips=clips(),
         methods=shown_methods(clips()[0], "self_driven"),
     script:
@@ -200,7 +200,7 @@ rule compare_videos:
         runtime=20,
     params:
         code=code_of("report/compare_videos"),
-        options=stage_options("report"),
+        options=stage_options("report", "figure_column_px"),
         methods=lambda wildcards: shown_methods(wildcards.clip, wildcards.setting),
     script:
         "../workflow_scripts/report/compare_videos.py"
@@ -374,7 +374,7 @@ rule write_report:
         runtime=10,
     params:
         code=code_of("report/write_report"),
-        options=stage_options("report"),
+        options=stage_options("report", "has_quoted_rows"),
         clips=clips(),
         timed_clips=[*clips(), *robustness_clips()],
         strengths=robustness_clips(),

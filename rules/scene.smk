@@ -22,7 +22,7 @@ rule assemble_scene:
         runtime=10,
     params:
         code=code_of("scene/assemble_scene"),
-        options=stage_options("scene"),
+        options=stage_options("scene", "face_margin", "lip_margin"),
     script:
         "../workflow_scripts/scene/assemble_scene.py"
 
@@ -45,6 +45,6 @@ rule register_body:
         runtime=60,
     params:
         code=code_of("scene/register_body"),
-        options=stage_options("scene"),
+        options=stage_options("scene", "torso_soft_components"),
     script:
         "../workflow_scripts/scene/register_body.py"

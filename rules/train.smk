@@ -16,7 +16,8 @@ rule train_head:
         runtime=1440,
         gpu=gpu(),
     params:
-        options=stage_options("train"),
+        options=train_options("head"),
+        indifferent=indifferent_options,
     script:
         "../workflow_scripts/train/train_head.py"
 
@@ -44,7 +45,8 @@ rule finetune_lips:
         gpu=gpu(),
     params:
         raw=stamp_of(weights_of("train", "lpips_backbone")),
-        options=stage_options("train"),
+        options=train_options("lips"),
+        indifferent=indifferent_options,
     script:
         "../workflow_scripts/train/finetune_lips.py"
 
@@ -71,7 +73,8 @@ rule train_torso:
         runtime=1440,
         gpu=gpu(),
     params:
-        options=stage_options("train"),
+        options=train_options("torso"),
+        indifferent=indifferent_options,
         head_of=head_owner,
     script:
         "../workflow_scripts/train/train_torso.py"
@@ -99,6 +102,7 @@ rule train_splats:
         gpu=gpu(),
     params:
         raw=stamp_of(weights_of("train", "lpips_backbone")),
-        options=stage_options("train"),
+        options=train_options("splats"),
+        indifferent=indifferent_options,
     script:
         "../workflow_scripts/train/train_splats.py"

@@ -14,6 +14,18 @@ from workflow_scripts.configuration import METHOD_SPEECH
 _OF_THE_TORSO = ("torso", "static_weight", "torso_reference", "splats")
 
 
+def stage_of_training(train: Mapping[str, Any], stage: str) -> dict[str, Any]:
+    """The entries of the section ``train`` that decide what ``stage`` gives.
+
+    Args:
+        stage: head, lips, torso or splats.
+    """
+    others = {"head", "lips", "torso", "splats"} - {stage} | set(INDIFFERENT)
+    if stage in ("head", "lips"):
+        others |= set(_OF_THE_TORSO)
+    return {key: value for key, value in train.items() if key not in others}
+
+
 def head_options(view: Mapping[str, Any]) -> dict[str, Any]:
     """All of a method's config (``configuration.method_view``) that decides its head and lips."""
     train = view["train"]

@@ -44,6 +44,6 @@ if __name__ == "__main__":
             snakemake.input.head,
             snakemake.output.portrait,
             snakemake.output.figures,
-            snakemake.params.options,
+            {**snakemake.params.options, **snakemake.params.indifferent},
             read_tried(snakemake.input.tried),
         )

@@ -34,5 +34,5 @@ if __name__ == "__main__":
             scene_paths(snakemake.input),
             snakemake.output.portrait,
             snakemake.output.figures,
-            snakemake.params.options,
+            {**snakemake.params.options, **snakemake.params.indifferent},
         )

@@ -42,6 +42,6 @@ if __name__ == "__main__":
             snakemake.input.body_motion,
             snakemake.output.portrait,
             snakemake.output.figures,
-            snakemake.params.options,
+            {**snakemake.params.options, **snakemake.params.indifferent},
             read_tried(snakemake.input.tried),
         )

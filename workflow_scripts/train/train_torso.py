@@ -44,6 +44,6 @@ if __name__ == "__main__":
             snakemake.input.lips,
             snakemake.output.portrait,
             snakemake.output.figures,
-            snakemake.params.options,
+            {**snakemake.params.options, **snakemake.params.indifferent},
             snakemake.params.head_of,
         )
