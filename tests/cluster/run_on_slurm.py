@@ -218,10 +218,9 @@ def check_run(
     Args:
         jobs: Slurm's records. asked: what the plan said, by the jobs' comments.
     """
-    check(
-        {job["Comment"] for job in jobs} == asked.keys(),
-        f"all {len(asked)} jobs of the plan, and no others, went to Slurm",
-    )
+    odd = sorted({job["Comment"] for job in jobs} ^ asked.keys())
+    what = f"all {len(asked)} jobs of the plan, and no others, went to Slurm"
+    check(not odd, f"{what} {', '.join(odd)}".rstrip())
     wrong = [line for job in jobs for line in differences(asked[job["Comment"]], job)]
     check(not wrong, "each asked for its rule's memory, time, threads, partition and GPUs")
     print(*wrong, sep="\n", end="\n" if wrong else "")
