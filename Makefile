@@ -30,8 +30,18 @@ setup: .venv/installed
 # torch first and with its dependencies, so that a CUDA machine gets the CUDA build and what that
 # build needs; the lock constrains both steps.
 .venv/installed: requirements.lock
-	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else "error: Python %d.%d found; WildTalker needs Python 3.11 (make PYTHON=python3.11 ...)" % v)'
-	$(PYTHON) -m venv .venv
+	@if $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))'; then \
+	  $(PYTHON) -m venv .venv; \
+	else \
+	  echo "$(PYTHON) is not Python 3.11 or 3.12, which mediapipe needs; fetching 3.12 with uv"; \
+	  { command -v uv > .venv-uv-path || { $(PYTHON) -m venv .venv-uv \
+	    && .venv-uv/bin/pip install --quiet --disable-pip-version-check uv \
+	    && echo .venv-uv/bin/uv > .venv-uv-path; }; } \
+	  && $$(cat .venv-uv-path) venv --quiet --clear --seed --python 3.12 .venv; status=$$?; \
+	  rm -rf .venv-uv .venv-uv-path; \
+	  [ $$status = 0 ] || { echo "error: no Python 3.12 to be had; install one and say" \
+	    "make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }; \
+	fi
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock $(TORCH)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
 	@touch $@

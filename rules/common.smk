@@ -15,10 +15,13 @@ os.environ.update(
 )
 sys.path.insert(0, workflow.basedir)
 
+import wildtalker_core
 from wildtalker_core.errors import InputError
 from workflow_scripts import configuration, raw_config
 
 ROOT = Path(workflow.basedir)
+# Not below ROOT where a wheel is installed.
+CORE = Path(wildtalker_core.__file__).parent
 
 
 def or_workflow_error(function, *args):
@@ -58,7 +61,7 @@ def code_digest(*packages):
     A changed digest makes the output stale. Training leaves it out on purpose, since an edited
     comment should not cost hours; remove the output, or --forcerun, to train anew.
     """
-    folders = [ROOT / "wildtalker_core" / package for package in packages]
+    folders = [CORE / package for package in packages]
     files = [path for folder in folders for path in sorted(folder.glob("*.py"))]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in files))
     return digest.hexdigest()[:12]

@@ -13,7 +13,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import wildtalker_core
+
 ROOT = Path(__file__).resolve().parents[1]
+CORE = Path(wildtalker_core.__file__).resolve().parent  # not below ROOT in an installed wheel
 PACKAGES = ("torch", "numpy", "mediapipe", "opencv-python-headless", "lpips", "pesq", "pystoi",
             "scipy", "snakemake")  # fmt: skip
 
@@ -37,6 +40,8 @@ def describe(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def commit() -> str:
     """The checkout's commit, ``+`` where files differ from it."""
+    if not (ROOT / ".git").exists():  # a wheel in someone else's checkout has not its commit
+        return f"unknown (wildtalker {version('wildtalker')}, no checkout)"
     if shutil.which("git") is None:
         return "unknown (no git here)"
     found = _output(["git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD"])
@@ -49,10 +54,12 @@ def commit() -> str:
 def code_digest() -> str:
     """Digest of all sources that a result can depend on, whether committed or not."""
     whole = hashlib.sha256()
-    for folder in ("wildtalker_core", "workflow_scripts", "rules", "config"):
-        for path in sorted((ROOT / folder).rglob("*")):
+    for folder in (CORE, *(ROOT / name for name in ("workflow_scripts", "rules", "config"))):
+        for path in sorted(folder.rglob("*")):
             if path.suffix in (".py", ".smk", ".yaml"):
-                whole.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+                whole.update(
+                    str(path.relative_to(folder.parent)).encode() + b"\0" + path.read_bytes()
+                )
     return whole.hexdigest()[:12]
 
 

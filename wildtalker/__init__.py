@@ -1,0 +1,1 @@
+"""The command ``wildtalker``: one module a command under ``wildtalker.commands``."""

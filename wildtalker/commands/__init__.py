@@ -1,0 +1,1 @@
+"""The commands; see :mod:`wildtalker.cli` for what a module here has to offer."""
