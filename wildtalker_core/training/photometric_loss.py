@@ -1,0 +1,85 @@
+"""Difference of whole pictures in colour and in structure: L1 with SSIM (Kerbl et al. 2023, Eq. 7).
+
+The plain mean of squares (Eq. 5 of WildTalker) of whole pictures is
+``losses.reconstruction_loss``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+#: Window of SSIM (Wang et al. 2004): 11 x 11 pixels, Gaussian of 1.5 px.
+RADIUS, SIGMA_PX = 5, 1.5
+#: Constants of SSIM for values in [0, 1].
+C1, C2 = 0.01**2, 0.03**2
+
+IMPLEMENTATIONS = ("auto", "torch", "numba")
+
+
+def window() -> list[float]:
+    """Weights of the window along one axis; they sum to 1."""
+    offsets = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
+    weights = (-0.5 * (offsets / SIGMA_PX).square()).exp()
+    return (weights / weights.sum()).tolist()
+
+
+def ssim_map(picture: Tensor, reference: Tensor) -> Tensor:
+    """SSIM of each pixel and channel [height, width, 3] of two such pictures.
+
+    Beyond the border both are taken to be zero, as in Kerbl et al.'s code.
+    """
+    along = picture.new_tensor(window())
+
+    def blur(x: Tensor) -> Tensor:
+        x = torch.nn.functional.conv2d(x, along.view(1, 1, -1, 1), padding=(RADIUS, 0))
+        return torch.nn.functional.conv2d(x, along.view(1, 1, 1, -1), padding=(0, RADIUS))
+
+    a, b = (x.permute(2, 0, 1)[:, None] for x in (picture, reference))
+    mean_a, mean_b = blur(a), blur(b)
+    variances = blur(a * a + b * b) - mean_a**2 - mean_b**2
+    covariance = blur(a * b) - mean_a * mean_b
+    numerator = (2 * mean_a * mean_b + C1) * (2 * covariance + C2)
+    ssim = numerator / ((mean_a**2 + mean_b**2 + C1) * (variances + C2))
+    return ssim[:, 0].permute(1, 2, 0)
+
+
+def photometric_loss(
+    picture: Tensor,
+    reference: Tensor,
+    weight: Tensor,
+    lambda_dssim: float = 0.2,
+    *,
+    implementation: str = "auto",
+) -> Tensor:
+    """Mean over pixels and channels of ``weight * ((1 - l) |p - r| + l (1 - SSIM))``.
+
+    Differentiable with respect to the picture only.
+
+    Args:
+        picture, reference: [height, width, 3] in [0, 1].
+        weight: [height, width].
+        lambda_dssim: l.
+        implementation: ``torch`` is the definition; ``numba`` computes the same in compiled loops,
+            float32 on the CPU; ``auto`` is numba there and else torch.
+
+    Returns:
+        A scalar.
+    """
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(
+            f"implementation is one of {', '.join(IMPLEMENTATIONS)}, not {implementation!r}"
+        )
+    is_compilable = picture.dtype == torch.float32 and picture.device.type == "cpu"
+    if implementation == "numba" and not is_compilable:
+        raise ValueError(
+            f"the numba loss takes float32 pictures on the CPU, got {picture.dtype} on "
+            f"{picture.device}"
+        )
+    if is_compilable and implementation != "torch":
+        from wildtalker_core.training.photometric_loss_numba import compiled_loss
+
+        return compiled_loss(picture, reference, weight, lambda_dssim)
+    errors = (1 - lambda_dssim) * (picture - reference).abs()
+    errors = errors + lambda_dssim * (1 - ssim_map(picture, reference))
+    return (weight[..., None] * errors).mean()
