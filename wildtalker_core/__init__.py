@@ -2,7 +2,8 @@
 
 The packages follow the data: ``media`` and ``geometry`` at the bottom; ``speech``, ``face`` and
 ``motion`` beside each other; ``scene`` as the narrow waist; ``nerf`` and ``training`` to the right
-of it; ``live`` plays what was trained. ``metrics`` stands alone, ``pretrained`` is the only door to foreign networks.
+of it; ``live`` plays what was trained. ``metrics`` stands alone, ``pretrained`` is the only door to
+foreign networks.
 """
 
 from typing import Any
