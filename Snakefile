@@ -39,3 +39,4 @@ rule all:
         rules.write_report.output,
         rules.tabulate.output,
         rules.plot_comparison.output,
+        portrait_files(),

@@ -117,6 +117,18 @@ def informed_rows():
     ]
 
 
+def portrait_files():
+    """One file that talks for each portrait of Gaussians that hears log-mel, alone or not."""
+    views = {name: method_view(name) for name in nerf_methods()}
+    return [
+        results(f"{clip}/train/{name}/me.portrait")
+        for clip in clips()
+        for name, view in views.items()
+        if view["train"]["renderer"] == "splats"
+        and view["speech"]["audio_features"] in ("logmel", "whisper", "auto")
+    ]
+
+
 def corrupted_settings():
     """Settings whose driving speech has noise mixed in."""
     return [

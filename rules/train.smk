@@ -106,3 +106,29 @@ rule train_splats:
         indifferent=indifferent_options,
     script:
         "../workflow_scripts/train/train_splats.py"
+
+
+rule pack_portrait:
+    input:
+        unpack(scene_inputs),
+        manifest=results("{clip}/media/manifest.json"),
+        body_motion=results("{clip}/scene/body_motion.npz"),
+        portrait=results("{clip}/train/{method}/splats.safetensors"),
+        video=clip_path,
+    output:
+        portrait=results("{clip}/train/{method}/me.portrait"),
+    log:
+        results("{clip}/logs/pack_portrait.{method}.log"),
+    conda:
+        "../envs/wildtalker.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    params:
+        code=code_of("train/pack_portrait"),
+        raw=stamp_of(clip_path),
+        options=lambda wildcards: method_options(wildcards),
+        clip=lambda wildcards: CONFIG["clips"].get(wildcards.clip, {}),
+    script:
+        "../workflow_scripts/train/pack_portrait.py"

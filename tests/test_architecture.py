@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "nerf": {"geometry", "mouth"},
     "splats": {"geometry", "mouth"},
     "training": {"media", "geometry", "motion", "scene", "mouth", "nerf", "splats"},
+    "live": {"media", "geometry", "speech", "mouth", "splats"},
     "metrics": set(),
     "pretrained": {"media"},
 }

@@ -286,6 +286,7 @@ class VideoWriter:
             silence to the pictures' duration.
         crf: constant rate factor of x264, 0 (lossless) to 51; below 19 visually clean.
         preset: of x264; quicker ones write larger files, measured in docs/speed.md.
+        note: kept as the file's comment; None for none.
     """
 
     #: Frames that may wait for the encoder.
@@ -298,8 +299,10 @@ class VideoWriter:
         sound_path: str | os.PathLike[str] | None = None,
         crf: int = 17,
         preset: str = "superfast",
+        note: str | None = None,
     ) -> None:
         self.path, self.fps, self.crf, self.preset = Path(path), fps, crf, preset
+        self._note = note
         self.sound_path = None if sound_path is None else Path(sound_path)
         self.n_written = 0
         self._shape: tuple[int, ...] | None = None
@@ -381,6 +384,8 @@ class VideoWriter:
         with av.open(
             url_of(self._partial), "w", format="mp4", options={"movflags": "+faststart"}
         ) as container:
+            if self._note is not None:
+                container.metadata["comment"] = self._note
             rate = Fraction(self.fps).limit_denominator(1001)
             pictures = _add_pictures(container, rate, self._shape, self.crf, self.preset)
             sound = None if self._sound is None else self._sound.add_to(container)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 #: Channels of ``expression`` that close the eyes (eyeBlinkLeft, eyeBlinkRight).
@@ -41,26 +43,66 @@ def blinks(expression: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray, 
     return middles, pulse * np.hanning(2 * reach + 3)[1:-1, None] ** 0.5, open_level
 
 
-def new_blinks(expression: np.ndarray, n_frames: int, fps: float, seed: int) -> np.ndarray:
-    """Blink channels [n_frames, 2] with the rate and the form of the clip's own blinks.
+@dataclass(frozen=True)
+class BlinkManner:
+    """How a person blinks.
 
-    Intervals are exponential (blinks are nearly a Poisson process) with a refractory time. A clip
-    without blinks gives open eyes: its portrait has never seen them closed.
+    Attributes:
+        pulse: [2 * reach + 1, 2] mean rise around a blink's middle.
+        open_level: [2] of the open eye.
+        mean_interval_seconds: between blinks; None for somebody who was never seen to blink.
     """
+
+    pulse: np.ndarray
+    open_level: np.ndarray
+    mean_interval_seconds: float | None
+
+
+def blink_manner(expression: np.ndarray, fps: float) -> BlinkManner:
+    """The manner of a clip [n, 7]. One without blinks keeps open eyes: it never saw them closed."""
     middles, pulse, open_level = blinks(expression, fps)
-    values = np.tile(open_level, (n_frames, 1))
-    if not len(middles):
-        return values
-    generator = np.random.default_rng(seed)
-    mean_interval = max(len(expression) / fps / len(middles), 2 * _SHORTEST_INTERVAL_SECONDS)
-    reach, time = len(pulse) // 2, 0.0
-    while True:
-        time += _SHORTEST_INTERVAL_SECONDS + generator.exponential(
-            mean_interval - _SHORTEST_INTERVAL_SECONDS
+    interval = None
+    if len(middles):
+        interval = max(len(expression) / fps / len(middles), 2 * _SHORTEST_INTERVAL_SECONDS)
+    return BlinkManner(pulse, open_level, interval)
+
+
+class Blinking:
+    """Endless new blinks, frame by frame.
+
+    Intervals are exponential (blinks are nearly a Poisson process) with a refractory time.
+    """
+
+    def __init__(self, manner: BlinkManner, fps: float, seed: int) -> None:
+        self._manner, self._fps = manner, fps
+        self._generator = np.random.default_rng(seed)
+        self._seconds, self._frame = 0.0, 0
+        self._middle = self._next_middle()
+
+    def _next_middle(self) -> int:
+        mean = self._manner.mean_interval_seconds
+        if mean is None:
+            return 0
+        self._seconds += _SHORTEST_INTERVAL_SECONDS + self._generator.exponential(
+            mean - _SHORTEST_INTERVAL_SECONDS
         )
-        middle = round(time * fps)
-        if middle >= n_frames:
-            return np.clip(values, 0, 1)
-        first, last = max(middle - reach, 0), min(middle + reach + 1, n_frames)
-        part = pulse[first - middle + reach : last - middle + reach]
-        values[first:last] = np.maximum(values[first:last], open_level + part)
+        return round(self._seconds * self._fps)
+
+    def next(self) -> np.ndarray:
+        """Blink channels [2] of the next frame, in [0, 1]."""
+        manner, reach = self._manner, len(self._manner.pulse) // 2
+        values = manner.open_level.copy()
+        if manner.mean_interval_seconds is not None:
+            while self._frame > self._middle + reach:
+                self._middle = self._next_middle()
+            place = self._frame - self._middle + reach
+            if place >= 0:
+                values += manner.pulse[place]
+        self._frame += 1
+        return values.clip(0, 1)
+
+
+def new_blinks(expression: np.ndarray, n_frames: int, fps: float, seed: int) -> np.ndarray:
+    """Blink channels [n_frames, 2] with the rate and the form of the clip's own blinks."""
+    blinking = Blinking(blink_manner(expression, fps), fps, seed)
+    return np.array([blinking.next() for _ in range(n_frames)]).reshape(n_frames, 2)

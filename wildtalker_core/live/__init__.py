@@ -1,0 +1,1 @@
+"""A finished portrait in one file: it says a recording, or answers live."""

@@ -1,0 +1,167 @@
+"""A portrait that listens: pieces of sound in, frames with time stamps out, in step."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from wildtalker_core.errors import InputError
+from wildtalker_core.geometry.pose_order import back_and_forth
+from wildtalker_core.geometry.rotations import matrix_to_axis_angle
+from wildtalker_core.live.backgrounds import Background
+from wildtalker_core.live.listening import Listener
+from wildtalker_core.live.portrait_file import Kept
+from wildtalker_core.mouth.blinks import BLINK_CHANNELS, Blinking
+
+# ASSUME as in mouth.rest, but nobody knows when the next word comes: the mouth opens in 0.1 s.
+_HOLD_SECONDS, _CLOSING_SECONDS, _OPENING_SECONDS = 0.3, 0.25, 0.1
+#: An interrupted mouth is at rest after this.
+_INTERRUPTED_SECONDS = 0.08
+#: Sound that ends in mid-window is finished with silence after this.
+_PATIENCE_SECONDS = 0.15
+#: Of a microphone more than so many frames waiting are passed over.
+_MOST_BEHIND = 2
+_MOST_WAITING_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame.
+
+    Attributes:
+        time_seconds: since the first one, by the session's clock; a multiple of 1 / fps.
+        picture: [height, width, 3] uint8 RGB, or [height, width, 4] with background alpha.
+        sound: [k] float32 at 16 kHz that is to be heard with it; empty where nobody speaks.
+        is_speaking: whether it shows sound that was heard.
+    """
+
+    time_seconds: float
+    picture: np.ndarray
+    sound: np.ndarray
+    is_speaking: bool
+
+
+class Session:
+    """One conversation. :meth:`hear` and :meth:`interrupt` may be called from other threads.
+
+    Args:
+        is_microphone: the sound comes as fast as it is spoken: frames that lag are passed over.
+            False for a voice that is made faster than it is heard: it waits.
+        clock, sleep: seconds; replaced in tests.
+    """
+
+    def __init__(
+        self,
+        kept: Kept,
+        background: Background,
+        gain: float,
+        is_microphone: bool,
+        seed: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._kept, self.fps = kept, kept.fps
+        self.background, self.gain, self.is_microphone = background, gain, is_microphone
+        self._clock, self._sleep = clock, sleep
+        self._listener = Listener(kept.live_ear, kept.hearing, kept.fps)
+        self._blinking = Blinking(kept.blinks, kept.fps, seed)
+        self._turns = matrix_to_axis_angle(kept.loop.T_camera_head[:, :3, :3])
+        self._lock = threading.Lock()
+        self._heard_at = clock()
+        self._shape = kept.live_ear.rest.clone()
+        self._n_silent, self._closed, self._is_interrupted = 10**6, 1.0, False
+        self._is_open = True
+        #: Frames that were due and not drawn, and frames of sound that were passed over.
+        self.n_dropped = self.n_skipped = 0
+
+    def hear(self, pcm: np.ndarray, sample_rate_hz: int) -> None:
+        """Take the next samples [k] or [k, channels], int16 or float in [-1, 1], of any rate.
+
+        Raises ValueError: NaN, no sound's shape or rate. InputError: two minutes are waiting.
+        """
+        with self._lock:
+            if self._listener.seconds_waiting > _MOST_WAITING_SECONDS:
+                raise InputError(
+                    "live session", "has two minutes of sound waiting", "send it as it is shown"
+                )
+            self._listener.push(pcm, sample_rate_hz)
+            self._heard_at = self._clock()
+
+    @property
+    def seconds_waiting(self) -> float:
+        """Sound that was heard and not shown."""
+        with self._lock:
+            return self._listener.seconds_waiting
+
+    def interrupt(self) -> None:
+        """Forget what was heard and not shown; the mouth goes to its rest at once."""
+        with self._lock:
+            self._listener.clear()
+            self._is_interrupted = True
+
+    def close(self) -> None:
+        """End :meth:`frames`."""
+        self._is_open = False
+
+    def frames(self) -> Iterator[Frame]:
+        """Frames at their times, until :meth:`close`; who asks too late misses some."""
+        start, tick = self._clock(), 0
+        while self._is_open:
+            late = self._clock() - start - tick / self.fps
+            if late < 0:
+                self._sleep(-late)
+            n_late = max(0, int(late * self.fps))
+            self.n_dropped += n_late
+            tick += n_late
+            yield self._frame(tick, 1 + n_late)
+            tick += 1
+
+    def _frame(self, tick: int, n_ticks: int) -> Frame:
+        loop = self._kept.loop
+        place = int(back_and_forth_at(len(loop.T_camera_head), tick))
+        with self._lock:
+            steps = [self._step(self._turns[place]) for _ in range(n_ticks)]
+        blink = [self._blinking.next() for _ in range(n_ticks)][-1]
+        moment = loop[place]
+        expression = moment.expression.clone()
+        expression[list(BLINK_CHANNELS)] = torch.as_tensor(blink, dtype=torch.float32)
+        ease = self._closed**2 * (3 - 2 * self._closed)
+        mouth = torch.lerp(self._shape, self._kept.live_ear.rest, ease)
+        moment = replace(moment, mouth=mouth, expression=expression)
+        picture = self.background.picture(self._kept.portrait, moment)
+        sound = np.concatenate([sound for sound, _ in steps])
+        return Frame(tick / self.fps, picture, sound, any(speaks for _, speaks in steps))
+
+    def _step(self, turn: torch.Tensor) -> tuple[np.ndarray, bool]:
+        """Move the mouth by one frame; its sound, and whether there is any."""
+        listener = self._listener
+        sound, is_silent, speaks = np.zeros(0, np.float32), True, False
+        if not listener.n_ready and self._clock() - self._heard_at > _PATIENCE_SECONDS:
+            listener.finish()
+        while self.is_microphone and listener.n_ready > _MOST_BEHIND:
+            listener.skip()
+            self.n_skipped += 1
+        if listener.n_ready:
+            self._shape, is_silent, sound = listener.take(turn, self.gain)
+            is_silent = is_silent and listener.is_silent_until(2)
+            self._is_interrupted, speaks = False, True
+        self._n_silent = self._n_silent + 1 if is_silent else 0
+        if self._is_interrupted:
+            self._closed += 1 / max(1.0, _INTERRUPTED_SECONDS * self.fps)
+        elif self._n_silent > _HOLD_SECONDS * self.fps:
+            self._closed += 1 / (_CLOSING_SECONDS * self.fps)
+        elif not is_silent:
+            self._closed -= 1 / (_OPENING_SECONDS * self.fps)
+        self._closed = min(1.0, max(0.0, self._closed))
+        return sound, speaks
+
+
+def back_and_forth_at(n_poses: int, tick: int) -> int:
+    """The ``tick``-th of :func:`back_and_forth`, without what comes before it."""
+    period = max(1, 2 * (n_poses - 1))
+    return int(back_and_forth(n_poses, tick % period + 1)[-1])

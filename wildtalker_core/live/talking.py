@@ -1,0 +1,125 @@
+"""``open_portrait``: one call that makes a finished portrait talk."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from wildtalker_core.geometry.moment import Moment
+from wildtalker_core.geometry.pose_order import back_and_forth
+from wildtalker_core.live.backgrounds import Background
+from wildtalker_core.live.portrait_file import Kept, load_kept
+from wildtalker_core.live.session import Session
+from wildtalker_core.media.audio import decode_sound
+from wildtalker_core.media.finished import finished_video
+from wildtalker_core.media.sound_checks import require_audible
+from wildtalker_core.mouth.blinks import BLINK_CHANNELS, Blinking
+from wildtalker_core.speech.audio_features import AudioFeatures, log_mel
+from wildtalker_core.speech.denoisers import denoise_stream, make_denoiser
+
+
+def open_portrait(path: str | os.PathLike[str]) -> TalkingPortrait:
+    """Open a ``.portrait`` file, on the CPU.
+
+    Raises InputError: absent, broken, made by a newer version.
+    """
+    return TalkingPortrait(load_kept(path), str(path))
+
+
+class TalkingPortrait:
+    """A portrait that talks: :meth:`say` a recording, or :meth:`live`.
+
+    Attributes:
+        height, width: of its pictures, pixels; fps: frames per second.
+        made_of: what it was made of: digests, date, clip, consent, licence.
+    """
+
+    def __init__(self, kept: Kept, name: str) -> None:
+        self._kept, self.name = kept, name
+        self.height, self.width = kept.portrait.shape.height, kept.portrait.shape.width
+        self.fps, self.made_of = kept.fps, kept.made_of
+
+    def say(
+        self,
+        speech_path: str | os.PathLike[str],
+        video_path: str | os.PathLike[str],
+        background: str = "plate",
+        gain: float | None = None,
+        label: str | None = None,
+        seed: int = 0,
+        crf: int = 18,
+    ) -> int:
+        """Write a video that says a recording, with its sound.
+
+        Args:
+            speech_path: any file with sound.
+            video_path: ``.mp4``; with background ``alpha`` ``.webm`` (VP9), ``.mov`` (ProRes 4444)
+                or a folder of PNG files.
+            background: ``plate``, ``alpha``, ``green``, ``white``, ``black`` or a picture's path.
+            gain: factor of the mouth's motion; None for the one that the workflow uses.
+            label: text to show in the corner, such as ``synthetic``; None for none.
+            seed: of the blinks. crf: quality of the mp4, as in the config section ``render``.
+
+        Returns:
+            the number of frames.
+
+        Raises InputError: no sound, an unknown background or ending.
+        """
+        behind = Background(background, self.height, self.width)
+        note = f"Synthetic: spoken by the portrait {Path(self.name).name}, made with WildTalker"
+        writer = finished_video(
+            video_path, self.fps, speech_path, crf, note, background == "alpha", label
+        )
+        moments = self._moments(self._heard(speech_path), gain, seed)
+        with writer as video:
+            for moment in moments:
+                video.append(behind.picture(self._kept.portrait, moment))
+        return video.n_written
+
+    def live(
+        self,
+        background: str = "plate",
+        gain: float | None = None,
+        is_microphone: bool = False,
+        **others: Any,
+    ) -> Session:
+        """A session that hears pieces of sound and gives frames; see :class:`Session`."""
+        behind = Background(background, self.height, self.width)
+        gain = self._kept.render["mouth_gain"] if gain is None else gain
+        return Session(self._kept, behind, gain, is_microphone, **others)
+
+    def _heard(self, speech_path: str | os.PathLike[str]) -> AudioFeatures:
+        """The recording as the workflow prepares a driving speech."""
+        hearing = self._kept.hearing
+        rate_hz = hearing["sample_rate_hz"]
+        speech = decode_sound(speech_path, rate_hz)
+        require_audible(speech, rate_hz, speech_path)
+        speech = speech / max(1.0, np.abs(speech).max())
+        denoiser = make_denoiser(hearing["denoiser"], hearing)
+        speech = np.concatenate(list(denoise_stream([speech], denoiser, rate_hz)))
+        n_frames = math.ceil(speech.size / rate_hz * self.fps - 1e-3)
+        return log_mel(speech, rate_hz, n_frames, self.fps, hearing["logmel_floor_db"])
+
+    def _moments(self, heard: AudioFeatures, gain: float | None, seed: int) -> Iterator[Moment]:
+        kept, n = self._kept, len(heard.is_silent)
+        poses = torch.as_tensor(back_and_forth(len(kept.loop.T_camera_head), n))
+        moments = kept.loop[poses]
+        options = dict(kept.render)
+        if gain is not None:
+            options["mouth_gain"] = gain
+        mouth = kept.portrait.hear(
+            torch.as_tensor(heard.audio_features), heard.is_silent, np.arange(n),
+            moments.T_camera_head, self.fps, options,
+        )  # fmt: skip
+        blinking = Blinking(kept.blinks, self.fps, seed)
+        for i in range(n):
+            expression = moments.expression[i].clone()
+            expression[list(BLINK_CHANNELS)] = torch.as_tensor(blinking.next(), dtype=torch.float32)
+            yield replace(moments[i], mouth=mouth[i], expression=expression)
