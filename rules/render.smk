@@ -31,7 +31,7 @@ rule render_portrait:
     params:
         code=code_of("render/render_portrait"),
         options=stage_options("render"),
-        train=stage_options("train"),
+        train=stage_options("train", "device", "encoder", "rasteriser", "seed"),
     script:
         "../workflow_scripts/render/render_portrait.py"
 
