@@ -14,7 +14,6 @@ from tests.splats.clouds import (
     values_and_gradients,
 )
 from wildtalker_core.errors import InputError
-from wildtalker_core.splats import rasterisers
 from wildtalker_core.splats.gaussians import KERNELS
 from wildtalker_core.splats.rasterisers import resolve_rasteriser
 
@@ -64,7 +63,9 @@ def test_depths_have_gradients_too():
 def test_dense_clouds_end_where_light_does():
     # So many that tiles are full and the loops stop early, on the way back too.
     cloud = random_cloud(900, seed=5)
-    cloud["means"][:, :2] *= 0.3
+    # Not right before the camera: ellipses there are so long that float32 keeps three digits only.
+    cloud["means"][:, 2] = cloud["means"][:, 2].clamp_min(-2)
+    cloud["log_scales"] += 0.9
     cloud["opacities"] = 0.5 + 0.5 * cloud["opacities"]
     expected = values_and_gradients(cloud, 20, 20, "compact", "torch")
     assert (expected["alpha"] > 1 - 1e-4).all()
@@ -121,7 +122,7 @@ def test_auto_is_numba_on_the_cpu_and_never_in_double_precision():
         draw(cloud, 20, 20, "compact", "numba")
 
 
-def test_names_of_rasterisers(monkeypatch):
+def test_names_of_rasterisers():
     cpu, cuda, mps = torch.device("cpu"), torch.device("cuda:0"), torch.device("mps")
     assert resolve_rasteriser("auto", cpu) == "numba"
     assert resolve_rasteriser("auto", mps) == "torch"
@@ -130,11 +131,4 @@ def test_names_of_rasterisers(monkeypatch):
         resolve_rasteriser("gsplat", cpu)
     with pytest.raises(InputError, match="numba cannot work on cuda:0"):
         resolve_rasteriser("numba", cuda)
-    with pytest.raises(InputError, match="triton cannot work on cpu"):
-        resolve_rasteriser("triton", cpu)
-    monkeypatch.setattr(rasterisers, "_is_installed", lambda name: True)
-    assert resolve_rasteriser("auto", cuda) == "triton"
-    monkeypatch.setattr(rasterisers, "_is_installed", lambda name: False)
     assert resolve_rasteriser("auto", cuda) == "torch"
-    with pytest.raises(InputError, match="triton is not installed"):
-        resolve_rasteriser("triton", cuda)

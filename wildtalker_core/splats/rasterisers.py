@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 
 import torch
 from torch import Tensor
@@ -12,39 +11,21 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.splats import gaussians
 from wildtalker_core.splats.gaussians import DILATION_PX2, NEAR, Projected
 
-RASTERISERS = ("auto", "torch", "numba", "triton")
-
-#: Kind of device that a rasteriser works on; torch works on all.
-_DEVICES = {"numba": "cpu", "triton": "cuda"}
+RASTERISERS = ("auto", "torch", "numba")
 
 
 def resolve_rasteriser(name: str, device: torch.device) -> str:
-    """The rasteriser that ``name`` means on a device.
-
-    ``auto`` is numba on the CPU, triton on a CUDA device where Triton is installed (PyTorch's
-    CUDA builds bring it along), and else torch.
+    """The rasteriser that ``name`` means on a device: ``auto`` is numba on the CPU, else torch.
 
     Raises InputError for a name that is unknown or cannot work here.
     """
     if name not in RASTERISERS:
         raise InputError("train.rasteriser", f"is {name!r}", f"use one of {', '.join(RASTERISERS)}")
     if name == "auto":
-        if device.type == "cpu":
-            return "numba"
-        return "triton" if device.type == "cuda" and _is_installed("triton") else "torch"
-    if name == "torch":
-        return name
-    if device.type != _DEVICES[name]:
-        raise InputError("train.rasteriser", f"{name} cannot work on {device}", "use auto or torch")
-    if not _is_installed(name):
-        raise InputError(
-            "train.rasteriser", f"{name} is not installed", "install it, or use auto or torch"
-        )
+        return "numba" if device.type == "cpu" else "torch"
+    if name == "numba" and device.type != "cpu":
+        raise InputError("train.rasteriser", f"numba cannot work on {device}", "use auto or torch")
     return name
-
-
-def _is_installed(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
 
 
 def _resolve(name: str, tensor: Tensor) -> str:
@@ -70,10 +51,7 @@ def project(
     near: float = NEAR,
     rasteriser: str = "auto",
 ) -> Projected:
-    """As :func:`wildtalker_core.splats.gaussians.project`, by the rasteriser of a name.
-
-    ``triton`` projects as ``torch`` does, whose work on a GPU is small beside the drawing.
-    """
+    """As :func:`wildtalker_core.splats.gaussians.project`, by the rasteriser of a name."""
     module = gaussians
     if _resolve(rasteriser, means) == "numba":
         module = importlib.import_module("wildtalker_core.splats.project_numba")
@@ -94,8 +72,7 @@ def rasterise(
     rasteriser: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """As :func:`wildtalker_core.splats.gaussians.rasterise`, by the rasteriser of a name."""
-    name = _resolve(rasteriser, projected.means2d)
     module = gaussians
-    if name != "torch":
-        module = importlib.import_module(f"wildtalker_core.splats.rasterise_{name}")
+    if _resolve(rasteriser, projected.means2d) == "numba":
+        module = importlib.import_module("wildtalker_core.splats.rasterise_numba")
     return module.rasterise(projected, colours, opacities, height, width, kernel=kernel)
