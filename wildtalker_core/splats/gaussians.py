@@ -5,7 +5,8 @@ ellipses are laid over one another from front to back (Kerbl et al. 2023, "3D Ga
 Bones move Gaussians by linear blend skinning: each is an affine map, and a Gaussian follows the
 weighted mean of the maps, its covariance included.
 
-``project_numba`` and ``rasterise_numba`` compute the same; this file is what they must agree with. It works on every device and in double precision.
+``project_numba`` and ``rasterise_numba`` compute the same; this file is what they must agree with.
+It works on every device and in double precision.
 """
 
 from __future__ import annotations
