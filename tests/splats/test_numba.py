@@ -63,14 +63,16 @@ def test_depths_have_gradients_too():
 def test_dense_clouds_end_where_light_does():
     # So many that tiles are full and the loops stop early, on the way back too.
     cloud = random_cloud(900, seed=5)
+    # Not right before the camera: ellipses there are long and thin, and the compiled gradient of
+    # their means is off by 2e-4.
+    cloud["means"][:, 2] = cloud["means"][:, 2].clamp_min(-2)
     cloud["log_scales"] += 0.9
     cloud["opacities"] = 0.5 + 0.5 * cloud["opacities"]
     expected = values_and_gradients(cloud, 20, 20, "compact", "torch")
     assert (expected["alpha"] > 1 - 1e-4).all()
     unseen = (expected["gradient of opacities"] == 0).sum()
     assert unseen > 300
-    # Single precision after hundreds of nearly opaque layers.
-    assert_agree(values_and_gradients(single(cloud), 20, 20, "compact", "numba"), expected, 5e-4)
+    assert_agree(values_and_gradients(single(cloud), 20, 20, "compact", "numba"), expected, 1e-4)
 
 
 def test_equal_depths_are_drawn_in_the_order_of_the_list():
