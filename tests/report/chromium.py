@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import select
@@ -19,7 +20,7 @@ CHROMIUM = (
 class Page:
     """One open page. errors: console errors and exceptions. requests: addresses asked for."""
 
-    def __init__(self, path: Path, profile: Path) -> None:
+    def __init__(self, place: Path | str, profile: Path, *flags: str) -> None:
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
         self._process = subprocess.Popen(
@@ -27,7 +28,8 @@ class Page:
                 "bash", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "chromium", CHROMIUM,
                 "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe",
                 "--autoplay-policy=no-user-gesture-required", f"--user-data-dir={profile}",
-                "--disable-background-networking", "--disable-dev-shm-usage", "about:blank",
+                "--disable-background-networking", "--disable-dev-shm-usage", *flags,
+                "about:blank",
             ],
             pass_fds=(to_browser, from_browser),
             stdout=subprocess.DEVNULL,
@@ -46,7 +48,9 @@ class Page:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
         self._is_loaded = False
-        self._call("Page.navigate", url=path.resolve().as_uri())
+        self._call(
+            "Page.navigate", url=place if isinstance(place, str) else place.resolve().as_uri()
+        )
         self._wait(lambda: self._is_loaded)
 
     def evaluate(self, expression: str) -> Any:
@@ -56,6 +60,14 @@ class Page:
         )
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
+
+    def picture(self, width: int, height: int, is_dark: bool = False) -> bytes:
+        """PNG of the page in a window of this size."""
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height,
+                   deviceScaleFactor=1, mobile=False)  # fmt: skip
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
+        self._call("Emulation.setEmulatedMedia", features=[scheme])
+        return base64.b64decode(self._call("Page.captureScreenshot")["data"])
 
     def close(self) -> None:
         self._process.terminate()

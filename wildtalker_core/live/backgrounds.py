@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import cv2
 import numpy as np
 import torch
@@ -13,6 +15,8 @@ from wildtalker_core.splats.portrait import SplatPortrait
 
 COLOURS = {"green": (0, 177, 64), "white": (255, 255, 255), "black": (0, 0, 0)}
 NAMES = ("plate", "alpha", *COLOURS)
+#: numba's plain threads end the process where two of ours enter compiled loops at once.
+_DRAWING = threading.Lock()
 
 
 class Background:
@@ -40,7 +44,8 @@ class Background:
     @torch.no_grad()
     def picture(self, portrait: SplatPortrait, moment: Moment) -> np.ndarray:
         """[height, width, 3] uint8, or with ``alpha`` [height, width, 4] not premultiplied."""
-        colours, alpha = portrait.draw(moment)
+        with _DRAWING:
+            colours, alpha = portrait.draw(moment)
         if self.name == "alpha":
             straight = colours / alpha[..., None].clamp_min(1e-3)
             whole = torch.cat((straight, alpha[..., None]), 2)

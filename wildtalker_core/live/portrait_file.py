@@ -20,7 +20,8 @@ from wildtalker_core.splats.portrait import SplatPortrait, SplatShape
 
 #: Raised when a file of the new form cannot be read by older code.
 VERSION = 1
-_REMEMBERED = ("ear.known", "live_ear.known")
+#: Stored in 8 bits, in units of each column's largest: ears' memories, and what conditions add.
+_IN_BYTES = ("ear.known", "live_ear.known", "body.face.", "body.soft.")
 #: Below so many numbers a tensor is kept as it is.
 _SMALL = 4096
 
@@ -52,7 +53,7 @@ class Kept:
 
 
 def save_kept(path: str | os.PathLike[str], kept: Kept) -> None:
-    """Write the file. Large tensors are stored in half precision, ears' memories in 8 bits.
+    """Write the file. Large tensors are stored in half precision, those that add up in 8 bits.
 
     Raises InputError: features that no live engine makes.
     """
@@ -139,10 +140,10 @@ def _kept(stored: Mapping[str, Tensor], header: Mapping[str, Any], rasteriser: s
 def _encoded(name: str, value: Tensor) -> dict[str, Tensor]:
     if name == "plate":
         return {name: (value * 255).round().to(torch.uint8)}
-    if name in _REMEMBERED:
+    if name.startswith(_IN_BYTES):
         unit = value.abs().amax(0).clamp_min(1e-6) / 127
         return {name: (value / unit).round().to(torch.int8), f"{name}.unit": unit}
-    # Half a pixel's hundredth is lost on a position in half precision, nothing on the rest.
+    # A position would lose a tenth of a pixel in half precision.
     if not value.is_floating_point() or value.numel() < _SMALL or name == "body.means":
         return {name: value.float() if value.is_floating_point() else value}
     return {name: value.half()}
@@ -152,6 +153,6 @@ def _decoded(name: str, stored: Mapping[str, Tensor]) -> Tensor:
     value = stored[name]
     if name == "plate":
         return value.float() / 255
-    if name in _REMEMBERED:
+    if name.startswith(_IN_BYTES):
         return value.float() * stored[f"{name}.unit"]
     return value.float() if value.is_floating_point() else value
