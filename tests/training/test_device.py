@@ -67,7 +67,7 @@ def test_all_stages_and_the_picture_stay_on_their_device(tmp_path, scene, name, 
     lip_features = stages.told_lips(portrait, clip)
 
     def run(stage):
-        return stages._run(portrait, clip, options, stage, tmp_path / stage, None, None)
+        return stages._run(portrait, clip, options, stage, tmp_path / stage, None, None, {})
 
     with elsewhere:
         head.train_head(
