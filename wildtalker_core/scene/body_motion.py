@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -184,13 +185,10 @@ def head_similarity(scene: Scene, reference: int, centre: np.ndarray) -> np.ndar
     place = T[:, :2, 3] / T[:, 2:3, 3] * f + [scene.width / 2, scene.height / 2]
     scale = T[reference, 2, 3] / T[:, 2, 3]
     roll = np.arctan2(T[:, 1, 0], T[:, 0, 0])
-    roll = roll - roll[reference]
-    matrix = np.tile(np.eye(3), (len(T), 1, 1))
-    matrix[:, 0, 0] = matrix[:, 1, 1] = scale * np.cos(roll)
-    matrix[:, 1, 0] = scale * np.sin(roll)
-    matrix[:, 0, 1] = -matrix[:, 1, 0]
-    matrix[:, :2, 2] = place - np.einsum("nij,j->ni", matrix[:, :2, :2], place[reference])
-    return similarity_of(matrix, centre)
+    moved = np.concatenate(
+        (place - place[reference], (roll - roll[reference])[:, None], np.log(scale)[:, None]), 1
+    )
+    return similarity_of(similarity_matrix(moved, place[reference]), centre)
 
 
 def _camera_motion(scene: Scene) -> Motion:
@@ -209,10 +207,14 @@ def _camera_motion(scene: Scene) -> Motion:
 
 
 def _segments(scene: Scene) -> list[np.ndarray]:
-    """Parts of the clip whose motion is found apart from each other's: those of the split."""
-    ends = [0, *(int(f[0]) for f in (scene.validation_frames, scene.test_frames) if len(f))]
-    ends = [*sorted(set(ends)), scene.n_frames]
-    return [np.arange(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    """Parts of the clip whose motion is found apart from each other's: those of the split.
+
+    A part ends with its last frame that counts. What follows and does not count goes to the next
+    part, so that no part depends on frames of a later one.
+    """
+    parts = (scene.train_frames, scene.validation_frames)
+    ends = {0, scene.n_frames, *(int(part[-1]) + 1 for part in parts if len(part))}
+    return [np.arange(a, b) for a, b in itertools.pairwise(sorted(ends))]
 
 
 def scaled(motion: Motion, factor: float) -> Motion:
