@@ -1,6 +1,5 @@
 """Where the files of a scene lie in a clip's results, and which inputs of a rule they are."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,15 +37,12 @@ def scene_paths(inputs: Any) -> dict[str, str]:
     return {f"{name}_path": inputs[name] for name in _PLACES}
 
 
-def counted_frames(scene: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Which frames show the person, [n] bool, of the arrays of ``scene/scene.npz``."""
-    n_frames = len(scene["frame_times_seconds"])
-    return scene.get("is_counted", np.ones(n_frames, bool))
+def left_out(is_counted: np.ndarray, frames: np.ndarray) -> int:
+    """How many frames among and right beside ``frames`` (ascending) do not show the person.
 
-
-def left_out(scene: Mapping[str, np.ndarray], frames: np.ndarray) -> int:
-    """How many frames among and right beside ``frames`` (ascending) do not show the person."""
-    is_counted = counted_frames(scene)
+    Args:
+        is_counted: [n] bool of the whole clip.
+    """
     first, last = int(frames[0]), int(frames[-1])
     while first > 0 and not is_counted[first - 1]:
         first -= 1

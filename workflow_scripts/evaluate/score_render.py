@@ -31,7 +31,7 @@ from wildtalker_core.progress import progress
 from workflow_scripts.evaluate.score_speech import clean_reference
 from workflow_scripts.job import job
 from workflow_scripts.reference import read_reference
-from workflow_scripts.scene_inputs import counted_frames, left_out
+from workflow_scripts.scene_inputs import left_out
 from workflow_scripts.settings import is_driven
 from workflow_scripts.weight_inputs import read_tried
 
@@ -86,7 +86,7 @@ def main(
     Raises InputError: the video does not have the frames that its JSON announces.
     """
     render, manifest = load_json(files.render), load_json(files.manifest)
-    scene = load_arrays(files.scene, "face_box", "lip_box", "frame_times_seconds")
+    scene = load_arrays(files.scene, "face_box", "lip_box", "frame_times_seconds", "is_counted")
     size_px, fps = int(manifest["size_px"]), float(manifest["fps"])
     # Frames of the clip have a reference; driven speech was never filmed.
     own_frames = np.asarray(render["frames"], int) if "frames" in render else None
@@ -119,7 +119,7 @@ def main(
             "head_of": next((of["head_of"] for of in training if of.get("head_of")), None),
             "reference": None if own_frames is None else Path(files.reference).name,
             "n_frames": n_frames,
-            "n_left_out": 0 if own_frames is None else left_out(scene, frames),
+            "n_left_out": 0 if own_frames is None else left_out(scene["is_counted"], frames),
             "block_frames": bootstrap.block_frames(n_frames, fps),
             "size_px": size_px,
             "n_faceless_frames": len(faceless),
@@ -140,7 +140,7 @@ def frame_pairs(
     if frames is None:
         yield from (FramePair(picture) for picture in pictures)
         return
-    parsing, is_counted = FrameStore(files.parsing), counted_frames(scene)
+    parsing, is_counted = FrameStore(files.parsing), scene["is_counted"]
     references = read_reference(files.reference, manifest, frames)
     n_found = 0
     for picture in pictures:

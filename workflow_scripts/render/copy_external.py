@@ -11,7 +11,6 @@ from wildtalker_core.media.image import resize_image
 from wildtalker_core.media.video import VideoWriter, codec_of, read_video, sample_frames
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
-from workflow_scripts.scene_inputs import counted_frames
 from workflow_scripts.settings import is_driven
 
 #: Of the grid on which a video's own time stamps are read.
@@ -88,7 +87,7 @@ def split_choices(scene: dict[str, np.ndarray], n_frames: int) -> dict[str, np.n
     return {
         "the whole clip": np.arange(n_frames),
         "its test split": np.arange(test_frames.min(), n_frames),
-    } | ({"its counted test frames": test_frames} if not counted_frames(scene).all() else {})
+    } | ({"its counted test frames": test_frames} if not scene["is_counted"].all() else {})
 
 
 def main(
@@ -113,7 +112,7 @@ def main(
         scored = np.arange(len(load_arrays(features_path, "audio_features")["audio_features"]))
         choices = {"the driving speech": scored}
     else:
-        scene = load_arrays(scene_path, "test_frames", "frame_times_seconds")
+        scene = load_arrays(scene_path, "test_frames", "frame_times_seconds", "is_counted")
         scored = scene["test_frames"]
         choices = split_choices(scene, len(scene["frame_times_seconds"]))
     found = measure_length(external_path)
