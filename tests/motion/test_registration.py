@@ -5,8 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import torch
 
-from wildtalker_core.motion.plate import is_moving, margin, moved_plate, show_plate
+from wildtalker_core.geometry.moment import Moment
+from wildtalker_core.motion.plate import is_moving, margin, moved_plate
 from wildtalker_core.motion.registration import (
     register,
     similarity_matrix,
@@ -14,6 +16,8 @@ from wildtalker_core.motion.registration import (
     torso_view,
     without_outliers,
 )
+from wildtalker_core.splats.body import BodyShape
+from wildtalker_core.splats.portrait import SplatPortrait, SplatShape
 
 SIZE, N = 96, 30
 
@@ -129,6 +133,25 @@ def test_plain_cloth_shows_its_outline_before_an_even_backdrop():
     assert not part[:8, :18].any()  # near the head nothing is followed
 
 
+def shown_by_a_portrait(
+    plate: np.ndarray, motion: np.ndarray, centre: np.ndarray, height: int
+) -> np.ndarray:
+    """The background of one frame, [height, height, 3] in grey levels."""
+    body = BodyShape(n_head=1, n_rest=1, n_face=3, n_soft=3)
+    shape = SplatShape(
+        height, height, 100.0, margin(height), body, n_mouth=0, n_expression=0, n_gaze=0,
+        n_torso=4, n_audio_features=1, audio_window=8, n_heard=1, kernel="gaussian",
+    )  # fmt: skip
+    portrait = SplatPortrait(shape, "torch")
+    portrait.plate.copy_(torch.as_tensor(plate) / 255)
+    # A motion's pixels have whole numbers as centres, a portrait's lie at +.5.
+    portrait.camera_centre.copy_(torch.as_tensor(centre + 0.5))
+    none = torch.zeros(0)
+    camera = torch.as_tensor(motion, dtype=torch.float32)
+    moment = Moment(torch.eye(4), none, none, none, torch.zeros(4), camera)
+    return 255 * portrait.background(moment).numpy()
+
+
 def test_a_moved_plate_shows_what_the_camera_saw():
     height = 80
     world = np.repeat(texture(3, 140)[..., None], 3, 2)
@@ -150,7 +173,7 @@ def test_a_moved_plate_shows_what_the_camera_saw():
     plate = moved_plate(read, np.arange(N), matrices)
     assert plate.shape[0] == height + 2 * margin(height)
     assert is_moving(motion, height) and not is_moving(0 * motion, height)
-    shown = show_plate(plate, matrices[25], height, height).astype(float)
+    shown = shown_by_a_portrait(plate, motion[25], centre, height)
     inner = np.zeros((height, height), bool)
     inner[4:24, 4:-4] = True
     assert np.abs(shown - frames[25])[inner].mean() < 4

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from scipy.spatial import cKDTree
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import atomic_path
@@ -31,6 +32,16 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
         raise ValueError(f"{path}: picture of {image.dtype}, want uint8")
     with atomic_path(path) as partial:
         Image.fromarray(image).save(partial)
+
+
+def fill_nearest(image: np.ndarray, where: np.ndarray, known: np.ndarray) -> None:
+    """Give pixels ``where`` of [height, width, channels] the value of the nearest known one.
+
+    In place. Masks are [height, width] bool; without a known pixel nothing is filled.
+    """
+    if where.any() and known.any():
+        _, nearest = cKDTree(np.argwhere(known)).query(np.argwhere(where))
+        image[where] = image[known][nearest]
 
 
 def at_most(image: np.ndarray, height_px: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What is behind the person where the camera moves: one larger picture, and how it is shown."""
+"""What is behind the person where the camera moves: one larger picture."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+
+from wildtalker_core.media.image import fill_nearest
 
 #: Share of the height by which the plate is larger than a frame on each side.
 _MARGIN = 0.12
@@ -58,28 +60,10 @@ def moved_plate(
     known = shows.any(0)
     plate = np.zeros((*known.shape, 3), np.float32)
     plate[known] = np.nanmedian(values[:, known], 0)
-    # cv2's labels name the nearest zero pixel of the mask: the nearest known one.
-    _, labels = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    colours = np.zeros((labels.max() + 1, 3), np.float32)
-    colours[labels[known]] = plate[known]
-    return np.where(known[..., None], plate, colours[labels]).round().astype(np.uint8)
+    fill_nearest(plate, ~known, known)
+    return plate.round().astype(np.uint8)
 
 
 def margin(height: int) -> int:
     """Pixels by which a moved plate is larger on each side than frames of this height."""
     return round(_MARGIN * height)
-
-
-def show_plate(plate: np.ndarray, matrix: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The part of a larger plate [h + 2 m, w + 2 m, 3] that a frame shows, [height, width, 3].
-
-    Args:
-        matrix: [3, 3] from the plate's pixels (without its margin) to the frame's.
-    """
-    pad = margin(height)
-    shift = matrix @ np.array([[1, 0, -pad], [0, 1, -pad], [0, 0, 1.0]])
-    return cv2.warpAffine(
-        plate, shift[:2], (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.interpolate import LinearNDInterpolator
 from scipy.spatial import cKDTree
 
+from wildtalker_core.media.image import fill_nearest
 from wildtalker_core.motion.registration import Motion, similarity_matrix
 from wildtalker_core.mouth.shape import LIPS
 from wildtalker_core.scene.scene import Scene
@@ -241,7 +242,7 @@ class _Canvas:
         is_rest |= _beyond_frame(is_rest, inside, pad)
         hidden = _behind_chin(is_rest, parsing, round(_BEHIND_CHIN * scene.height))
         is_rest |= hidden
-        _fill_nearest(colours, is_rest & ~(own | known), own | known)
+        fill_nearest(colours, is_rest & ~(own | known), own | known)
         share = _head_share(parsing, hidden)
         T = scene.T_camera_head[reference]
         frame_to_canvas = np.linalg.inv(_about_middle(to_frame[reference], scene))
@@ -302,15 +303,6 @@ def _behind_chin(is_rest: np.ndarray, parsing: np.ndarray, reach: int) -> np.nda
         top = int(np.flatnonzero(is_rest[:, column] & ~is_head[:, column])[0])
         hidden[max(0, top - reach) : top, column] = True
     return hidden & is_head
-
-
-def _fill_nearest(colours: np.ndarray, where: np.ndarray, known: np.ndarray) -> None:
-    """Give pixels ``where`` the colour of the nearest known one, in place."""
-    if where.any() and known.any():
-        y, x = known.nonzero()
-        to_fill = np.stack(where.nonzero(), 1)
-        _, nearest = cKDTree(np.stack((y, x), 1)).query(to_fill)
-        colours[where] = colours[y[nearest], x[nearest]]
 
 
 def _head_share(parsing: np.ndarray, hidden: np.ndarray) -> np.ndarray:
