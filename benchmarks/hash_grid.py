@@ -21,6 +21,7 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.nerf import hash_grid
 from wildtalker_core.nerf.encoders import look_up_of, resolve_encoder
 from wildtalker_core.nerf.hash_grid import HashGridShape
+from wildtalker_core.training.build import device_name
 from wildtalker_core.training.optimise import keep_freed_memory
 
 _IN_A_ROW = 3  # calls of one encoder before it is the next one's turn
@@ -51,8 +52,8 @@ def main(n_samples: int = 16384, n_threads: int = 0, n_rounds: int = 20) -> None
             encoders.append(resolve_encoder(name, device))
         except InputError as error:
             print(f"{name} is left out: {error}")
-    what = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"{what}, {torch.get_num_threads()} threads, {n_samples} points, {n_rounds} rounds")
+    threads = f"{torch.get_num_threads()} threads"
+    print(f"{device_name(device)}, {threads}, {n_samples} points, {n_rounds} rounds")
     for title, (n_grids, shape) in GRIDS.items():
         for needs_positions in (False, True):
             compare(title, n_grids, shape, needs_positions, encoders, n_samples, n_rounds, device)

@@ -46,6 +46,7 @@ from wildtalker_core.nerf.portrait import Portrait  # noqa: E402
 from wildtalker_core.nerf.tri_plane import HashGrids  # noqa: E402
 from wildtalker_core.training.build import (  # noqa: E402
     choose_device,
+    device_name,
     new_portrait,
     restore_portrait,
 )
@@ -146,9 +147,9 @@ def main() -> None:
     expression = torch.zeros(7, device=device)
     clock = Clock(device)
     name_parts(portrait, clock)
-    what = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     kind = "processor" if ARGUMENTS.processor else "clock"
-    print(f"{what}, {ARGUMENTS.threads} threads, encoder {portrait.encoder}; ms a frame, {kind}")
+    threads = f"{ARGUMENTS.threads} threads"
+    print(f"{device_name(device)}, {threads}, encoder {portrait.encoder}; ms a frame, {kind}")
     parts = ("marching", "hash grids", "networks", "compositing", "head, the rest", "torso")
     print("  ".join(f"{name:>14s}" for name in ("pixels", *parts, "encode", "frame")))
     for size in ARGUMENTS.sizes:

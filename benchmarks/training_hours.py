@@ -42,7 +42,7 @@ import yaml  # noqa: E402
 from wildtalker_core.pretrained.torchvision_ops import ensure_torchvision_ops  # noqa: E402
 from wildtalker_core.scene.body_motion import BodyMotion, load_body_motion  # noqa: E402
 from wildtalker_core.scene.scene import Scene, load_scene  # noqa: E402
-from wildtalker_core.training.build import choose_device  # noqa: E402
+from wildtalker_core.training.build import choose_device, device_name  # noqa: E402
 from wildtalker_core.training.checkpoints import save_portrait  # noqa: E402
 from wildtalker_core.training.stages import (  # noqa: E402
     Trained,
@@ -61,8 +61,7 @@ STAGES = {"field": ("head", "lips", "torso"), "splats": ("splats",)}
 def main(clip: Path, config_path: Path, n_steps: int) -> None:
     scene, motion = read_scene(clip)
     device = choose_device("auto")
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"{name}, {ARGUMENTS.threads} threads, {scene.width} px, steps of {clip}")
+    print(f"{device_name(device)}, {ARGUMENTS.threads} threads, {scene.width} px, steps of {clip}")
     total = 0.0
     for methods, train in distinct_trainings(config_path):
         with tempfile.TemporaryDirectory() as folder:

@@ -49,9 +49,9 @@ def tiny_kept(fps=25.0, n_loop=12, size=16):
     n_mouth, n_torso = 2, 5
     n_face = n_mouth + 7 + 2 + 3
     n_known = 60
+    body = BodyShape(6, 4, n_face, n_torso - 4 + n_mouth + 3, 6, 4)
     shape = SplatShape(
-        size, size, 3.0 * size, 0, BodyShape(6, 4, n_face, n_torso - 4 + n_mouth + 3), n_mouth, 7,
-        2, n_torso, 80, 16, n_known, "compact",
+        size, size, 3.0 * size, 0, body, n_mouth, 7, 2, n_torso, 80, 16, n_known, "compact",
     )  # fmt: skip
     portrait = SplatPortrait(shape, "torch")
     features = torch.as_tensor(log_mel(voice(8), RATE, 200, fps).audio_features)

@@ -137,7 +137,7 @@ def shown_by_a_portrait(
     plate: np.ndarray, motion: np.ndarray, centre: np.ndarray, height: int
 ) -> np.ndarray:
     """The background of one frame, [height, height, 3] in grey levels."""
-    body = BodyShape(n_head=1, n_rest=1, n_face=3, n_soft=3)
+    body = BodyShape(n_head=1, n_rest=1, n_face=3, n_soft=3, n_face_nodes=1, n_soft_nodes=1)
     shape = SplatShape(
         height, height, 100.0, margin(height), body, n_mouth=0, n_expression=0, n_gaze=0,
         n_torso=4, n_audio_features=1, audio_window=8, n_heard=1, kernel="gaussian",

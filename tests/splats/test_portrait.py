@@ -15,7 +15,8 @@ HEIGHT, WIDTH, FOCAL = 48, 64, 120.0
 
 def make_portrait(margin: int = 0, n_torso: int = 6) -> SplatPortrait:
     torch.manual_seed(0)
-    body = BodyShape(n_head=5, n_rest=7, n_face=12, n_soft=n_soft_conditions(n_torso, 5))
+    body = BodyShape(n_head=5, n_rest=7, n_face=12, n_soft=n_soft_conditions(n_torso, 5),
+                     n_face_nodes=4, n_soft_nodes=4)  # fmt: skip
     shape = SplatShape(
         HEIGHT, WIDTH, FOCAL, margin, body, n_mouth=5, n_expression=2, n_gaze=2, n_torso=n_torso,
         n_audio_features=4, audio_window=8, n_heard=10, kernel="gaussian",

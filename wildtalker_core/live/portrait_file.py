@@ -20,8 +20,11 @@ from wildtalker_core.splats.portrait import SplatPortrait, SplatShape
 
 #: Raised when a file of the new form cannot be read by older code.
 VERSION = 1
+_BASES = tuple(
+    f"body.{part}.{kind}" for part in ("face", "soft") for kind in ("means", "colours", "opacities")
+)
 #: Stored in 8 bits, in units of each column's largest: ears' memories, and what conditions add.
-_IN_BYTES = ("ear.known", "live_ear.known", "body.face.", "body.soft.")
+_IN_BYTES = ("ear.known", "live_ear.known", *_BASES)
 #: Below so many numbers a tensor is kept as it is.
 _SMALL = 4096
 

@@ -30,12 +30,10 @@ def learn_mouth(ear: Ear, scene: Scene, shapes: np.ndarray, basis: MouthBasis) -
 
     rest = rest_shape(shapes[seen], basis.opening(shapes[seen]), scene.is_silent[seen])
     ear.rest.copy_(tensor(rest))
-    # What is said after the last training frame is for tests.
-    known_sound = scene.audio_features[: int(scene.train_frames.max()) + 1]
     turns = matrix_to_axis_angle(tensor(scene.T_camera_head[:, :3, :3]))
     noisy = scene.noisy_audio_features
     figures = ear.fit(
-        tensor(known_sound), turns, tensor(shapes), tensor(basis.variances), seen,
+        tensor(scene.training_sound), turns, tensor(shapes), tensor(basis.variances), seen,
         ahead=scene.frames_ahead, noisy=None if noisy is None else tensor(noisy),
     )  # fmt: skip
     times = scene.frame_times_seconds

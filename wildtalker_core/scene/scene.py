@@ -137,6 +137,11 @@ class Scene:
         """Training frames in which the face was found."""
         return self.train_frames[self.is_face_visible[self.train_frames]]
 
+    @property
+    def training_sound(self) -> np.ndarray:
+        """``audio_features`` up to the last training frame: what comes later is for tests."""
+        return self.audio_features[: int(self.train_frames.max()) + 1]
+
     def facts(self) -> dict[str, np.ndarray]:
         """The part that is stored in ``scene.npz``: all but audio features and stacks."""
         return {name: np.asarray(getattr(self, name)) for name in _SAVED}

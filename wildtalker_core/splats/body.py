@@ -1,8 +1,10 @@
 """One body of 3-D Gaussians: head, neck and torso in one set, moved by bones and linear bases.
 
 Kerbl et al. 2023 give the Gaussians, linear blend skinning the bones. All that the face does is
-linear in a few conditions (Cootes et al. 2001: appearance models), per Gaussian: its place, colour
-and opacity move along learnt directions.
+linear in a few conditions (Cootes et al. 2001: appearance models): places, colours and opacities
+move along learnt directions. These are held at nodes and interpolated between them, so that
+neighbours move alike: a direction for each Gaussian on its own learns a short clip by heart and
+breaks hair and cheeks into specks where the head turns as it was not seen to.
 """
 
 from __future__ import annotations
@@ -10,10 +12,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 #: Bones, in the order of the skinning weights.
 BONES = ("head", "torso")
+#: Nodes that the bases of a Gaussian are interpolated from.
+N_NEAR = 4
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,15 @@ class BodyShape:
         n_rest: the others: neck, torso, hair and cloth below the jaw.
         n_face: conditions of the first (mouth, expression, gaze, turn of the head).
         n_soft: conditions of the others.
+        n_face_nodes, n_soft_nodes: places at which the bases of either part are held.
     """
 
     n_head: int
     n_rest: int
     n_face: int
     n_soft: int
+    n_face_nodes: int
+    n_soft_nodes: int
 
     @property
     def n(self) -> int:
@@ -57,22 +65,35 @@ class Gaussians:
 
 
 class Bases(nn.Module):
-    """Directions along which ``n`` Gaussians move, linear in ``n_conditions`` numbers."""
+    """Directions along which ``n`` Gaussians move, linear in ``n_conditions`` numbers.
 
-    def __init__(self, n: int, n_conditions: int) -> None:
+    Attributes:
+        near: [n, N_NEAR] nodes of each Gaussian; shares: [n, N_NEAR] their weights, rows sum to 1.
+    """
+
+    near: Tensor
+    shares: Tensor
+
+    def __init__(self, n: int, n_nodes: int, n_conditions: int) -> None:
         super().__init__()
-        self.means = nn.Parameter(torch.zeros(n, 3, n_conditions))
-        self.colours = nn.Parameter(torch.zeros(n, 3, n_conditions))
-        self.opacities = nn.Parameter(torch.zeros(n, n_conditions))
+        self.means = nn.Parameter(torch.zeros(n_nodes, 3, n_conditions))
+        self.colours = nn.Parameter(torch.zeros(n_nodes, 3, n_conditions))
+        self.opacities = nn.Parameter(torch.zeros(n_nodes, n_conditions))
+        self.register_buffer("near", torch.zeros(n, N_NEAR, dtype=torch.int32))
+        self.register_buffer("shares", torch.full((n, N_NEAR), 1 / N_NEAR))
 
     def forward(self, conditions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Conditions [k] -> changes of means [n, 3], colours [n, 3], opacity logits [n]."""
         k = len(conditions)
-        return (
+        of_nodes = (
             torch.mv(self.means.view(-1, k), conditions).view(-1, 3),
             torch.mv(self.colours.view(-1, k), conditions).view(-1, 3),
-            torch.mv(self.opacities, conditions),
+            torch.mv(self.opacities, conditions)[:, None],
         )
+        moved = F.embedding_bag(
+            self.near, torch.cat(of_nodes, 1), mode="sum", per_sample_weights=self.shares
+        )
+        return moved[:, :3], moved[:, 3:6], moved[:, 6]
 
 
 class Body(nn.Module):
@@ -89,8 +110,8 @@ class Body(nn.Module):
         self.log_scales = nn.Parameter(torch.zeros(n, 3))
         self.colours = nn.Parameter(torch.zeros(n, 3))
         self.opacity_logits = nn.Parameter(torch.zeros(n))
-        self.face = Bases(shape.n_head, shape.n_face)
-        self.soft = Bases(shape.n_rest, shape.n_soft)
+        self.face = Bases(shape.n_head, shape.n_face_nodes, shape.n_face)
+        self.soft = Bases(shape.n_rest, shape.n_soft_nodes, shape.n_soft)
         self.register_buffer("weights", torch.zeros(n, len(BONES)))
 
     def forward(self, face: Tensor, soft: Tensor) -> Gaussians:

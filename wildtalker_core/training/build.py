@@ -42,6 +42,11 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def device_name(device: torch.device) -> str:
+    """What tables call a device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def portrait_shape(
     scene: Scene, model: Mapping[str, Any], layout: str = "torch_ngp"
 ) -> PortraitShape:

@@ -65,7 +65,7 @@ class Clip:
     @property
     def training_sound(self) -> Tensor:
         """``audio_features`` up to the last training frame: what comes later is for tests."""
-        return self.audio_features[: int(self.scene.train_frames.max()) + 1]
+        return self.audio_features[: len(self.scene.training_sound)]
 
     def rays(self, frames: np.ndarray, pixels: np.ndarray) -> tuple[Tensor, Tensor]:
         """rays_o, rays_d [k, 3] of pixels [k, 2] (x, y), each of its own frame [k]."""

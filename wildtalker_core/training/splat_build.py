@@ -15,13 +15,14 @@ from wildtalker_core.mouth.learning import learn_mouth
 from wildtalker_core.mouth.shape import measure_mouth
 from wildtalker_core.scene.body_motion import BodyMotion
 from wildtalker_core.scene.scene import Scene
-from wildtalker_core.splats.body import BodyShape
+from wildtalker_core.splats.body import Bases, BodyShape
 from wildtalker_core.splats.portrait import (
     SplatPortrait,
     SplatShape,
     face_numbers,
     n_soft_conditions,
 )
+from wildtalker_core.training.splat_nodes import Nodes, near_lips_and_eyes, place_nodes
 from wildtalker_core.training.splat_start import Start, reference_frame, start_gaussians
 
 _RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
@@ -69,9 +70,15 @@ def new_splat_portrait(
     start = start_gaussians(
         scene, motion.template, motion.torso, conditions, reference, options["n_gaussians"], seed
     )
-    shape = _shape(scene, motion, start, face, n_mouth, options["kernel"])
+    on_head, others = start.means[: start.n_head], start.means[start.n_head :]
+    spacing = options["node_spacing"]
+    nodes = (
+        place_nodes(on_head, spacing, near_lips_and_eyes(on_head, motion.template)),
+        place_nodes(others, spacing),
+    )
+    shape = _shape(scene, motion, start, nodes, face, n_mouth, options["kernel"])
     portrait = SplatPortrait(shape, options["rasteriser"])
-    _set_start(portrait, start, motion, scene)
+    _set_start(portrait, start, nodes, motion, scene)
     set_conditions(portrait, moments, seen)
     figures = fit_torso_prediction(portrait, moments, seen)
     heard = learn_mouth(portrait.ear, scene, shapes, basis)
@@ -80,7 +87,13 @@ def new_splat_portrait(
 
 
 def _shape(
-    scene: Scene, motion: BodyMotion, start: Start, face: Tensor, n_mouth: int, kernel: str
+    scene: Scene,
+    motion: BodyMotion,
+    start: Start,
+    nodes: tuple[Nodes, Nodes],
+    face: Tensor,
+    n_mouth: int,
+    kernel: str,
 ) -> SplatShape:
     n_torso = motion.torso_numbers.shape[1]
     return SplatShape(
@@ -90,7 +103,7 @@ def _shape(
         plate_margin=(motion.plate.shape[0] - scene.height) // 2,
         body=BodyShape(
             start.n_head, len(start.means) - start.n_head, face.shape[1],
-            n_soft_conditions(n_torso, n_mouth),
+            n_soft_conditions(n_torso, n_mouth), len(nodes[0].index), len(nodes[1].index),
         ),
         n_mouth=n_mouth,
         n_expression=scene.expression.shape[1],
@@ -106,7 +119,13 @@ def _shape(
 
 
 @torch.no_grad()
-def _set_start(portrait: SplatPortrait, start: Start, motion: BodyMotion, scene: Scene) -> None:
+def _set_start(
+    portrait: SplatPortrait,
+    start: Start,
+    nodes: tuple[Nodes, Nodes],
+    motion: BodyMotion,
+    scene: Scene,
+) -> None:
     body = portrait.body
     body.means.copy_(torch.as_tensor(start.means))
     body.colours.copy_(torch.as_tensor(start.colours))
@@ -114,15 +133,21 @@ def _set_start(portrait: SplatPortrait, start: Start, motion: BodyMotion, scene:
     body.opacity_logits.fill_(start.opacity_logit)
     share = torch.as_tensor(start.head_weights)
     body.weights.copy_(torch.stack((share, 1 - share), 1))
-    body.face.means.copy_(torch.as_tensor(start.face_basis))
-    n_soft = start.soft_basis.shape[2]
     spread = motion.torso.soft[scene.seen_train_frames].std(0)
-    body.soft.means[..., :n_soft] = torch.as_tensor(start.soft_basis * spread)
+    _set_bases(body.face, nodes[0], start.face_basis)
+    _set_bases(body.soft, nodes[1], start.soft_basis * spread)
     portrait.canvas_to_head.copy_(torch.as_tensor(start.canvas_to_head))
     # OpenCV's pixel centres are whole numbers, ours half ones.
     portrait.torso_centre.copy_(torch.as_tensor(motion.torso.centre + 0.5))
     portrait.camera_centre.copy_(torch.as_tensor(motion.camera_centre + 0.5))
     portrait.plate.copy_(torch.as_tensor(motion.plate).float() / 255)
+
+
+def _set_bases(bases: Bases, nodes: Nodes, basis: np.ndarray) -> None:
+    """Interpolation, and the motion [n, 3, k] of the Gaussians by the first k conditions."""
+    bases.near.copy_(torch.as_tensor(nodes.near))
+    bases.shares.copy_(torch.as_tensor(nodes.shares))
+    bases.means[..., : basis.shape[2]] = torch.as_tensor(basis[nodes.index])
 
 
 def _least_spread(n_face: int) -> Tensor:

@@ -1,4 +1,6 @@
-"""The three stages as whole jobs: a scene and options in, a portrait and its figures out.
+"""The stages of training as whole jobs: a scene and options in, a portrait and its figures out.
+
+A radiance field takes three (head, lips, torso), a portrait of Gaussians one.
 
 This is what the rules' scripts call; the loops themselves know nothing of options or devices.
 """
@@ -14,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.media.files import load_json, save_json
 from wildtalker_core.mouth.learning import learn_mouth
 from wildtalker_core.mouth.shape import measure_mouth
@@ -24,7 +25,13 @@ from wildtalker_core.scene.scene import Scene
 from wildtalker_core.splats.portrait import SplatPortrait
 from wildtalker_core.splats.rasterisers import resolve_rasteriser
 from wildtalker_core.training import head, lips, torso
-from wildtalker_core.training.build import choose_device, new_portrait, options_of, restore_portrait
+from wildtalker_core.training.build import (
+    choose_device,
+    device_name,
+    new_portrait,
+    options_of,
+    restore_portrait,
+)
 from wildtalker_core.training.checkpoints import load_latest_checkpoint
 from wildtalker_core.training.clip import Clip
 from wildtalker_core.training.losses import PerceptualLoss
@@ -77,7 +84,7 @@ def head_stage(
         options_of(Optimiser, train["head"]),
         run,
     )  # fmt: skip
-    return Trained(portrait, outcome, _figures(portrait, device, outcome) | hearing)
+    return Trained(portrait, outcome, _nerf_figures(portrait, device, outcome) | hearing)
 
 
 def lips_stage(
@@ -102,7 +109,7 @@ def lips_stage(
         options_of(Optimiser, train["lips"]),
         _run(portrait, clip, train, "lips", folder, log, show, config),
     )  # fmt: skip
-    return Trained(portrait, outcome, _figures(portrait, device, outcome))
+    return Trained(portrait, outcome, _nerf_figures(portrait, device, outcome))
 
 
 def torso_stage(
@@ -133,7 +140,7 @@ def torso_stage(
         portrait, clip, motion, told_lips(portrait, clip), options, options_of(Optimiser, values),
         _run(portrait, clip, train, "torso", folder, log, show, config),
     )  # fmt: skip
-    return Trained(portrait, outcome, _figures(portrait, device, outcome))
+    return Trained(portrait, outcome, _nerf_figures(portrait, device, outcome))
 
 
 def splats_stage(
@@ -157,39 +164,20 @@ def splats_stage(
         reference=train["torso_reference"], lambda_lpips=train["lambda_lpips"],
     )  # fmt: skip
     print(f"splats on {device}: rasteriser {rasteriser}, {portrait.shape.body.n} Gaussians")
-    every = train["preview_every"]
-    preview = _splat_preview(portrait, scene, moments, show) if show and every else None
+
+    def picture_of(frame: int) -> Tensor:
+        return portrait.picture(moments[frame])[0]
+
     outcome = train_splats(
         portrait, scene, moments, options, perceptual, options_of(Optimiser, values),
         Run(
             config=run_config(train, "splats", scene, motion=motion), folder=folder,
-            seed=train["seed"], log=log, preview=preview, preview_every=every,
+            seed=train["seed"], log=log, preview=_preview(scene, picture_of, train, show),
+            preview_every=train["preview_every"],
         ),
     )  # fmt: skip
-    made = {
-        "seconds": outcome.seconds,
-        "steps": outcome.steps,
-        "device": device_name(device),
-        "encoder": rasteriser,
-        "precision": "float32",
-        "losses": outcome.losses,
-    }
+    made = _figures(outcome, device, rasteriser, torch.float32)
     return Trained(portrait, outcome, made | figures)
-
-
-def _splat_preview(
-    portrait: SplatPortrait, scene: Scene, moments: Moment, show: Show
-) -> Callable[[int], None]:
-    """As :func:`_preview`: a validation frame as filmed, and as drawn where the torso is given."""
-    frame = int(scene.validation_frames[len(scene.validation_frames) // 2])
-    thin = slice(None, None, -(-scene.width // _PREVIEW_WIDTH))
-
-    def preview(step: int) -> None:
-        picture = portrait.picture(moments[frame])[0][thin, thin]
-        drawn = (picture * 255).round().byte().cpu().numpy()
-        show(step, np.concatenate((scene.hand_free_frames[frame][thin, thin], drawn), 1))
-
-    return preview
 
 
 def _run(
@@ -202,44 +190,49 @@ def _run(
     show: Show | None,
     config: dict[str, Any],
 ) -> Run:
-    every = train["preview_every"]
     precision = _precision(compute_dtype(train["mixed_precision"], clip.device))
     print(f"{stage} on {clip.device}: encoder {portrait.encoder}, networks in {precision}")
+
+    @torch.no_grad()
+    def picture_of(frame: int) -> Tensor:
+        """Driven by its sound; until the torso is trained the frame itself stands behind."""
+        index = torch.tensor([frame], device=clip.device)
+        behind = None if stage == "torso" else clip.unit(clip.scene.hand_free_frames[frame])
+        lip_feature = portrait.lip_features(clip.audio_features, index, clip.T_camera_head[index])
+        return portrait.render_frame(
+            clip.T_camera_head[frame], lip_feature[0], clip.expression[frame], behind
+        )[0]
+
     return Run(
         config=config,
         folder=folder,
         seed=train["seed"] + ("head", "lips", "torso").index(stage),
         mixed_precision=train["mixed_precision"],
         log=log,
-        preview=_preview(portrait, clip, stage, show) if show is not None and every else None,
-        preview_every=every,
+        preview=_preview(clip.scene, picture_of, train, show),
+        preview_every=train["preview_every"],
     )
 
 
-def _preview(portrait: Portrait, clip: Clip, stage: str, show: Show) -> Callable[[int], None]:
-    """A function that shows a validation frame, driven by its sound, right of the frame itself.
+def _preview(
+    scene: Scene,
+    picture_of: Callable[[int], Tensor],
+    train: Mapping[str, Any],
+    show: Show | None,
+) -> Callable[[int], None] | None:
+    """A function that shows a validation frame and, right of it, ``picture_of`` it.
 
-    Until the torso is trained the frame itself stands behind the head. The weights are those of the
-    step, not their average.
+    The weights are those of the step, not their average.
     """
-    scene = clip.scene
+    if show is None or not train["preview_every"]:
+        return None
     # Any of the frames would do, always the same one can be compared.
     frame = int(scene.validation_frames[len(scene.validation_frames) // 2])
-    reference = torch.as_tensor(scene.hand_free_frames[frame], device=clip.device).float() / 255
-    behind = None if stage == "torso" else reference
     thin = slice(None, None, -(-scene.width // _PREVIEW_WIDTH))
 
     def preview(step: int) -> None:
-        index = torch.tensor([frame], device=clip.device)
-        with torch.no_grad():
-            lip_feature = portrait.lip_features(
-                clip.audio_features, index, clip.T_camera_head[index]
-            )[0]
-        picture, _ = portrait.render_frame(
-            clip.T_camera_head[frame], lip_feature, clip.expression[frame], behind
-        )
-        both = torch.cat((reference[thin, thin], picture[thin, thin]), 1)
-        show(step, (both * 255).round().byte().cpu().numpy())
+        drawn = (picture_of(frame)[thin, thin] * 255).round().byte().cpu().numpy()
+        show(step, np.concatenate((scene.hand_free_frames[frame][thin, thin], drawn), 1))
 
     return preview
 
@@ -267,17 +260,18 @@ def _tensor(values: np.ndarray, device: torch.device) -> Tensor:
     return torch.as_tensor(values, dtype=torch.float32, device=device)
 
 
-def device_name(device: torch.device) -> str:
-    """What the tables call it."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+def _nerf_figures(portrait: Portrait, device: torch.device, outcome: Outcome) -> dict[str, Any]:
+    return _figures(outcome, device, portrait.encoder, portrait.head.density_net.compute_dtype)
 
 
-def _figures(portrait: Portrait, device: torch.device, outcome: Outcome) -> dict[str, Any]:
+def _figures(
+    outcome: Outcome, device: torch.device, encoder: str, dtype: torch.dtype | None
+) -> dict[str, Any]:
     return {
         "seconds": outcome.seconds,
         "steps": outcome.steps,
         "device": device_name(device),
-        "encoder": portrait.encoder,
-        "precision": _precision(portrait.head.density_net.compute_dtype),
+        "encoder": encoder,
+        "precision": _precision(dtype),
         "losses": outcome.losses,
     }

@@ -18,7 +18,7 @@ from wildtalker_core.progress import progress
 from wildtalker_core.scene.body_motion import BodyMotion, load_body_motion
 from wildtalker_core.scene.scene import Scene, load_scene
 from wildtalker_core.splats.portrait import SplatPortrait
-from wildtalker_core.training.build import choose_device, open_portrait
+from wildtalker_core.training.build import choose_device, device_name, open_portrait
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
 from workflow_scripts.scene_inputs import scene_paths
@@ -170,7 +170,7 @@ def main(
         "mode": mode,
         "pose_frames": performance.pose_frames.tolist(),
         "seconds_per_frame": (time.monotonic() - started) / n_pictures,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "device": device_name(device),
     }
     if not is_driven(setting):
         facts["frames"] = performance.audio_frames.tolist()
