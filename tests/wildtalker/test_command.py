@@ -68,8 +68,9 @@ def test_wheel_has_every_data_file(installed):
     for pattern in ("rules/*.smk", "envs/*", "config/**/*.yaml", "workflow_scripts/**/*.py"):
         for path in ROOT.glob(pattern):
             assert (site / "wildtalker" / "workflow" / path.relative_to(ROOT)).is_file(), path
-    for path in (ROOT / "wildtalker_core").rglob("*.py"):
-        assert (site / path.relative_to(ROOT)).is_file(), f"{path}: package not in pyproject.toml"
+    for path in (*(ROOT / "wildtalker_core").rglob("*.py"), *(ROOT / "wildtalker").rglob("*.*")):
+        if path.suffix != ".pyc":
+            assert (site / path.relative_to(ROOT)).is_file(), f"{path}: not in pyproject.toml"
 
 
 def test_wheel_makes_the_first_stage(installed, tmp_path):
@@ -85,6 +86,17 @@ def test_wheel_makes_the_first_stage(installed, tmp_path):
                "--snakefile", site / "wildtalker/workflow/Snakefile",
                "results/me/media/manifest.json"], tmp_path)  # fmt: skip
     assert (tmp_path / "results/me/media/manifest.json").is_file()
+
+
+def test_wheel_tells_a_failure_in_one_line(installed, tmp_path):
+    """Snakemake's events are read by the logger plugin that the wheel carries."""
+    (tmp_path / "bad.mp4").write_text("no video")
+    done = subprocess.run([installed / "wildtalker", "make", "bad.mp4", "--cores", "1"],
+                          cwd=tmp_path, capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert any(line.endswith("media: extract_frames") for line in lines)
+    assert lines[-1].startswith("error: bad.mp4: is not a readable video")
 
 
 def test_doctor_has_a_line_for_each_part(installed, tmp_path):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
+from wildtalker.running import Progress, WatchedRun, clip_config, snakemake_command, stage_of
 from wildtalker_core.errors import InputError
 
 HELP = "make a portrait, its tables and its report from one video"
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,29 +32,48 @@ def run(arguments: argparse.Namespace) -> int:
     """Write ``{results}/{clip}.yaml`` and let Snakemake make what it asks for."""
     if not arguments.video.is_file():
         raise InputError(arguments.video, "is not a file", "give the path of a video")
-    if importlib.util.find_spec("snakemake") is None:
-        raise InputError("snakemake", "is not installed", 'pip install "wildtalker[workflow]"')
-    config = clip_config(arguments)
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    config_path = arguments.results / f"{clip_name(arguments.video)}.yaml"
+    require_snakemake()
+    name, results = clip_name(arguments.video), arguments.results
+    config = clip_config(name, arguments.video, results, arguments.preset, arguments.size)
+    results.mkdir(parents=True, exist_ok=True)
+    config_path = results / f"{name}.yaml"
     config_path.write_text(yaml.safe_dump(config, sort_keys=False))
-    status = subprocess.run(snakemake_command(config_path, arguments), check=False).returncode
-    if status == 0 and not arguments.plan:
-        print((arguments.results / "report" / "summary.txt").read_text())
+    command = snakemake_command(config_path, arguments.cores, is_plan=arguments.plan)
+    if arguments.plan:
+        return subprocess.run(command, check=False).returncode
+    status = watch(command)
+    if status == 0:
+        print((results / "report" / "summary.txt").read_text())
     return status
 
 
-def clip_config(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The workflow's config for one video: the clip, and only what the user asked to change."""
-    config: dict[str, Any] = {
-        "results_dir": str(arguments.results),
-        "clips": {clip_name(arguments.video): {"path": str(arguments.video)}},
-    }
-    if arguments.preset is not None:
-        config["train"] = {"preset": arguments.preset}
-    if arguments.size is not None:
-        config["media"] = {"size_px": arguments.size}
-    return config
+def require_snakemake() -> None:
+    """Raises InputError where the workflow's engine is not installed."""
+    if importlib.util.find_spec("snakemake") is None:
+        raise InputError("snakemake", "is not installed", 'pip install "wildtalker[workflow]"')
+
+
+def watch(command: list[str]) -> int:
+    """Run Snakemake and tell of it on the terminal; whatever ends this process ends the run."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+    running = WatchedRun(command, echo=sys.stderr.buffer, told=tell)
+    try:
+        status = running.wait()
+    except KeyboardInterrupt:
+        running.stop()
+        return 130
+    if status and running.progress.error is None:
+        print(running.progress.failure, file=sys.stderr)
+    return status
+
+
+def tell(progress: Progress, event: dict[str, Any]) -> None:
+    """A line on the terminal for each job that starts."""
+    if event["event"] == "job_info":
+        rule, n_started = event["rule_name"], progress.n_done.total() + len(progress.running)
+        print(f"[{n_started}/{progress.n_jobs.total()}] {stage_of(rule)}: {rule}", file=sys.stderr)
 
 
 def clip_name(video: Path) -> str:
@@ -65,17 +84,3 @@ def clip_name(video: Path) -> str:
     name = re.sub(r"[^A-Za-z0-9_-]", "_", video.stem)
     reserved = re.fullmatch(r"report|logs|denoised|spoiled_[0-9]+", name)
     return f"clip_{name}" if reserved or not re.match(r"[A-Za-z0-9]", name) else name
-
-
-def workflow_dir() -> Path:
-    """Folder of the Snakefile: package data of an installed wheel, or the checkout."""
-    packaged = ROOT / "workflow"
-    return packaged if packaged.is_dir() else ROOT.parent
-
-
-def snakemake_command(config_path: Path, arguments: argparse.Namespace) -> list[str]:
-    workflow = workflow_dir()
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow / "Snakefile"),
-               "--workflow-profile", str(workflow / "profiles" / "default"),
-               "--configfile", os.fspath(config_path), "--cores", arguments.cores]  # fmt: skip
-    return [*command, "--dry-run", "--quiet", "rules"] if arguments.plan else command
