@@ -48,7 +48,7 @@ _JPEG_QUALITY = 88
 class Server:
     """Who may look: hosts that the address may name, a token or None, how many at once."""
 
-    portrait: TalkingPortrait
+    portrait: TalkingPortrait | None
     token: str | None = None
     max_sessions: int = 4
     n_sessions: int = 0
@@ -66,16 +66,32 @@ class Server:
             return "the address lacks its token"
         return None
 
+    def portrait_for(self, connection: HTTPConnection) -> TalkingPortrait | None:
+        """The portrait that a visitor may talk to; None where there is none."""
+        return self.portrait
+
 
 def application(server: Server) -> Starlette:
     """The page for uvicorn."""
+    return Starlette(routes=[*page_routes(server, FILES), live_route(server)])
+
+
+def page_routes(server: Server, files: dict[str, str]) -> list[Route]:
+    """The files of the page by address."""
 
     async def page(request: Request) -> Response:
-        # Style and script say nothing of the portrait; the page and its socket ask for the token.
-        refusal = server.refusal(request) if request.url.path == "/" else None
+        # Style and script say nothing of the portrait; pages and the socket ask for the token.
+        name = files[request.url.path]
+        refusal = server.refusal(request) if name.endswith(".html") else None
         if refusal:
             return PlainTextResponse(refusal, 403, HEADERS)
-        return FileResponse(PAGE / FILES[request.url.path], headers=HEADERS)
+        return FileResponse(PAGE / name, headers=HEADERS)
+
+    return [Route(path, page) for path in files]
+
+
+def live_route(server: Server) -> WebSocketRoute:
+    """The conversation."""
 
     async def live(socket: WebSocket) -> None:
         refusal = server.refusal(socket)
@@ -87,12 +103,17 @@ def application(server: Server) -> Starlette:
             return
         server.n_sessions += 1
         try:
-            await Visit(server.portrait, socket).run()
+            portrait = await asyncio.to_thread(server.portrait_for, socket)
+            if portrait is None:
+                await socket.close(1008, "there is no such portrait")
+            else:
+                await Visit(portrait, socket).run()
+        except InputError as error:  # its path is nobody's business
+            await socket.close(1008, _reason(f"the portrait {error.problem}; {error.remedy}"))
         finally:
             server.n_sessions -= 1
 
-    routes = [Route(path, page) for path in FILES]
-    return Starlette(routes=[*routes, WebSocketRoute("/live", live)])
+    return WebSocketRoute("/live", live)
 
 
 class Visit:
@@ -116,8 +137,7 @@ class Visit:
                     return
                 await asyncio.to_thread(self._take, message)
         except (InputError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())[:100]
-            await self._socket.close(1008, reason)
+            await self._socket.close(1008, _reason(error))
         finally:
             self._session.close()
             await asyncio.to_thread(drawing.join, 5)
@@ -164,6 +184,11 @@ class Visit:
             raise ValueError("too much sound at once")
         if sum(x[2] for x in self._heard) > MOST_CONTROLS:
             raise ValueError("too many controls at once")
+
+
+def _reason(error: Exception | str) -> str:
+    """An error as a closing frame holds it, 123 bytes."""
+    return " ".join(str(error).split()).encode()[:120].decode(errors="ignore")
 
 
 def packed(frame: Frame, session: Session) -> bytes:

@@ -24,7 +24,7 @@ def watch(folder: Path) -> Iterator[Watch]:
     """Losses to TensorBoard and to the job's log, previews to TensorBoard."""
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(folder)) as writer:
+    with SummaryWriter(str(folder), flush_secs=10) as writer:  # previews are watched
 
         def log(step, losses):
             for name, value in losses.items():

@@ -32,13 +32,17 @@ PORTRAIT, PICTURES = os.environ.get("WILDTALKER_PORTRAIT"), os.environ.get("WILD
 
 
 def serve(portrait, **options):
+    return serve_application(application(Server(portrait, **options)))
+
+
+def serve_application(app):
+    """A running server, its thread and its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     config = uvicorn.Config(
-        application(Server(portrait, **options)), port=port, log_level="error",
-        ws_max_size=MOST_MESSAGE,
-    )  # fmt: skip
+        app, port=port, log_level="error", ws_max_size=MOST_MESSAGE, timeout_graceful_shutdown=5
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

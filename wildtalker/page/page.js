@@ -87,6 +87,8 @@ async function wake() {
 }
 
 async function startMicrophone() {
+  // Browsers give it to pages of this machine and to https alone.
+  if (!navigator.mediaDevices) return say("The microphone needs https, or 127.0.0.1");
   await wake();
   let stream;
   try { stream = await navigator.mediaDevices.getUserMedia({ audio: true }); }
@@ -99,6 +101,7 @@ async function startMicrophone() {
   playing++;
   control({ microphone: true, interrupt: true });
   $("microphone").setAttribute("aria-pressed", "true");
+  $("microphone").textContent = "Stop listening";
   say("Listening");
 }
 
@@ -108,6 +111,7 @@ function stopMicrophone() {
   microphone.stream.getTracks().forEach((track) => track.stop());
   microphone = null;
   $("microphone").setAttribute("aria-pressed", "false");
+  $("microphone").textContent = "Microphone";
   control({ microphone: false });
   say("Ready");
 }
@@ -145,11 +149,15 @@ $("interrupt").onclick = () => {
 $("background").onchange = (event) => control({ background: event.target.value });
 $("gain").oninput = (event) => control({ gain: Number(event.target.value) });
 $("file").onchange = (event) => speak(event.target.files[0]);
-$("drop").ondragover = (event) => { event.preventDefault(); $("drop").classList.add("over"); };
-$("drop").ondragleave = () => $("drop").classList.remove("over");
-$("drop").ondrop = (event) => {
+// A file that misses the field would otherwise replace the page.
+document.ondragover = (event) => { event.preventDefault(); $("drop").classList.add("over"); };
+document.ondragleave = () => $("drop").classList.remove("over");
+document.ondrop = (event) => {
   event.preventDefault();
   $("drop").classList.remove("over");
   speak(event.dataTransfer.files[0]);
 };
+const token = new URLSearchParams(location.search).get("token");
+$("back").href = token ? `./?${new URLSearchParams({ token })}` : "./";
+$("back").hidden = location.pathname !== "/talk";
 connect();
