@@ -41,5 +41,5 @@ def serve(application: Any, arguments: argparse.Namespace, token: str | None) ->
     print(f"http://{arguments.host}:{arguments.port}/{query}", flush=True)
     uvicorn.run(
         application, host=arguments.host, port=arguments.port, log_level="warning",
-        ws_max_size=MOST_MESSAGE, ws_max_queue=8, limit_concurrency=64,
+        ws_max_size=MOST_MESSAGE, ws_max_queue=8, limit_concurrency=64, timeout_graceful_shutdown=5,
     )  # fmt: skip

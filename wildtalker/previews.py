@@ -85,7 +85,7 @@ def _portrait(clip_dir: Path) -> np.ndarray | None:
     return cv2.imdecode(png, cv2.IMREAD_COLOR)[..., ::-1]
 
 
-_TENSORBOARD = f"train/{METHOD}/tensorboard"
+_TENSORBOARD = f"train/{METHOD}/tensorboard/splats"
 #: Name, what it is drawn from (the file that comes last), how; in the order in which they appear.
 _PICTURES: dict[str, tuple[str, Callable[[Path], np.ndarray | None]]] = {
     "crop": (_FRAMES, _crop),

@@ -120,8 +120,10 @@ class Videos:
 
     def n_before(self, video: Video) -> int:
         """Runs that come before the one of a video that waits."""
-        others = [v for v in self._videos.values() if v.run or v.is_wanted]
-        return sum(v.run is not None or v.started_at < video.started_at for v in others)
+        if video.state != "waiting":
+            return 0
+        wanted = [v for v in list(self._videos.values()) if v.is_wanted and v is not video]
+        return sum(v.run is not None or v.started_at < video.started_at for v in wanted)
 
     def new(self) -> Video:
         """A video whose file the caller has to write, and then to :meth:`add` or discard."""

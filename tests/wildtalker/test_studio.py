@@ -176,7 +176,7 @@ def test_a_stopped_studio_ends_its_runs_and_goes_on_later(tmp_path, portrait_pat
 
 def test_one_run_at_a_time_and_each_can_be_stopped_and_deleted(served):
     first, second = served.send(b"waits"), served.send(b"waits")
-    served.wait(first, "making")
+    assert served.wait(first, "making")["n_before"] == 0
     facts = served.facts(second)
     assert (facts["state"], facts["n_before"]) == ("waiting", 1)
     served.ask("DELETE", f"/run?video={second}")

@@ -8,7 +8,7 @@ const STAGES = {
 };
 const PICTURES = {
   crop: "The crop around the face", parsing: "Head, neck, torso and hands",
-  masks: "Red is not learnt from", hand_free: "Without hands",
+  masks: "What moves is left out", hand_free: "Without hands",
   portrait: "A frame it has not seen, and the portrait",
 };
 const HEADLINES = {
@@ -102,13 +102,13 @@ async function look() {
 
 function draw(facts) {
   const { state } = facts, isBusy = state === "making" || state === "waiting";
-  document.title = `${HEADLINES[state]} – WildTalker studio`;
-  $("headline").textContent = HEADLINES[state];
-  $("line").textContent = lineOf(facts);
-  $("line").classList.toggle("bad", state === "failed");
   const [nJobs, nDone] = ["n_jobs", "n_done"].map(
     (what) => facts.stages.reduce((sum, stage) => sum + stage[what], 0));
-  $("whole").hidden = !isBusy;
+  document.title = `${HEADLINES[state]} – WildTalker studio`;
+  $("headline").textContent = HEADLINES[state];
+  $("line").textContent = lineOf(facts, nJobs, nDone);
+  $("line").classList.toggle("bad", state === "failed");
+  $("whole").hidden = $("leave").hidden = !isBusy;
   if (nJobs) $("whole").value = (nDone + (facts.bar ? facts.bar[1] / 100 : 0)) / nJobs;
   else $("whole").removeAttribute("value");
   $("talk").hidden = $("keep").hidden = state !== "ready";
@@ -124,16 +124,16 @@ function draw(facts) {
   for (const name of Object.keys(PICTURES)) if (facts.pictures[name]) hang(name, facts.pictures[name]);
 }
 
-function lineOf(facts) {
+function lineOf(facts, nJobs, nDone) {
   if (facts.state === "failed") return facts.failure;
   if (facts.state === "stopped") return "It goes on where it stopped.";
   if (facts.state === "ready")
-    return "Talk to it here, or keep the file: `wildtalker live me.portrait` opens it anywhere.";
+    return "Talk to it here, or download the one file that it is; it opens on any machine.";
   if (facts.state === "waiting") return `Before it: ${facts.n_before}`;
-  if (!facts.stages.length) return "Looking what there is to do";
+  if (!nJobs) return "Looking what there is to do";
   const minutes = Math.floor(facts.seconds / 60), seconds = String(facts.seconds % 60).padStart(2, "0");
-  const bar = facts.bar ? `${facts.bar[0]} ${facts.bar[1]} %, ` : "";
-  return `${bar}${minutes}:${seconds} so far. You may close this page and come back.`;
+  const bar = facts.bar ? `: ${facts.bar[0]} ${facts.bar[1]} %` : "";
+  return `Step ${Math.min(nDone + 1, nJobs)} of ${nJobs}${bar}, after ${minutes}:${seconds}`;
 }
 
 function stageOf(stage, running) {
