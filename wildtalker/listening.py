@@ -38,7 +38,8 @@ def serve(application: Any, arguments: argparse.Namespace, token: str | None) ->
     from wildtalker.serving import MOST_MESSAGE
 
     query = f"?token={token}" if token else ""
-    print(f"http://{arguments.host}:{arguments.port}/{query}", flush=True)
+    host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+    print(f"http://{host}:{arguments.port}/{query}", flush=True)
     uvicorn.run(
         application, host=arguments.host, port=arguments.port, log_level="warning",
         ws_max_size=MOST_MESSAGE, ws_max_queue=8, limit_concurrency=64, timeout_graceful_shutdown=5,

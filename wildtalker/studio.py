@@ -92,8 +92,8 @@ class Studio(Server):
     async def receive(self, request: Request) -> Video:
         """Write an upload piece by piece, and start its run. Raises Refused, ClientDisconnect."""
         self.check_upload(request)
-        self.n_uploads += 1
         video = self.videos.new()
+        self.n_uploads += 1
         try:
             with open(video.folder / "partial", "wb") as file:
                 async for piece in _with_patience(request.stream()):
@@ -104,8 +104,10 @@ class Studio(Server):
                     raise Refused(400, "the file is empty")
             (video.folder / "partial").rename(video.path)
             self.videos.add(video)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(video.folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise Refused(507, f"the video cannot be stored ({error.strerror})") from None
             raise
         finally:
             self.n_uploads -= 1

@@ -22,6 +22,8 @@ PARTS = (
     ("imageio-ffmpeg", "imageio_ffmpeg", "writing video", True),
     ("snakemake", "snakemake", "the workflow", True),
     ("lpips", "lpips", "score LPIPS and the lips' finetuning loss", True),
+    ("starlette", "starlette", "the pages of live and studio", False),
+    ("uvicorn", "uvicorn", "the pages of live and studio", False),
     ("ptlflow", "ptlflow", "motion.flow: ptlflow", False),
     ("simple-lama-inpainting", "simple_lama_inpainting", "motion.inpaint: lama", False),
     ("noisereduce", "noisereduce", "speech.denoiser: noisereduce", False),

@@ -6,7 +6,7 @@ const canvas = $("portrait"), pen = canvas.getContext("2d");
 const say = (text) => { $("status").textContent = text; };
 let socket, sound, microphone = null, playing = 0, shown = [], waiting = 0, playsUntil = 0;
 let sentAt = [];
-window.seen = [];  // times and sizes of the last frames, for whoever looks
+window.seen = [];  // times, sizes and loudness of the last frames, for whoever looks
 
 function connect() {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
@@ -39,11 +39,15 @@ async function frame(data) {
     if (canvas.width !== picture.width) { canvas.width = picture.width; canvas.height = picture.height; }
     pen.drawImage(picture, 0, 0);
     shown.push(performance.now());
-    window.seen.push({ seconds, isSpeaking, nSamples });
+    window.seen.push({ seconds, isSpeaking, nSamples, loudness: loudness(pcm) });
     if (window.seen.length > 500) window.seen.shift();
   }, 1000 * wait);
   $("dropped").textContent = dropped;
   $("delay").textContent = microphone ? `${Math.round(1000 * lag)} ms` : "–";
+}
+
+function loudness(pcm) {
+  return pcm.length ? Math.sqrt(pcm.reduce((sum, x) => sum + x * x, 0) / pcm.length) / 32768 : 0;
 }
 
 // Pieces follow each other without a gap; a picture waits for its own piece.
