@@ -227,7 +227,7 @@ def complete_hands(
     return [np.stack(h) if h else np.empty((0, 21, 2), np.float32) for h in complete]
 
 
-def paint_hands(hands: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def paint_hands(hands: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Cover of hands [hands, 21, 2] pixels: fingers as thick bones, palm filled; [h, w] in [0, 1].
 
     ASSUME: a finger is a fifth as thick as the palm (wrist to middle knuckle) is long; some more
@@ -239,16 +239,16 @@ def paint_hands(hands: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         span = max(palm, 0.4 * np.ptp(hand, axis=0).max())
         thickness = max(2, round(0.3 * span))
         for a, b in _HAND_BONES:
-            cv2.line(cover, _px(hand[a]), _px(hand[b]), 255, thickness, cv2.LINE_AA)
+            cv2.line(cover, _px(hand[a]), _px(hand[b]), (255,), thickness, cv2.LINE_AA)
         cover = np.maximum(cover, _fill(hand[list(_PALM)], shape))
     return cover.astype(np.float32) / 255
 
 
-def paint_forearms(forearms: np.ndarray, widths: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def paint_forearms(forearms: np.ndarray, widths: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Cover of forearms [arms, 2, 2] (elbow, wrist) pixels of given widths; [h, w] in [0, 1]."""
     cover = np.zeros(shape, np.uint8)
     for (elbow, wrist), width in zip(forearms, widths, strict=True):
-        cv2.line(cover, _px(elbow), _px(wrist), 255, max(2, round(float(width))), cv2.LINE_AA)
+        cv2.line(cover, _px(elbow), _px(wrist), (255,), max(2, round(float(width))), cv2.LINE_AA)
     return cover.astype(np.float32) / 255
 
 
@@ -317,8 +317,9 @@ def bare_hands(
 
     The hand detector misses hands that are cut by the picture's edge or blurred.
     """
-    solid = (is_skin & (below > 0)).astype(np.uint8)
-    solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    solid = cv2.morphologyEx(
+        (is_skin & (below > 0)).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
+    )
     grown_neck = cv2.dilate(neck, np.ones((5, 5), np.uint8)) > 0.3
     _, labels, stats, _ = cv2.connectedComponentsWithStats(solid | grown_neck.astype(np.uint8))
     # ASSUME: half a hundredth of the face's area; smaller spots are buttons and badges.
@@ -373,7 +374,9 @@ def parse_frame(
 
     arms, widths = forearms_of(hands, body)
     hand = np.maximum(paint_hands(hands, shape), paint_forearms(arms, widths, shape))
-    bare = bare_hands(clear_skin(likelihoods, person), neck, below, u, v, face) & ~is_lasting_skin
+    bare: np.ndarray = (
+        bare_hands(clear_skin(likelihoods, person), neck, below, u, v, face) & ~is_lasting_skin
+    )
     bare = cv2.dilate(bare.astype(np.float32), np.ones((3, 3), np.uint8))
     hand = np.maximum(hand, cv2.blur(bare, (3, 3)))
     # The painted shape is generous: inside the person's outline its rim is kept, outside it not.
@@ -446,7 +449,7 @@ def close_holes(person: np.ndarray) -> np.ndarray:
     solid = (person > 0.5).astype(np.uint8)
     outlines, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = np.zeros_like(solid)
-    cv2.drawContours(filled, outlines, -1, 1, cv2.FILLED)
+    cv2.drawContours(filled, outlines, -1, (1,), cv2.FILLED)
     inside = cv2.erode(filled, np.ones((3, 3), np.uint8))
     return np.maximum(person, inside.astype(np.float32) * (person <= 0.5))
 
@@ -505,11 +508,11 @@ def _contrast(probability: np.ndarray) -> np.ndarray:
     return np.clip((probability - 0.3) / 0.4, 0, 1)
 
 
-def _fill(polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _fill(polygon: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Convex hull of points [k, 2] as uint8 [h, w], 255 inside."""
     cover = np.zeros(shape, np.uint8)
     hull = cv2.convexHull(np.round(polygon).astype(np.int32))
-    cv2.fillConvexPoly(cover, hull, 255, cv2.LINE_AA)
+    cv2.fillConvexPoly(cover, hull, (255,), cv2.LINE_AA)
     return cover
 
 
@@ -594,7 +597,7 @@ def fill_smoothly(image: np.ndarray, is_known: np.ndarray) -> np.ndarray:
         is_known: [height, width] bool. If nothing is known the image becomes mid-grey.
     """
     height, width = is_known.shape
-    weight = is_known.astype(np.float32)
+    weight: np.ndarray = is_known.astype(np.float32)
     levels = [(image.astype(np.float32) * weight[..., None], weight)]
     while min(levels[-1][1].shape) > 1:
         colour, weight = (cv2.pyrDown(x) for x in levels[-1])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -107,13 +107,13 @@ def steady_skin(landmarks: np.ndarray, height: int, width: int) -> np.ndarray:
     contour = landmarks[list(lm.FACE_CONTOUR)]
     centre = contour.mean(0)
     hull = cv2.convexHull(np.round(centre + 0.94 * (contour - centre)).astype(np.int32))
-    cv2.fillConvexPoly(mask, hull, 255)
+    cv2.fillConvexPoly(mask, hull, (255,))
     face_px = float(np.linalg.norm(landmarks[lm.LEFT_CONTOUR] - landmarks[lm.RIGHT_CONTOUR]))
     grow = np.ones((2 * max(1, round(0.02 * face_px)) + 1,) * 2, np.uint8)
     moving = np.zeros_like(mask)
     for outline in (lm.LEFT_EYE, lm.RIGHT_EYE, lm.LEFT_BROW, lm.RIGHT_BROW, lm.LIPS_OUTER):
         hull = cv2.convexHull(np.round(landmarks[list(outline)]).astype(np.int32))
-        cv2.fillConvexPoly(moving, hull, 255)
+        cv2.fillConvexPoly(moving, hull, (255,))
     mask[cv2.dilate(moving, grow) > 0] = 0
     down = landmarks[lm.CHIN] - landmarks[lm.FOREHEAD]
     y, x = np.mgrid[:height, :width]
@@ -167,7 +167,9 @@ class _Reference:
         pose = pose.astype(np.float32)
         in_camera = self.surface.reshape(-1, 3) @ pose[:3, :3].T + pose[:3, 3]
         seen = in_camera[:, :2] / in_camera[:, 2:] * np.float32(focal_length)
-        return (seen + np.float32((width / 2, height / 2))).reshape(_PATCH_PX, _PATCH_PX, 2)
+        return (seen + np.array((width / 2, height / 2), np.float32)).reshape(
+            _PATCH_PX, _PATCH_PX, 2
+        )
 
 
 def _cut(image: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -175,7 +177,8 @@ def _cut(image: np.ndarray, at: np.ndarray) -> np.ndarray:
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     # OpenCV counts pixels from their centres.
-    return cv2.remap(image, at - 0.5, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    x, y = at[..., 0] - 0.5, at[..., 1] - 0.5
+    return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _spread_points(patch: np.ndarray, allowed: np.ndarray, n_points: int) -> np.ndarray:
@@ -251,7 +254,8 @@ def follow_skin(
     reference_of = _compared_references(track.T_camera_head[:, :3, :3], chosen, n_compared)
     pixels = np.zeros((*reference_of.shape, most, 2), np.float32)
     is_seen = np.zeros((*reference_of.shape, most), bool)
-    flow_model = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    # Any: OpenCV annotates the flow to begin with as if it could not be None.
+    flow_model: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     flow_model.setFinestScale(1)
     for i in order:
         if not is_face_visible[i]:
@@ -289,7 +293,7 @@ def _compared_references(rotations: np.ndarray, chosen: list[int], n_compared: i
 
 
 def _match(
-    flow_model: cv2.DISOpticalFlow, reference: _Reference, patch: np.ndarray, path: np.ndarray
+    flow_model: Any, reference: _Reference, patch: np.ndarray, path: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where a reference's points are in a frame [p, 2] pixels, and whether they look alike there.
 
@@ -300,9 +304,10 @@ def _match(
     flow = flow_model.calc(reference.patch, patch, None)
     y, x = np.mgrid[:_PATCH_PX, :_PATCH_PX].astype(np.float32)
     moved = np.stack((x, y), -1) + flow
-    back = cv2.remap(patch, moved, None, cv2.INTER_LINEAR)
+    back = cv2.remap(patch, moved[..., 0], moved[..., 1], cv2.INTER_LINEAR)
     column, row = reference.points.T
-    at = cv2.remap(path, moved[row, column][None], None, cv2.INTER_LINEAR)[0]
+    to_x, to_y = moved[row, column].T
+    at = cv2.remap(path, to_x[None], to_y[None], cv2.INTER_LINEAR)[0]
     likeness = _cross_correlation(reference.patch, back)[row, column]
     # ASSUME: two views of the same skin correlate above 0.6, blurred ones included; a hand or a
     # strand of hair in front does not.

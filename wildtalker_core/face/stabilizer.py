@@ -273,8 +273,8 @@ def _adjust_structure(
         right = torch.zeros(size, dtype=torch.float64)
         weighted = by_pose * weight[..., None, None]
         pose_blocks = torch.einsum("mspri,msprj->mij", weighted, by_pose)
-        for m in range(n_frames):
-            system[6 * m : 6 * m + 6, 6 * m : 6 * m + 6] = pose_blocks[m]
+        for i in range(n_frames):
+            system[6 * i : 6 * i + 6, 6 * i : 6 * i + 6] = pose_blocks[i]
         right[:-1] = torch.einsum("mspri,mspr->mi", weighted, residual).reshape(-1)
         cross_focal = torch.einsum("mspri,mspr->mi", weighted, by_focal).reshape(-1)
         system[:-1, -1] = cross_focal
@@ -286,7 +286,7 @@ def _adjust_structure(
         right[-1] -= np.log(structure.focal_length / start_focal) / uncertainty.log_focal_length**2
         system.diagonal().mul_(1 + damping)
 
-        eliminated = []
+        eliminated: list[tuple[Tensor, ...] | None] = []
         for k in range(n_references):
             m, s = torch.nonzero(local.reference_of == k, as_tuple=True)
             if len(m) == 0:

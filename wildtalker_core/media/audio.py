@@ -123,7 +123,7 @@ def open_sound(
         notes.append(note)
     with file:
         try:
-            container = av.open(url_of(path) if note is None else file)
+            container = av.open(url_of(path) if note is None else file, "r")
         except av.error.FFmpegError as error:
             problem = f"is not a readable sound or video file ({in_words(error)})"
             raise InputError(path, problem, "export it again, for example as wav") from error
@@ -189,7 +189,8 @@ class _Piece:
         layout = "mono" if n_channels == 1 else frame.layout
         # Packed: PyAV reads beyond the planes of eight and more channels.
         self._resampler = av.AudioResampler("flt", layout, sample_rate_hz)
-        self._n_channels, self._parts = n_channels, [np.zeros(0, np.float32)]
+        self._n_channels = n_channels
+        self._parts: list[np.ndarray] = [np.zeros(0, np.float32)]
 
     @staticmethod
     def _key_of(frame: av.AudioFrame) -> tuple[int, int, str]:

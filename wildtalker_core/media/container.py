@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 
@@ -159,7 +159,7 @@ def decode(
                 continue
             for frame in packet.decode():
                 n_frames += 1
-                yield frame
+                yield cast(av.VideoFrame, frame)  # of a video stream
     except av.error.FFmpegError as error:
         raise InputError(
             path,

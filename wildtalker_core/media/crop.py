@@ -56,7 +56,7 @@ def follow_main_face(
             distances = {k: track.distance(i, boxes[k]) for k in free}
             near = [k for k in free if distances[k] < 1.0]
             if near:
-                best = min(near, key=distances.get)
+                best = min(near, key=distances.__getitem__)
                 track.append(i, boxes[best])
                 free.remove(best)
         tracks += [_Track(i, boxes[k]) for k in free]
@@ -118,21 +118,21 @@ def square_around_face(
     """
     short_side = min(height, width)
     if mode == "centre":
-        side = short_side - short_side % 2
-        return Crop((width - side) // 2, (height - side) // 2, side)
+        largest = short_side - short_side % 2
+        return Crop((width - largest) // 2, (height - largest) // 2, largest)
     boxes = face_boxes[np.isfinite(face_boxes).all(axis=1)]
     centres = 0.5 * (boxes[:, :2] + boxes[:, 2:])
     low, high = np.percentile(centres, [2, 98], axis=0)
     face_height = float(np.median(boxes[:, 3] - boxes[:, 1]))
-    side = float(short_side)
+    wanted = float(short_side)
     if mode == "auto":
         wander = float((high - low).max())
-        wanted = max(crop_scale * face_height + wander, min_side)
-        if _ALREADY_PORTRAIT * wanted < short_side:
-            side = wanted
+        near = max(crop_scale * face_height + wander, min_side)
+        if _ALREADY_PORTRAIT * near < short_side:
+            wanted = near
     elif mode != "whole":
         raise ValueError(f"crop {mode!r} is unknown; one of auto, whole, centre")
-    side = 2 * int(min(side, short_side) // 2)
+    side = 2 * int(min(wanted, short_side) // 2)
     middle = 0.5 * (low + high)
     x = int(np.clip(round(middle[0] - 0.5 * side), 0, width - side))
     y = int(np.clip(round(middle[1] - _FACE_CENTRE_SHARE * side), 0, height - side))

@@ -43,7 +43,10 @@ class FrameStore:
             if self._array is None:
                 try:
                     group = zarr.open_group(ZipStore(self.path, mode="r"), mode="r")
-                    self._array = group[_NAME]
+                    found = group[_NAME]
+                    if not isinstance(found, zarr.Array):
+                        raise TypeError(f"{_NAME} is no array")
+                    self._array = found
                 except FileNotFoundError:
                     raise InputError(
                         self.path, "does not exist", "run the rule that makes it"

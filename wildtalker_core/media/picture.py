@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from typing import cast
 
 import av
 import cv2
 import numpy as np
+from av.sidedata.sidedata import SideData
 from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc
 
 _UNSPECIFIED = 2  # colour matrix or primaries (ISO/IEC 23091-2)
@@ -67,7 +69,8 @@ def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
     The display matrix maps stored to shown coordinates as a row vector: x' = a x + c y,
     y' = b x + d y (ISO/IEC 14496-12, tkhd), fixed point 16.16.
     """
-    for side in frame.side_data:
+    # PyAV annotates the container as a mapping, which would give its keys.
+    for side in cast("Iterable[SideData]", frame.side_data):
         if side.type.name == "DISPLAYMATRIX":
             matrix = np.frombuffer(bytes(side)[:36], "<i4").astype(float)
             a, b, _, c, d = matrix[:5] / 65536.0
@@ -81,7 +84,9 @@ def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
 
 def dynamic_range(frame: av.VideoFrame) -> str:
     """``sdr``, ``hlg`` or ``pq``."""
-    return {ColorTrc.ARIB_STD_B67: "hlg", ColorTrc.SMPTE2084: "pq"}.get(frame.color_trc, "sdr")
+    return {int(ColorTrc.ARIB_STD_B67): "hlg", int(ColorTrc.SMPTE2084): "pq"}.get(
+        frame.color_trc, "sdr"
+    )
 
 
 def to_bt709(picture: av.VideoFrame, frame: av.VideoFrame) -> np.ndarray:
@@ -138,7 +143,7 @@ def deinterlaced(
 def _bwdif(frame: av.VideoFrame) -> av.filter.Graph:
     graph = av.filter.Graph()
     graph.link_nodes(
-        graph.add_buffer(template=frame),
+        graph.add_buffer(template=frame),  # type: ignore[arg-type]  # a frame serves as well
         graph.add("bwdif", "mode=send_frame:deint=interlaced"),
         graph.add("buffersink"),
     ).configure()

@@ -233,12 +233,14 @@ class _Gate:
 
     def image(self, frame: av.VideoFrame, picture: av.VideoFrame, seconds: float) -> np.ndarray:
         image = self._viewer.upright(picture, frame)
-        size = image.shape[:2]
+        height, width = image.shape[:2]
+        size = (height, width)
         if self._first is None:
             self._first = size
-        is_other = size != self._first
-        if is_other and not (self._may_change_size and has_same_shape(size, self._first)):
-            (height, width), (first_height, first_width) = size, self._first
+        if size != self._first and not (
+            self._may_change_size and has_same_shape(size, self._first)
+        ):
+            first_height, first_width = self._first
             raise InputError(
                 self._path,
                 f"changes its picture from {first_width}x{first_height} to {width}x{height} pixels "
@@ -381,6 +383,7 @@ class VideoWriter:
         return frame
 
     def _encode(self) -> None:
+        assert self._shape is not None  # the first frame started the thread
         with av.open(
             url_of(self._partial), "w", format="mp4", options={"movflags": "+faststart"}
         ) as container:
@@ -388,7 +391,8 @@ class VideoWriter:
                 container.metadata["comment"] = self._note
             rate = Fraction(self.fps).limit_denominator(1001)
             pictures = _add_pictures(container, rate, self._shape, self.crf, self.preset)
-            sound = None if self._sound is None else self._sound.add_to(container)
+            heard = self._sound
+            sound = None if heard is None else heard.add_to(container)
             n_encoded = 0
             while (frame := self._next()) is not None:
                 if self._is_abandoned:
@@ -402,11 +406,11 @@ class VideoWriter:
                 frame.pts, frame.time_base = n_encoded, 1 / rate
                 n_encoded += 1
                 container.mux(pictures.encode(frame))
-                if sound is not None:
-                    container.mux(self._sound.encode(sound, n_encoded / rate, is_end=False))
+                if heard is not None and sound is not None:
+                    container.mux(heard.encode(sound, n_encoded / rate, is_end=False))
             container.mux(pictures.encode(None))
-            if sound is not None:
-                container.mux(self._sound.encode(sound, n_encoded / rate, is_end=True))
+            if heard is not None and sound is not None:
+                container.mux(heard.encode(sound, n_encoded / rate, is_end=True))
                 container.mux(sound.encode(None))
 
     def _require_count(self) -> None:
@@ -443,7 +447,7 @@ class _Sound:
             raise InputError(path, "does not exist", "run the rule that makes it")
         rates = av.codec.Codec("aac", "w").audio_rates
         own = audio.sound_rate(path)
-        self._rate_hz = own if own in rates else 48000
+        self._rate_hz = own if rates and own in rates else 48000
         self._waveform = audio.decode_sound(path, self._rate_hz)
         self._n_sent = 0
 

@@ -97,7 +97,7 @@ class _Patched(io.RawIOBase):
     def tell(self) -> int:
         return self._file.tell()
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # gets no other
         at = self._file.tell()
         n_read = self._file.readinto(buffer) or 0
         for place, byte in self._bytes.items():

@@ -87,7 +87,7 @@ def picture_regions(parsing: np.ndarray) -> Regions:
     _, head, neck, torso, hands = np.moveaxis(parsing, -1, 0)
     upper = (np.maximum(head, neck) > 51).astype(np.uint8)
     lower = (torso > 51).astype(np.uint8)
-    seam = (cv2.dilate(upper, kernel) & cv2.dilate(lower, kernel)).astype(bool)
+    seam = (cv2.dilate(upper, kernel) > 0) & (cv2.dilate(lower, kernel) > 0)
     return Regions(torso.astype(int) + hands >= 128, seam)
 
 
@@ -134,7 +134,9 @@ def measure_frames(
     pairs: Iterable[FramePair], models: Models, face: FacePoints, has_ms_ssim: bool
 ) -> Measured:
     """Score a video frame by frame; either all frames have a reference or none has."""
-    counted, rows, tracks, shapes = [], [], ([], []), ([], [])
+    counted, rows = [], []
+    tracks: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    shapes: tuple[list[dict[str, float] | None], list[dict[str, float] | None]] = ([], [])
     for pair in pairs:
         counted.append(pair.is_counted)
         pictures = [pair.estimate] + ([pair.reference.picture] if pair.reference else [])
@@ -172,11 +174,14 @@ def find_faces(
 
 def score_picture(pair: FramePair, models: Models, has_ms_ssim: bool) -> dict[str, float]:
     """Picture scores of one frame; those that it cannot have are left out."""
-    truth, guess, regions = pair.reference.picture, pair.estimate, pair.reference.regions
+    reference, guess = pair.reference, pair.estimate
+    if reference is None:
+        raise ValueError("a frame without a reference has no picture scores")
+    truth, regions = reference.picture, reference.regions
     row = {
         "psnr_db": image.psnr(truth, guess),
-        "psnr_face_db": image.psnr_in_box(truth, guess, pair.reference.face_box),
-        "psnr_lips_db": image.psnr_in_box(truth, guess, pair.reference.lip_box),
+        "psnr_face_db": image.psnr_in_box(truth, guess, reference.face_box),
+        "psnr_lips_db": image.psnr_in_box(truth, guess, reference.lip_box),
         "ssim": image.ssim(truth, guess),
     }
     if regions.torso.any():

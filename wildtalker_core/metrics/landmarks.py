@@ -6,10 +6,14 @@ either side has no face takes no part; the functions that return one value per f
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 
 #: Frame side for which the field gives landmark distances in pixels.
 CUSTOMARY_SIZE_PX = 512
+
+Distance = TypeVar("Distance", float, np.ndarray)
 
 
 def mouth_landmark_distance(reference: np.ndarray, estimate: np.ndarray) -> np.ndarray:
@@ -26,7 +30,7 @@ def mouth_landmark_distance(reference: np.ndarray, estimate: np.ndarray) -> np.n
     return np.linalg.norm(centred_reference - centred_estimate, axis=2).mean(axis=1)
 
 
-def at_customary_size(distance_px: np.ndarray, size_px: int) -> np.ndarray:
+def at_customary_size(distance_px: Distance, size_px: int) -> Distance:
     """Pixels in a frame of ``size_px`` -> pixels had the frame been 512 wide."""
     return distance_px * (CUSTOMARY_SIZE_PX / size_px)
 

@@ -16,7 +16,9 @@ from typing import Literal
 
 import numpy as np
 
-RowKind = Literal["ground_truth", "ceiling", "oracle", "baseline", "measured", "external", "quoted"]
+RowKind = Literal[
+    "ground_truth", "ceiling", "oracle", "baseline", "measured", "external", "quoted", "difference"
+]
 #: Kinds of rows that are compared with each other.
 COMPETING: tuple[RowKind, ...] = ("baseline", "measured", "external")
 #: Rows tie where they differ by no more than this many standard errors of their difference.
@@ -61,6 +63,13 @@ class Score:
         if self.value is not None and not np.isfinite(self.value):
             raise ValueError(f"score {self.value} is not finite: give None and a reason")
 
+    @property
+    def known_value(self) -> float:
+        """The value of a score that must have one."""
+        if self.value is None:
+            raise ValueError(f"the score has no value: {self.reason}")
+        return self.value
+
 
 @dataclass(frozen=True)
 class Row:
@@ -103,7 +112,7 @@ def ranks(table: Table) -> dict[tuple[int, str], int]:
     one competitor in columns that are of the head, by the value of the first of them, and share its
     place. With a single competitor nothing is marked.
     """
-    places = {}
+    places: dict[tuple[int, str], int] = {}
     for column in table.columns:
         if column.better == "none":
             continue
@@ -116,7 +125,7 @@ def ranks(table: Table) -> dict[tuple[int, str], int]:
             continue
         sign = -1 if column.better == "higher" else 1
         left = sorted(
-            groups.values(), key=lambda of: sign * table.rows[of[0]].scores[column.key].value
+            groups.values(), key=lambda of: sign * table.rows[of[0]].scores[column.key].known_value
         )
         for place in (1, 2):
             tied = [of for of in left if is_tie(table, left[0][0], of[0], column)]
@@ -128,13 +137,13 @@ def ranks(table: Table) -> dict[tuple[int, str], int]:
 def is_tie(table: Table, i: int, j: int, column: Column) -> bool:
     """Whether two rows cannot be told apart in a column."""
     a, b = (table.rows[k].scores[column.key] for k in (i, j))
-    if round(a.value, column.n_digits) == round(b.value, column.n_digits):
+    if round(a.known_value, column.n_digits) == round(b.known_value, column.n_digits):
         return True
     names = (table.rows[i].name, table.rows[j].name)
     error = table.paired_errors.get((*names, column.key))
     if error is None:
         error = math.hypot(a.standard_error or 0.0, b.standard_error or 0.0)
-    return abs(a.value - b.value) <= TIE_ERRORS * error
+    return abs(a.known_value - b.known_value) <= TIE_ERRORS * error
 
 
 def mean_row(rows: Sequence[Row]) -> Row:
@@ -150,10 +159,11 @@ def mean_row(rows: Sequence[Row]) -> Row:
 
 def mean_score(scores: Sequence[Score]) -> Score:
     """Mean of scores of several clips; its error has the errors within the clips, not between."""
-    errors = [score.standard_error for score in scores]
+    errors = [score.standard_error for score in scores if score.standard_error is not None]
+    is_known = len(errors) == len(scores)
     return Score(
-        float(np.mean([score.value for score in scores])),
-        standard_error=None if None in errors else math.hypot(*errors) / len(errors),
+        float(np.mean([score.known_value for score in scores])),
+        standard_error=math.hypot(*errors) / len(errors) if is_known else None,
     )
 
 
@@ -304,8 +314,8 @@ def to_text(table: Table) -> str:
         for line in cells
     ]
     rule = "-" * len(lines[0])
-    if _first_quoted(table):
-        lines.insert(1 + _first_quoted(table), rule)
+    if first_quoted := _first_quoted(table):
+        lines.insert(1 + first_quoted, rule)
     lines.insert(1, rule)
     said = ["* best, ' second best of those measured here, each with all that tie"]
     notes = [*(said if grid.is_ranked else []), *grid.notes]
@@ -331,7 +341,7 @@ def to_html(table: Table, escape: Callable[[str], str]) -> str:
         cells = []
         for c in table.columns:
             score = row.scores[c.key]
-            place = {1: " best", 2: " second"}.get(places.get((i, c.key)), "")
+            place = {1: " best", 2: " second"}.get(places.get((i, c.key), 0), "")
             value = "" if score.value is None else repr(float(score.value))
             title = f' title="{escape(score.reason)}"' if score.value is None else ""
             cells.append(

@@ -208,9 +208,10 @@ def score_sync(
     reason = why_no_lse(points, fps, models)
     if reason:
         return scores | {key: absent(reason) for key in ("lse_c", "lse_d", "lse_offset_frames")}
-    embeddings = models.embed_sync(face_crops(), waveform)
-    lse = sync.lip_sync_error(*embeddings)
-    errors = sync.lip_sync_standard_errors(*embeddings, block)
+    assert models.embed_sync is not None  # else there is a reason
+    of_lips, of_voice = models.embed_sync(face_crops(), waveform)
+    lse = sync.lip_sync_error(of_lips, of_voice)
+    errors = sync.lip_sync_standard_errors(of_lips, of_voice, block)
     backend = f"{models.sync_backend}, crop from {models.landmark_backend}"
     return scores | {
         "lse_c": scored(lse.lse_c, backend, "", errors[0]),

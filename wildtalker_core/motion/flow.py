@@ -46,7 +46,8 @@ class DisFlow:
             "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
             "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
         }
-        self._flow = cv2.DISOpticalFlow_create(presets[preset])
+        # Any: OpenCV annotates the flow to begin with as if it could not be None.
+        self._flow: Any = cv2.DISOpticalFlow.create(presets[preset])
 
     def __call__(self, frames: np.ndarray, earlier: np.ndarray) -> np.ndarray:
         return np.stack(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -265,7 +266,9 @@ def _see(
 def _sample(image: np.ndarray, at: np.ndarray, interpolation: int) -> np.ndarray:
     """An image [h, w, channels] at places [..., 2], pixels (x, y); beyond the edge the edge."""
     if at.ndim == 3:
-        return cv2.remap(image, at, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.remap(
+            image, at[..., 0], at[..., 1], interpolation, borderMode=cv2.BORDER_REPLICATE
+        )
     # OpenCV takes no lists longer than 32767: fold them.
     n_columns = 256
     n_rows = -(-len(at) // n_columns)
@@ -288,11 +291,12 @@ def _layer_flows(view: View, source: View) -> tuple[np.ndarray, np.ndarray]:
     """
     (gray, parsing, hidden), (source_gray, _, source_hidden) = view.small, source.small
     height, width = gray.shape
-    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    # Any: OpenCV annotates the flow to begin with as if it could not be None.
+    estimator: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = estimator.calc(gray, source_gray, None)
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     led_to_hidden = cv2.remap(
-        source_hidden, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderValue=255
+        source_hidden, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderValue=(255,)
     )
     usable = (hidden == 0) & (led_to_hidden < 1)
     parsing = parsing * usable[..., None].astype(np.uint8)
@@ -311,8 +315,8 @@ def _layer_flows(view: View, source: View) -> tuple[np.ndarray, np.ndarray]:
 def _spread(values: np.ndarray, trusted: np.ndarray, scale_px: float) -> np.ndarray:
     """Gaussian average of ``values`` [h, w, c] over trusted pixels; fades to zero far from any."""
     height, width = trusted.shape
-    weight = trusted.astype(np.float32)
-    total = values * weight[..., None]
+    weight: np.ndarray = trusted.astype(np.float32)
+    total: np.ndarray = values * weight[..., None]
     # A wide Gaussian needs few pixels.
     shrink = max(1, round(scale_px / 3.0))
     size = (-(-width // shrink), -(-height // shrink))

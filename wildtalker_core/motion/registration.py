@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -113,7 +114,8 @@ class _Registrar:
 
     def __init__(self, picture: np.ndarray, is_part: np.ndarray) -> None:
         self.picture = picture
-        self.flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        # Any: OpenCV annotates the flow to begin with as if it could not be None.
+        self.flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         slopes = [cv2.Sobel(picture, cv2.CV_32F, *d, ksize=3) / 4 for d in ((1, 0), (0, 1))]
         self.is_textured = is_part & (np.hypot(*slopes) > _TEXTURE)
         y, x = self.is_textured.nonzero()
@@ -221,7 +223,7 @@ def mean_picture(
     read: ReadPart, frames: np.ndarray, matrices: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean of the registered part [h, w] uint8, and where half of the frames show it [h, w]."""
-    total, count = 0.0, 0.0
+    total, count = np.zeros((), np.float32), np.zeros(())
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     for frame, matrix in zip(frames.tolist(), matrices, strict=True):
         picture, part = read(frame)

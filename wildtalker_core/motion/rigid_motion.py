@@ -134,8 +134,10 @@ def fit_rigid_motion(
 
 def landmark_motion(previous: np.ndarray, current: np.ndarray, height: int) -> np.ndarray:
     """Affine backward motion [2, 3] of landmarks [points, 2] (pixels): the head's first guess."""
-    positions = _monomials(np.float64(_normalise(current, height)), 3)
-    solution, *_ = np.linalg.lstsq(positions, np.float64(previous - current), rcond=None)
+    positions = _monomials(np.asarray(_normalise(current, height), np.float64), 3)
+    solution, *_ = np.linalg.lstsq(
+        positions, np.asarray(previous - current, np.float64), rcond=None
+    )
     return solution.T.astype(np.float32)
 
 
@@ -158,7 +160,7 @@ def fit_flow_model(
         starts: models [2, 3] to begin at; the weighted median of the flow is always one more.
     """
     # In double precision, for single sums depend on where in memory they lie, and so would masks.
-    positions, flow, trust = (np.float64(values) for values in (positions, flow, trust))
+    positions, flow, trust = (np.asarray(values, np.float64) for values in (positions, flow, trust))
     design = np.ascontiguousarray(_monomials(positions, n_terms).T)  # [terms, points]
     median = np.zeros((2, 3))
     median[:, 0] = [_weighted_median(flow[:, axis], trust) for axis in range(2)]
@@ -218,7 +220,7 @@ def motion_beyond(flow: np.ndarray, near: list[np.ndarray], motion: RigidMotion)
 
 def _planes(motion: RigidMotion, height: int, width: int) -> list[tuple[np.ndarray, ...]]:
     """Flow of each part at every pixel, as planes (x, y)."""
-    return [cv2.split(evaluate(model, height, width)) for model in motion.models()]
+    return [tuple(cv2.split(evaluate(model, height, width))) for model in motion.models()]
 
 
 def _fastest(rigid: list[tuple[np.ndarray, ...]], near: list[np.ndarray]) -> np.ndarray:

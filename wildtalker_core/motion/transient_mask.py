@@ -140,7 +140,7 @@ class RestMemory:
         """Move the remembered picture to the present frame, each part by its own motion."""
         height, width = self._part.shape
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-        picture, part = None, None
+        picture, part = self._picture, np.zeros_like(self._part)
         # Nearer parts are laid over farther ones.
         for number, model in enumerate((motion.background, motion.torso, motion.head)):
             flow = evaluate(model, height, width)
@@ -148,8 +148,8 @@ class RestMemory:
             moved = cv2.remap(
                 self._picture, to_x, to_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
             )
-            if picture is None:
-                picture, part = moved, np.zeros_like(self._part)
+            if number == 0:
+                picture = moved
                 continue
             there = cv2.remap(
                 (self._part == number).astype(np.uint8) * 255,

@@ -135,6 +135,21 @@ class Ear(nn.Module):
         n_frames: windows of training frames that are remembered (``n_remembered``).
     """
 
+    state_components: Tensor
+    mean: Tensor
+    scale: Tensor
+    components: Tensor
+    turn_mean: Tensor
+    turn_scale: Tensor
+    known: Tensor
+    coefficients: Tensor
+    turn_slope: Tensor
+    mean_shape: Tensor
+    rest: Tensor
+    sharpness: Tensor
+    delay: Tensor
+    ahead: Tensor
+
     def __init__(self, n_features: int, window: int, n_shapes: int, n_frames: int) -> None:
         super().__init__()
         if window % N_PARTS:
@@ -264,14 +279,16 @@ class Ear(nn.Module):
         Returns:
             the part of the mouth's motion that cross-validation leaves unexplained, and the choice.
         """
-        frames = torch.as_tensor(np.ascontiguousarray(frames), device=shapes.device)
+        remembered = torch.as_tensor(np.ascontiguousarray(frames), device=shapes.device)
         self.ahead.fill_(_ANY_AHEAD if ahead is None else ahead)
-        in_noise = frames[:: _noisy_step(len(frames))] if noisy is not None else frames[:0]
-        unit = audio_features[frames]
+        in_noise = (
+            remembered[:: _noisy_step(len(remembered))] if noisy is not None else remembered[:0]
+        )
+        unit = audio_features[remembered]
         if noisy is not None:
             unit = torch.cat((unit, noisy[in_noise]))
-        self.standardise(unit, turns[frames])
-        compared = frames[:_MOST_COMPARED]
+        self.standardise(unit, turns[remembered])
+        compared = remembered[:_MOST_COMPARED]
         turned = self.turned(turns[compared])
         by_turn = turned @ turned.T
 
@@ -299,10 +316,10 @@ class Ear(nn.Module):
         left = [unexplained(alike, turn_weight, *choice) for choice in choices]
         best = int(np.argmin(left))
         sharpness, noise = choices[best]
-        known, heard_in = self.describe(audio_features, frames, delay), frames
+        known, heard_in = self.describe(audio_features, remembered, delay), remembered
         if noisy is not None:
             known = torch.cat((known, self.describe(noisy, in_noise, delay)))
-            heard_in = torch.cat((frames, in_noise))
+            heard_in = torch.cat((remembered, in_noise))
         self.remember(
             known, shapes[heard_in], sharpness, noise, delay, turns[heard_in], turn_weight
         )

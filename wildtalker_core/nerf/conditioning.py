@@ -124,7 +124,9 @@ class PlainConditioning(nn.Module):
         return Conditioned(inputs, zero, zero)
 
 
-def conditioning(name: str, shape: ConditioningShape, encoder: str = "torch") -> nn.Module:
+def conditioning(
+    name: str, shape: ConditioningShape, encoder: str = "torch"
+) -> AttendedConditioning | AmbientConditioning | PlainConditioning:
     """The conditioning of this name."""
     if name == "region_attention":
         return AttendedConditioning(shape)

@@ -23,7 +23,7 @@ def use_exact_onednn() -> bool:
     Sets PyTorch's state for the whole process. The answer is the same on the same machine, so runs
     there stay repeatable.
     """
-    matmul = torch.backends.mkldnn.matmul
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # set as torch loads
     if not torch.backends.mkldnn.is_available():
         return False
     before = matmul.fp32_precision

@@ -167,7 +167,7 @@ def _look_up_one(positions: Tensor, table: Tensor, shape: HashGridShape) -> Tens
         scaled = positions * scale + 0.5
         lower = scaled.detach().floor()
         fraction = scaled - lower
-        features = 0
+        features = table.new_zeros(())
         for corner in itertools.product((0, 1), repeat=shape.n_dims):
             step = lower.new_tensor(corner)
             weight = torch.where(step.bool(), fraction, 1 - fraction).prod(-1)

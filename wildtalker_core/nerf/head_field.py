@@ -115,6 +115,8 @@ class HeadField(nn.Module):
     unit of length.
     """
 
+    half_extents: Tensor
+
     def __init__(self, shape: HeadShape, encoder: str = "torch") -> None:
         super().__init__()
         self.shape = shape

@@ -259,8 +259,8 @@ class Portrait(nn.Module):
         weights = seen.weights.detach()
         if self.training and len(ray):
             self.occupancy.see(positions, weights[ray, slot])
-        along = (weights[..., None] * traces).sum(-2)
-        return seen, Traces(*along.unbind(-1), positions.detach(), row)
+        lip, expression, uncertainty = (weights[..., None] * traces).sum(-2).unbind(-1)
+        return seen, Traces(lip, expression, uncertainty, positions.detach(), row)
 
     @torch.no_grad()
     def see_head(

@@ -45,7 +45,7 @@ class Frequencies(nn.Module):
 
 def position_encoding(
     name: str, grid: HashGridShape, n_octaves: int, encoder: str = "torch"
-) -> nn.Module:
+) -> TriPlane | Grid3D | Frequencies:
     """The encoding of this name.
 
     Args:

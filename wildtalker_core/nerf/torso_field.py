@@ -87,6 +87,9 @@ _POSES = {"anchors": PoseAnchors, "euler": PoseAngles}
 class TorsoField(nn.Module):
     """Pixel and head pose -> torso colour and alpha."""
 
+    pose_mean: Tensor
+    pose_scale: Tensor
+
     def __init__(self, shape: TorsoShape, encoder: str = "torch") -> None:
         super().__init__()
         self.shape = shape
@@ -106,7 +109,7 @@ class TorsoField(nn.Module):
             self.motion = nn.Linear(n_pose, 6, bias=False)
             nn.init.zeros_(self.motion.weight)
         # Starts undeformed: the picture must first exist before it can be bent.
-        nn.init.uniform_(self.deform_net.layers[-1].weight, -1e-4, 1e-4)
+        nn.init.uniform_(self.deform_net.layers[-1].get_parameter("weight"), -1e-4, 1e-4)
 
     def forward(
         self, torso_points: Tensor, T_camera_head: Tensor, focal_ratio: float, code: Tensor

@@ -25,6 +25,13 @@ _MEMORY = 0.99  # of running means from a frame of 10 ms to the next: a time con
 _NETWORKS = ("enc", "erb_dec", "df_dec")
 
 
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    file = archive.extractfile(name)
+    if file is None:
+        raise KeyError(f"{name} is no file")
+    return file.read()
+
+
 def load_deepfilternet(path: str | os.PathLike[str]) -> Callable[[np.ndarray, int], np.ndarray]:
     """The network of ``DeepFilterNet3_onnx.tar.gz``: (rows [..., samples], rate) -> rows denoised.
 
@@ -42,7 +49,7 @@ def load_deepfilternet(path: str | os.PathLike[str]) -> Callable[[np.ndarray, in
             members = {Path(name).stem: name for name in archive.getnames()}
             sessions = {
                 name: onnxruntime.InferenceSession(
-                    archive.extractfile(members[name]).read(), options,
+                    _member(archive, members[name]), options,
                     providers=["CPUExecutionProvider"],
                 )
                 for name in _NETWORKS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class FaceDetector:
         self.close()
 
 
-def _detect(model: object, image: np.ndarray) -> np.ndarray:
+def _detect(model: Any, image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     boxes = []
     for detection in model.process(np.ascontiguousarray(image)).detections or []:
@@ -95,11 +96,11 @@ def _detect(model: object, image: np.ndarray) -> np.ndarray:
                 detection.score[0],
             )
         )
-    boxes = np.array(boxes, float).reshape(-1, 5)
-    return boxes[np.argsort(boxes[:, 1] - boxes[:, 3], kind="stable")]
+    found = np.array(boxes, float).reshape(-1, 5)
+    return found[np.argsort(found[:, 1] - found[:, 3], kind="stable")]
 
 
-def _detect_in(model: object, image: np.ndarray, side: int, x: int, y: int) -> np.ndarray:
+def _detect_in(model: Any, image: np.ndarray, side: int, x: int, y: int) -> np.ndarray:
     """Boxes found in a square part of the image, in the image's own pixels."""
     return _detect(model, image[y : y + side, x : x + side]) + [x, y, x, y, 0]
 

@@ -67,17 +67,21 @@ class SyncNet(nn.Module):
         return self.netfclip(self.netcnnlip(frames).flatten(1))
 
 
-def _conv2d(*shape: int | tuple[int, int], padding: int = 0) -> list[nn.Module]:
-    convolution = nn.Conv2d(*shape, padding=padding)
+def _conv2d(
+    n_in: int, n_out: int, size: int | tuple[int, int], padding: int = 0
+) -> list[nn.Module]:
+    convolution = nn.Conv2d(n_in, n_out, size, padding=padding)
     return [convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU(inplace=True)]
 
 
 def _conv3d(
-    *shape: int | tuple[int, int, int],
+    n_in: int,
+    n_out: int,
+    size: tuple[int, int, int],
     stride: tuple[int, int, int] = (1, 1, 1),
     padding: tuple[int, int, int] = (0, 0, 0),
 ) -> list[nn.Module]:
-    convolution = nn.Conv3d(*shape, stride=stride, padding=padding)
+    convolution = nn.Conv3d(n_in, n_out, size, stride=stride, padding=padding)
     return [convolution, nn.BatchNorm3d(convolution.out_channels), nn.ReLU(inplace=True)]
 
 

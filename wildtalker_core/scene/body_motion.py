@@ -6,6 +6,7 @@ import itertools
 import os
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -80,9 +81,13 @@ class BodyMotion:
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> BodyMotion:
         """Inverse of :meth:`to_arrays`."""
-        torso = {field.name: arrays[f"torso_{field.name}"] for field in fields(Motion)}
+        torso: dict[str, Any] = {
+            field.name: arrays[f"torso_{field.name}"] for field in fields(Motion)
+        }
         torso["reference"] = int(torso["reference"])
-        own = {field.name: arrays[field.name] for field in fields(cls) if field.name != "torso"}
+        own: dict[str, Any] = {
+            field.name: arrays[field.name] for field in fields(cls) if field.name != "torso"
+        }
         own["torso_follows_head"] = bool(own["torso_follows_head"])
         return cls(torso=Motion(**torso), **own)
 

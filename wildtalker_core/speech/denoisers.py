@@ -72,7 +72,7 @@ def make_denoiser(name: str, options: Mapping[str, Any]) -> Denoiser:
         ),
         "log_mmse": Denoiser(
             lambda rows, rate_hz: denoise_log_mmse(
-                rows, rate_hz, *stretched([_BOLL_SCALE], rate_hz), leading
+                rows, rate_hz, stretched([_BOLL_SCALE], rate_hz)[0], leading
             ),
             leading,
         ),
@@ -127,7 +127,9 @@ def denoise_stream(
         n_grid * math.ceil(seconds * sample_rate_hz / n_grid)
         for seconds in (_BLOCK_SECONDS, _CONTEXT_SECONDS, 1.5 * denoiser.leading_seconds)
     )
-    leading, past, pending = None, None, None
+    leading: np.ndarray | None = None
+    past = pending = np.zeros(0)
+    has_begun = False
     n_done = 0
 
     def denoised(n: int, n_known: int) -> np.ndarray:
@@ -146,18 +148,17 @@ def denoise_stream(
         return result
 
     for block in blocks:
-        pending = block if pending is None else np.concatenate([pending, block])
-        if past is None:
-            past = block[:0]
+        pending = np.concatenate([pending, block]) if has_begun else block
+        past, has_begun = past if has_begun else block[:0], True
         while True:
             left = next((end - n_done for end in part_ends if end > n_done), math.inf)
             if left <= min(len(pending), n_block + n_context):
-                yield denoised(left, left)
+                yield denoised(int(left), int(left))
             elif len(pending) >= n_block + n_context:
                 yield denoised(n_block, n_block + n_context)
             else:
                 break
-    if pending is not None and len(pending):
+    if len(pending):
         yield denoised(len(pending), len(pending))
 
 

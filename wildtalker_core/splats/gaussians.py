@@ -187,9 +187,11 @@ def _rasterise_rows(
 ) -> tuple[Tensor, Tensor]:
     """Rows ``top`` to ``bottom`` from the Gaussians in ``order``, front to back."""
     means, conics = projected.means2d[order], projected.conics[order, :, None, None]
-    options = {"dtype": means.dtype, "device": means.device}
-    dx = torch.arange(width, **options)[None, None] + 0.5 - means[:, 0, None, None]
-    dy = torch.arange(top, bottom, **options)[None, :, None] + 0.5 - means[:, 1, None, None]
+    dtype, device = means.dtype, means.device
+    columns = torch.arange(width, dtype=dtype, device=device)
+    rows = torch.arange(top, bottom, dtype=dtype, device=device)
+    dx = columns[None, None] + 0.5 - means[:, 0, None, None]
+    dy = rows[None, :, None] + 0.5 - means[:, 1, None, None]
     squares = conics[:, 0] * dx * dx + 2 * conics[:, 1] * dx * dy + conics[:, 2] * dy * dy
     raw = opacities[order, None, None] * kernel_of(squares, kernel)
     alphas = raw.clamp_max(ALPHA_MAX)

@@ -368,9 +368,11 @@ class _Rasterise(torch.autograd.Function):
             t.detach().contiguous() for t in (means2d, conics, depths, extents, colours, opacities)
         ]
         picture, alpha = torch.empty(height, width, 3), torch.empty(height, width)
+        means2d, conics, depths, extents, colours, opacities = (t.numpy() for t in inputs)
         ctx.tiles = rasterise_arrays(
-            *(t.numpy() for t in inputs), picture.numpy(), alpha.numpy(), kernel
-        )
+            means2d, conics, depths, extents, colours, opacities, picture.numpy(), alpha.numpy(),
+            kernel,
+        )  # fmt: skip
         ctx.save_for_backward(*inputs, picture, alpha)
         return picture, alpha
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -22,7 +22,10 @@ from wildtalker_core.scene.scene import Scene
 from wildtalker_core.splats.portrait import SplatPortrait, SplatShape
 from wildtalker_core.training.checkpoints import load_portrait
 
-Options = TypeVar("Options")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Options = TypeVar("Options", bound="DataclassInstance")
 
 
 def options_of(kind: type[Options], values: Mapping[str, Any], **others: Any) -> Options:
@@ -133,9 +136,9 @@ def open_portrait(
         portrait = SplatPortrait(shape, options["rasteriser"])
         _load(portrait, tensors, path)
         return portrait.to(device)
-    portrait, _ = restore_portrait(path, options["encoder"], device)
-    portrait.chunk_rays = options["chunk_rays"]
-    return portrait
+    field, _ = restore_portrait(path, options["encoder"], device)
+    field.chunk_rays = options["chunk_rays"]
+    return field
 
 
 def restore_portrait(

@@ -195,7 +195,7 @@ def train_head(
 def head_parameters(portrait: Portrait, optimiser: Optimiser) -> list[Group]:
     """What the head's and the lips' stage train: tables, networks and codes, audio attention."""
     nets = other_parameters(portrait.head)
-    attention = []
+    attention: list[torch.nn.Parameter] = []
     if portrait.shape.head.n_code:
         nets.append(portrait.head_codes)
     if portrait.shape.lip_feature == "audio":

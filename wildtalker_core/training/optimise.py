@@ -121,7 +121,7 @@ class Averaged:
 
     @torch.no_grad()
     def update(self) -> None:
-        torch._foreach_lerp_(self.values, self.parameters, 1 - self.decay)
+        torch._foreach_lerp_(self.values, [*self.parameters], 1 - self.decay)
 
     @torch.no_grad()
     def store(self) -> None:
@@ -181,7 +181,8 @@ def optimise(
         # Several threads would else sum the gradients of indexed tensors in any order, and a
         # resumed run would end elsewhere than an undisturbed one.
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # a help for debugging only
+        # A help for debugging only.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     adam = torch.optim.AdamW(
         [
             {"params": g.parameters, "lr": g.learning_rate, "weight_decay": g.weight_decay}

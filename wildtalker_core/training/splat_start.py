@@ -275,7 +275,7 @@ def _mean_colours(scene: Scene, to_frame: np.ndarray, pad: int) -> tuple[np.ndar
     """Mean registered torso and neck [h, w, 3] uint8, and where some frames show it."""
     frames = scene.seen_train_frames
     frames = frames[:: max(1, len(frames) // _MOST_AVERAGED)]
-    total, count = 0.0, 0.0
+    total, count = np.zeros((), np.float32), np.zeros((), np.float32)
     for i in frames.tolist():
         parsing = _onto_canvas(scene.parsing[i], to_frame[i], pad).astype(int)
         mask = _onto_canvas(scene.transient_mask[i], to_frame[i], pad)
@@ -334,7 +334,8 @@ def _start_rest(
     spacing: float,
     generator: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    pixels = _jittered_grid(*canvas.is_rest.shape, spacing, generator)
+    height, width = canvas.is_rest.shape
+    pixels = _jittered_grid(height, width, spacing, generator)
     column, row = pixels.astype(int).T
     chosen = canvas.is_rest[row, column]
     pixels, row, column = pixels[chosen], row[chosen], column[chosen]
