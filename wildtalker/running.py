@@ -199,6 +199,7 @@ class WatchedRun:
             os.killpg(self._process.pid, number)
 
     def _read_events(self) -> None:
+        assert self._process.stdout is not None  # a pipe
         for line in self._process.stdout:
             if line.startswith(b"{"):
                 event = json.loads(line)

@@ -8,6 +8,7 @@ import json
 import struct
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,7 @@ class Visit:
             except (WebSocketDisconnect, RuntimeError, TimeoutError, OSError):
                 self._session.close()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _take(self, message: Mapping[str, Any]) -> None:
         data, text = message.get("bytes"), message.get("text")
         self._limit(len(data or b""), int(text is not None))
         if data is not None:
@@ -160,7 +161,7 @@ class Visit:
             (rate_hz,) = struct.unpack_from("<I", data)
             self._session.hear(np.frombuffer(data[4:], "<i2"), rate_hz)
             return
-        values = json.loads(text)
+        values = json.loads(text or "")
         if not isinstance(values, dict):
             raise ValueError("a control is a JSON object")
         if "microphone" in values:

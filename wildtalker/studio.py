@@ -49,7 +49,8 @@ class Studio(Server):
     ) -> None:
         super().__init__(None, token, max_sessions)
         self.videos, self.most_bytes = videos, most_bytes
-        self.n_uploads, self._uploaded_at = 0, []
+        self.n_uploads = 0
+        self._uploaded_at: list[float] = []
 
     def portrait_for(self, connection: HTTPConnection) -> TalkingPortrait | None:
         """The finished portrait of the key in the address."""

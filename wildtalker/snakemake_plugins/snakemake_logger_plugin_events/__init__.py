@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import Any
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
@@ -31,7 +32,7 @@ class LogHandler(LogHandlerBase):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record that is an event or an error."""
-        event = getattr(record, "event", None)
+        event: Any = getattr(record, "event", None)
         if event not in _TOLD and record.levelno < logging.ERROR:
             return
         told = {key: getattr(record, key) for key in _TOLD.get(event, ())}
