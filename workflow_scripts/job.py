@@ -41,7 +41,7 @@ def job(snakemake: Any) -> Iterator[None]:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     if terminal.isatty():
-        sys.__stderr__ = terminal  # progress bars look here
+        sys.__stderr__ = terminal  # type: ignore[misc]  # progress bars look here
     # Warnings go where errors go.
     for stream in (terminal, sys.stderr):
         logging.getLogger("wildtalker").addHandler(logging.StreamHandler(stream))

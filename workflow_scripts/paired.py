@@ -60,7 +60,7 @@ def all_errors(scores: Sequence[Mapping[str, Any]], frames: FrameTables) -> dict
     return found
 
 
-def errors_of_means(parts: Sequence[Errors]) -> Errors:
+def errors_of_means(parts: Sequence[Mapping[tuple[str, str, str], float]]) -> Errors:
     """Standard errors of the differences between means over independent clips."""
     shared = set.intersection(*(set(part) for part in parts)) if parts else set()
     return {key: math.hypot(*(part[key] for part in parts)) / len(parts) for key in shared}

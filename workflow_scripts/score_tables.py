@@ -139,7 +139,7 @@ def quoted_rows(numbers: Mapping[str, Any], columns: Sequence[Column]) -> list[R
     """Rows of a paper. Scores of a group of columns stand under the group's name."""
     rows = []
     for name, of in numbers.items():
-        known = {}
+        known: dict[str, Any] = {}
         for key, value in of.items():
             nested = value if isinstance(value, Mapping) else {"": value}
             known |= {f"{key}:{k}" if k else key: number for k, number in nested.items()}

@@ -29,7 +29,7 @@ def stage_of_training(train: Mapping[str, Any], stage: str) -> dict[str, Any]:
 def head_options(view: Mapping[str, Any]) -> dict[str, Any]:
     """All of a method's config (``configuration.method_view``) that decides its head and lips."""
     train = view["train"]
-    others = INDIFFERENT
+    others: tuple[str, ...] = INDIFFERENT
     if train["renderer"] == "field":  # one body of Gaussians has no head of its own
         others = (*_OF_THE_TORSO, *INDIFFERENT)
     return {

@@ -195,8 +195,8 @@ def score_action_units(paths: tuple[str, str] | None, measured: Measured, fps: f
     elif paths is None:
         reason = "OpenFace's tables are not given (evaluate.openface_dir)"
     else:
-        sides = [read_openface(path, len(measured.points)) for path in paths]
-        return video_scores.score_action_units(*sides, measured.is_counted, fps)
+        reference, estimate = (read_openface(path, len(measured.points)) for path in paths)
+        return video_scores.score_action_units(reference, estimate, measured.is_counted, fps)
     return {key: absent(reason) for key in video_scores.ACTION_UNITS}
 
 
@@ -284,7 +284,8 @@ if __name__ == "__main__":
         from wildtalker_core.pretrained.mediapipe_models import BlendshapeModel, FaceMesh
 
         given, wildcards = snakemake.input, snakemake.wildcards
-        options, absence = dict(snakemake.params.options), {}
+        options = dict(snakemake.params.options)
+        absence: dict[str, Any] = {}
         if options["lpips_weights"] == "auto":
             tried = read_tried(given.tried)
             options["lpips_weights"] = tried.path

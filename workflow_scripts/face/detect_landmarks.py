@@ -26,7 +26,8 @@ def main(
         faces = list(find_faces(progress(frames, "landmarks", len(frames)), model))
     track = track_landmarks(
         faces,
-        *frames.shape[1:3],
+        frames.shape[1],
+        frames.shape[2],
         manifest["fps"],
         max_gap_seconds,
         max_faceless_share,

@@ -46,7 +46,7 @@ def main(
 
     with SelfieSegmentation() as find_person:
         few = _spread(split.frames("train"), N_COLOUR_FRAMES)
-        examples = frames[few]
+        examples = list(frames[few])
         people = [find_person(frame) for frame in examples]
         colours = parsing.fit_colours(examples, people, landmarks[few], [hands[i] for i in few])
         is_lasting_skin = parsing.lasting_skin(examples, people, colours)
@@ -78,7 +78,7 @@ def main(
                     # A copy: a view would keep all five classes in memory.
                     backgrounds.append(frame[..., parsing.BACKGROUND].astype(np.float16))
     margin_px = max(2, round(frames.shape[1] / 64))
-    plate = parsing.background_plate(frames[sorted(plate_frames)], backgrounds, margin_px)
+    plate = parsing.background_plate(list(frames[sorted(plate_frames)]), backgrounds, margin_px)
     with atomic_path(background_path) as partial:
         cv2.imwrite(str(partial), cv2.cvtColor(plate, cv2.COLOR_RGB2BGR))
 

@@ -161,7 +161,7 @@ def look(
     for sampled in progress(pictures, "finding faces", n_promised):
         boxes.append(np.asarray(find_faces(sampled.image), float).reshape(-1, 5))
         thumbnails.append(thumbnail(sampled.image))
-        sizes.append(sampled.image.shape[:2])
+        sizes.append((sampled.image.shape[0], sampled.image.shape[1]))
         seconds.append(sampled.time_seconds)
         shown += [len(boxes) - 1] * len(sampled.outputs)
         source_frames += [sampled.number] * len(sampled.outputs)

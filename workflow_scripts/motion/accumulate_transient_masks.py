@@ -90,11 +90,11 @@ def main(
     with TemporaryDirectory(dir=Path(transient_mask_path).parent) as folder:
         later = None
         if options["direction"] == "both":
-            later = Path(folder) / "backward.zarr.zip"
-            with write_frames(later, n_frames, size[::-1]) as writer:
+            later_path = Path(folder) / "backward.zarr.zip"
+            with write_frames(later_path, n_frames, size[::-1]) as writer:
                 for mask in progress(masks(True), "accumulating backward", n_frames):
                     writer.append(_to_bytes(mask))
-            later = FrameStore(later)
+            later = FrameStore(later_path)
         with write_frames(transient_mask_path, n_frames, (height, width)) as writer:
             for number, mask in enumerate(progress(masks(False), "accumulating", n_frames)):
                 if later is not None:

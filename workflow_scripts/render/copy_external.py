@@ -74,7 +74,8 @@ def pictures_by_time(path: str, n_frames: int, fps: float) -> Iterator[np.ndarra
             n_given += 1
             yield held
         held = picture
-    yield from (held for _ in range(n_frames - n_given))
+    if held is not None:
+        yield from (held for _ in range(n_frames - n_given))
 
 
 def split_choices(scene: dict[str, np.ndarray], n_frames: int) -> dict[str, np.ndarray]:

@@ -61,7 +61,7 @@ def draw_robustness(curves: Curves, truth: Mapping[str, float | None]) -> plt.Fi
     """
     columns = {column.key: column for column in (*TABLE1_COLUMNS, *MORE_COLUMNS)}
     methods = list(dict.fromkeys(name for by_method in curves.values() for name in by_method))
-    colours = dict(zip(methods, plt.get_cmap("tab10").colors, strict=False))
+    colours = dict(zip(methods, plt.get_cmap("tab10")(range(10)), strict=False))
     figure, axes = plt.subplots(
         1, len(curves), figsize=(3.1 * len(curves), 3.0), layout="constrained"
     )

@@ -194,6 +194,7 @@ def head_tables(
         s for s in video_scores if (s["method"], s["setting"]) == ("ground_truth", "self_driven")
     ]
     corrupted = [s for s in names_of(heads, "setting") if corruption_of(s)]
+    corruptions = ", ".join(str(corruption_of(s)) for s in corrupted)
     columns = grouped_columns(HEAD_COLUMNS) if corrupted else HEAD_COLUMNS
     numbers = quoted.get("table2", {})
     paper = quoted_rows(
@@ -203,7 +204,7 @@ def head_tables(
         "the head before the reference picture (finished videos of others as they are); "
         "ground_truth: the real video",
         *(["corrupted: the test speech with noise mixed in: "
-           f"{', '.join(corruption_of(s) for s in corrupted)}; lips are scored against it without"]
+           f"{corruptions}; lips are scored against it without"]
           if corrupted else []),
         *explain(HEAD_COLUMNS),
         *rank_lines(heads),

@@ -99,7 +99,9 @@ def differences(before: Sequence[Row], after: Sequence[Row]) -> list[Row]:
         for column in COLUMNS:
             pair = old.scores[column.key], new.scores[column.key]
             lacking = [score for score in pair if score.value is None]
-            scores[column.key] = lacking[0] if lacking else Score(pair[1].value - pair[0].value)
+            scores[column.key] = (
+                lacking[0] if lacking else Score(pair[1].known_value - pair[0].known_value)
+            )
         result.append(Row(new.name, new.kind, scores))
     return result
 

@@ -34,6 +34,7 @@ def main(
     facts = probe_waveform(noisy_path)
     if denoiser == "external":
         noisy, rate_hz = read_waveform(noisy_path)
+        assert external_path is not None  # the rule gives it
         enhanced, enhanced_rate_hz = read_waveform(external_path)
         denoised = check_external(enhanced, enhanced_rate_hz, noisy, rate_hz, external_path)
         write_waveform(denoised_path, denoised, rate_hz, facts.subtype)

@@ -55,6 +55,7 @@ def main(
     fps = load_json(manifest_path)["fps"]
     device = torch.device("cpu")
     portrait = open_portrait(Path(portrait_path), {**options["train"], **options["render"]}, device)
+    assert isinstance(portrait, SplatPortrait)  # what the rule gives
     shapes, basis = measure_mouth(scene, portrait.shape.n_mouth)
     moments = filmed_moments(scene, motion, shapes, device)
     portrait = hears_log_mel(portrait, scene, shapes, basis)
