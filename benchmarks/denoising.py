@@ -72,7 +72,7 @@ Denoise = Callable[[np.ndarray], np.ndarray]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "speech")
-    jobs = {
+    jobs: dict[str, Callable[[], None]] = {
         "pairs": lambda: print_pairs(read_pairs(arguments.data), arguments.data),
         "mixes": lambda: print_mixes(arguments.data, arguments.every),
         "leading": lambda: print_leading(read_pairs(arguments.data)),
@@ -202,7 +202,7 @@ def mixes(
 
 
 def print_mixes(data: Path, every: int) -> None:
-    table = defaultdict(list)
+    table: dict[tuple[str, object], list[float]] = defaultdict(list)
     made = mixes(data, every)
     for name in ("none", "mss", "mss_adaptive"):
         for noise_name, snr_db, pair in made:

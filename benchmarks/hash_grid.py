@@ -15,6 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from collections.abc import Callable
+
 import torch
 
 from wildtalker_core.errors import InputError
@@ -74,7 +76,7 @@ def compare(
     size = (n_grids, shape.n_entries, shape.n_features_per_level)
     tables = torch.randn(size, generator=generator).to(device)
     weights = torch.randn(n_samples, n_grids * shape.n_features, generator=generator).to(device)
-    variants = {"torch": (hash_grid.look_up, tables)}
+    variants: dict[str, tuple[Callable, torch.Tensor]] = {"torch": (hash_grid.look_up, tables)}
     for name in encoders:
         variants[name] = (look_up_of(name), tables)
         if name == "triton" and device.type == "cuda":
@@ -90,7 +92,8 @@ def compare(
 
         runs[name] = run
         run()  # compiles
-    clock, busy = {name: [] for name in runs}, {name: [] for name in runs}
+    clock: dict[str, list[float]] = {name: [] for name in runs}
+    busy: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(n_rounds):
         for name, run in runs.items():
             for _ in range(_IN_A_ROW):

@@ -151,7 +151,7 @@ def taught(
     clip: Clip, features: torch.Tensor, is_live: bool, noisy: torch.Tensor | None = None
 ) -> tuple[Ear, dict]:
     n_windows = n_remembered(len(clip.train), noisy is not None)
-    ear = Ear(*features.shape[1:], N_SHAPES, n_windows)
+    ear = Ear(features.shape[1], features.shape[2], N_SHAPES, n_windows)
     variances = torch.as_tensor(clip.basis.variances).float()
     ahead = frames_ahead(LOOK_AHEAD_SECONDS, clip.fps) if is_live else None
     return ear, ear.fit(features, clip.turns, clip.shapes, variances, clip.train, ahead, noisy)

@@ -72,7 +72,8 @@ def write_config(folder: Path, floor_db: float) -> dict:
     clip = folder / "clean_voice.mp4"
     if not clip.exists():
         ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
-        inputs = ["-i", ROOT / "examples" / "astronaut.mp4", "-i", TRUTH / "clean_speech.flac"]
+        video, speech = ROOT / "examples" / "astronaut.mp4", TRUTH / "clean_speech.flac"
+        inputs = ["-i", str(video), "-i", str(speech)]
         streams = ["-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", "aac", "-b:a", "128k"]
         subprocess.run([ffmpeg, "-loglevel", "error", *inputs, *streams, clip], check=True)
     user = {

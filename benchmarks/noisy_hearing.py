@@ -68,7 +68,7 @@ def print_example(noise_paths: list[Path]) -> None:
             return torch.as_tensor(heard.audio_features)
 
         clean = features(speech)
-        ear = Ear(*clean.shape[1:], mouth.shape[1], len(TRAIN))
+        ear = Ear(clean.shape[1], clean.shape[2], mouth.shape[1], len(TRAIN))
         ear.standardise(clean[TRAIN])
         ear.remember(ear.describe(clean, TRAIN), mouth[TRAIN], 1.0, 0.3)
 
@@ -77,7 +77,7 @@ def print_example(noise_paths: list[Path]) -> None:
             return ((ear.shapes(heard, TEST) - mouth[TEST]).square().mean() / still).item()
 
         print(f"floor {floor_db:g} dB: clean voice {unexplained(clean):.2f}", flush=True)
-        means = {}
+        means: dict[tuple[str, float], list[float]] = {}
         for name, noise in noises.items():
             for snr_db in SNRS_DB:
                 noisy = mixing.mix_at_snr(speech, noise, snr_db, RATE_HZ)
@@ -110,17 +110,17 @@ def print_clip(folder: Path) -> None:
     scene = load_scene(**scene_paths(scene_files(folder, denoised)))
     fps = load_json(folder / "media" / "manifest.json")["fps"]
     speech, rate_hz = read_waveform(folder / "speech" / denoised / "speech.wav")
-    shapes, basis = measure_mouth(scene, 8)
+    measured, basis = measure_mouth(scene, 8)
     seen = scene.seen_train_frames
     shapes, importance = (
-        torch.as_tensor(x, dtype=torch.float32) for x in (shapes, basis.variances)
+        torch.as_tensor(x, dtype=torch.float32) for x in (measured, basis.variances)
     )
     turns = matrix_to_axis_angle(torch.as_tensor(scene.T_camera_head[:, :3, :3])).float()
     print(f"{folder}: unexplained motion of the mouth, cross-validated on training frames")
     for floor_db in FLOORS_DB:
         heard = log_mel(speech, rate_hz, scene.n_frames, fps, floor_db)
         features = torch.as_tensor(heard.audio_features)
-        ear = Ear(*features.shape[1:], shapes.shape[1], len(seen))
+        ear = Ear(features.shape[1], features.shape[2], shapes.shape[1], len(seen))
         figures = ear.fit(features, turns, shapes, importance, seen)
         print(f"  floor {floor_db:g} dB: {figures['unexplained_variance']:.3f}", flush=True)
 

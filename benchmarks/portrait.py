@@ -149,8 +149,8 @@ def main() -> None:
             print(f"{name:18s}" + "".join(f"{value:10.2f}" for value in figures), end="")
             print(f"{np.mean(seam) if seam else np.nan:7.2f}", flush=True)
     print_regions(finished, kept["portrait"])
-    for stage, figures in finished.figures.items():
-        print(f"{stage}: {figures['steps']} steps, {figures['seconds'] / 60:.1f} min")
+    for stage, spent in finished.figures.items():
+        print(f"{stage}: {spent['steps']} steps, {spent['seconds'] / 60:.1f} min")
     if arguments.sheet:
         write_sheet(finished, kept["portrait"], kept["head"], arguments.sheet)
 

@@ -34,6 +34,7 @@ import tempfile  # noqa: E402
 import time  # noqa: E402
 from collections import defaultdict  # noqa: E402
 from collections.abc import Callable  # noqa: E402
+from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
@@ -119,15 +120,17 @@ def milliseconds_to_encode(image: np.ndarray, n_frames: int = 50) -> float:
 
 def name_parts(portrait: Portrait, clock: Clock) -> None:
     """Let the clock see the parts of a frame."""
-    portrait.render_frame = clock.named("head, the rest", portrait.render_frame)
-    portrait.sample = clock.named("marching", portrait.sample)
-    portrait_module.pixel_rays = clock.named("marching", portrait_module.pixel_rays)
-    portrait.head.forward = clock.named("networks", portrait.head.forward)
-    portrait_module.composite = clock.named("compositing", portrait_module.composite)
-    portrait._torso_over_background = clock.named("torso", portrait._torso_over_background)
-    for module in portrait.head.modules():
-        if isinstance(module, HashGrids):
-            module.forward = clock.named("hash grids", module.forward)
+    timed: list[tuple[Any, str, str]] = [
+        (portrait, "render_frame", "head, the rest"),
+        (portrait, "sample", "marching"),
+        (portrait_module, "pixel_rays", "marching"),
+        (portrait.head, "forward", "networks"),
+        (portrait_module, "composite", "compositing"),
+        (portrait, "_torso_over_background", "torso"),
+    ]
+    grids = [module for module in portrait.head.modules() if isinstance(module, HashGrids)]
+    for owner, name, part in [*timed, *((grid, "forward", "hash grids") for grid in grids)]:
+        setattr(owner, name, clock.named(part, getattr(owner, name)))
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -120,7 +121,7 @@ CHOSEN_ON = {
 }
 
 # Other kinds of noise and compression go with the other looks.
-_WORSE = {"sensor_noise": 0.012, "crf": 27}
+_WORSE: dict[str, Any] = {"sensor_noise": 0.012, "crf": 27}
 HELD_OUT = {
     "fast_wave": _scenario(
         Gesture("fast_wave", "right", 0.4, 2.5, (166.0, 214.0)), seed=101, look=pinstripe, **_WORSE
@@ -188,7 +189,7 @@ def through_codec(frames: np.ndarray, crf: int) -> np.ndarray:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
     file.seek(0)
-    with av.open(file) as container:
+    with av.open(file, "r") as container:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
@@ -226,7 +227,7 @@ def poses(rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
 
 def read_clip(folder: Path) -> Clip:
     """What :func:`make_clip` wrote."""
-    truth = load_arrays(folder / "truth.npz")
+    truth: dict[str, Any] = load_arrays(folder / "truth.npz")
     truth["focal_length"] = float(truth["focal_length"])
     return Clip(
         frames=FrameStore(folder / "frames.zarr.zip")[:],

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -50,7 +49,7 @@ def regions(scene: Scene, frame: int) -> dict[str, np.ndarray]:
     }
 
 
-def print_row(finished: Finished, name: str, told: Moment, frames: Sequence[int], distance) -> None:
+def print_row(finished: Finished, name: str, told: Moment, frames: np.ndarray, distance) -> None:
     """Draw frames and print their scores."""
     scene = finished.scene
     scores: dict[str, list[float]] = {"face": [], "whole": [], "lpips": [], "leak": []}
@@ -79,7 +78,7 @@ def print_row(finished: Finished, name: str, told: Moment, frames: Sequence[int]
     )
 
 
-def milliseconds(finished: Finished, told: Moment) -> tuple[float, float]:
+def milliseconds(finished: Finished, told: Moment) -> tuple[float, ...]:
     """Processor and elapsed time of a frame on one thread, without encoding."""
     torch.set_num_threads(1)
     import numba

@@ -159,7 +159,9 @@ def trained(scene: Scene, train: dict, folder: Path) -> Portrait:
     path = folder / "lips.safetensors"
     save_portrait(path, portrait.state_dict(), {"shape": portrait.shape.to_dict()})
     motion = measure_body(scene, np.zeros((478, 3)), n_soft=0)
-    return torso_stage(scene, motion, path, train, folder, lambda step, losses: None).portrait
+    done = torso_stage(scene, motion, path, train, folder, lambda step, losses: None).portrait
+    assert isinstance(done, Portrait)
+    return done
 
 
 @torch.no_grad()

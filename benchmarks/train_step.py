@@ -28,9 +28,9 @@ os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = str(ARGUMENTS.
 import time  # noqa: E402
 from collections import defaultdict  # noqa: E402
 from collections.abc import Callable  # noqa: E402
+from typing import Any  # noqa: E402
 
 import torch  # noqa: E402
-from torch import nn  # noqa: E402
 from torch.profiler import ProfilerActivity, profile, record_function  # noqa: E402
 
 from tests.training import tiny_scene  # noqa: E402
@@ -65,7 +65,7 @@ def named(part: str, function: Callable) -> Callable:
     return wrapped
 
 
-def name_parts(portrait: nn.Module, targets: head.HeadTargets, clip: Clip) -> None:
+def name_parts(portrait: Any, targets: Any) -> None:
     """Let the parts of a step be seen in a profile."""
     field = portrait.head
     for part, module in {
@@ -75,9 +75,9 @@ def name_parts(portrait: nn.Module, targets: head.HeadTargets, clip: Clip) -> No
         "audio or mouth": getattr(portrait, "audio", None) or portrait.mouth_to_lip,
     }.items():
         module.forward = named(part, module.forward)
-    for module in field.modules():
-        if isinstance(module, HashGrids):
-            module.forward = named("hash grids", module.forward)
+    grids: list[Any] = [part for part in field.modules() if isinstance(part, HashGrids)]
+    for grid in grids:
+        grid.forward = named("hash grids", grid.forward)
     field.encode_direction = named("direction", field.encode_direction)
     targets.of = named("pixels and rays", targets.of)
     head.sample_batch = named("pixels and rays", head.sample_batch)
@@ -148,7 +148,7 @@ def main() -> None:
     )  # fmt: skip
     generator = torch.Generator().manual_seed(0)
     lip_features = told_lips(portrait, clip)
-    name_parts(portrait, targets, clip)
+    name_parts(portrait, targets)
     n_samples = []
     portrait.head.register_forward_pre_hook(lambda _, inputs: n_samples.append(len(inputs[0])))
 

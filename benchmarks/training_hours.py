@@ -121,7 +121,7 @@ INDIFFERENT = ("seed", "static_weight", "torso_reference")
 
 def measure(
     scene: Scene, motion: BodyMotion, train: dict, n_steps: int, folder: Path
-) -> dict[str, tuple[float, float]]:
+) -> dict[str, tuple[float, ...]]:
     """Elapsed and busy seconds a step of each stage, each starting from the one before."""
     if train["perceptual"] == "auto":
         train = train | {"perceptual": "lpips"}

@@ -73,7 +73,7 @@ def accumulated(clip: Clip, measured: Measured, options: dict, is_backward: bool
     parsing = measured.parsing[::step]
     decay = make_decay(
         {**options, "use_hands": measured.use_hands},
-        height, FPS, clip.frames[::step], parsing, motions,
+        height, FPS, iter(clip.frames[::step]), iter(parsing), motions,
     )  # fmt: skip
     masks = accumulate(
         measured.flow_magnitude[::step], threshold_px(options["flow_threshold"], height, FPS), decay
