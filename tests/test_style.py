@@ -20,6 +20,7 @@ BIN = Path(sys.executable).parent
         ["ruff", "format", "--check", "."],
         ["snakefmt", "--check", "Snakefile", "rules"],
         ["snakemake", "--lint"],
+        pytest.param(["mypy"], marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )

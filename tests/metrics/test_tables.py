@@ -64,6 +64,8 @@ def test_no_value_without_a_reason():
         Score(None)
     with pytest.raises(ValueError, match="finite"):
         Score(float("nan"))
+    with pytest.raises(ValueError, match="no weights"):
+        _ = Score(None, "no weights").known_value
     with pytest.raises(ValueError, match="lacks lmd"):
         Table("t", COLUMNS, [Row("x", "measured", {"psnr": Score(1.0)})])
 
