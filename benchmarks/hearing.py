@@ -31,13 +31,12 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from wildtalker_core.scene.splits import split_frames  # noqa: E402
-
 from benchmarks.noisy_hearing import noises_for  # noqa: E402
 from wildtalker_core.face.landmarks import MOUTH_OF_68  # noqa: E402
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle  # noqa: E402
 from wildtalker_core.media.audio import read_waveform  # noqa: E402
 from wildtalker_core.media.files import load_arrays, load_json  # noqa: E402
+from wildtalker_core.media.splits import split_frames  # noqa: E402
 from wildtalker_core.mouth.ear import Ear, n_remembered  # noqa: E402
 from wildtalker_core.mouth.shape import (  # noqa: E402
     LIPS,
@@ -90,7 +89,8 @@ def load_clip(folder: Path) -> Clip:
     raw_speech, _ = read_waveform(folder / "media" / "speech.wav")
     n, size = manifest["n_frames"], manifest["size_px"]
     seen = ~face["is_interpolated"]
-    train, test = (part[seen[part]] for part in split_frames(n))
+    _, n_learnt, _ = split_frames(n)
+    train, test = (part[seen[part]] for part in np.split(np.arange(n), [n_learnt]))
     T = pose["T_camera_head"]
     landmarks = face["landmarks"].astype(float)
     points = mouth_points(landmarks, T, float(pose["focal_length"]), size, size, train)
