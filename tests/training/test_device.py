@@ -9,19 +9,23 @@ device) and moved; those are let through.
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from tests.training.conftest import tiny_preset
+from tests.training.conftest import preset, tiny_preset
 from tests.training.tiny_scene import make_motion
 from wildtalker_core.mouth.learning import learn_mouth
 from wildtalker_core.mouth.shape import measure_mouth
-from wildtalker_core.training import head, lips, stages, torso
+from wildtalker_core.training import head, lips, splats, stages, torso
 from wildtalker_core.training.build import new_portrait, options_of
 from wildtalker_core.training.clip import Clip
 from wildtalker_core.training.losses import ms_ssim_loss
-from wildtalker_core.training.optimise import Optimiser
+from wildtalker_core.training.optimise import Optimiser, Run
+from wildtalker_core.training.photometric_loss import photometric_loss
+from wildtalker_core.training.splat_build import new_splat_portrait
 
 CPU = torch.device("cpu")
 
@@ -87,3 +91,37 @@ def test_all_stages_and_the_picture_stay_on_their_device(tmp_path, scene, name, 
         heard = portrait.lip_features(clip.audio_features, torch.arange(2, device=CPU)).detach()
         picture, _ = portrait.render_frame(clip.T_camera_head[0], heard[0], clip.expression[0])
     assert picture.device == CPU and picture.isfinite().all()
+
+
+@pytest.mark.parametrize("margin", [0, 4])
+def test_a_portrait_of_gaussians_stays_on_its_device(
+    tmp_path, scene, elsewhere, monkeypatch, margin
+):
+    values = preset("smoke", renderer="splats")["splats"] | {"n_gaussians": 300, "steps": 3}
+    values |= {"perceptual_from": 0, "perceptual_every": 1, "patch_size": 16}
+    monkeypatch.setattr(
+        splats, "photometric_loss", functools.partial(photometric_loss, implementation="torch")
+    )
+    motion = make_motion(scene)
+    plate = np.pad(scene.background, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
+    portrait, moments, _ = new_splat_portrait(
+        scene, replace(motion, plate=plate), values | {"rasteriser": "torch"}, CPU, 0
+    )
+    assert portrait.shape.plate_margin == margin
+    options = options_of(
+        splats.SplatOptions, values, static_weight="one_minus_mask", reference="hand_free",
+        lambda_lpips=0.01,
+    )  # fmt: skip
+    run = Run(config={}, folder=tmp_path, seed=0)
+    with elsewhere:
+        splats.train_splats(
+            portrait, scene, moments, options, ms_ssim_loss, options_of(Optimiser, values), run
+        )
+        picture, _ = portrait.picture(moments[0])
+        heard = portrait.hear(
+            torch.as_tensor(scene.audio_features[:4], device=CPU), np.zeros(4, bool), np.arange(4),
+            moments.T_camera_head[:4], 25.0,
+            {"mouth_gain": 1.0, "close_in_silence": True, "lip_smoothing": 0.3},
+        )  # fmt: skip
+    assert picture.device == CPU and picture.isfinite().all()
+    assert heard.device == CPU and heard.isfinite().all()

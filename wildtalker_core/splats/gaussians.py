@@ -5,7 +5,8 @@ ellipses are laid over one another from front to back (Kerbl et al. 2023, "3D Ga
 Bones move Gaussians by linear blend skinning: each is an affine map, and a Gaussian follows the
 weighted mean of the maps, its covariance included.
 
-``project_numba`` and ``rasterise_numba`` compute the same; this file is what they must agree with.
+``project_numba``, ``rasterise_numba`` and ``rasterise_triton`` compute the same; this file is what
+they must agree with.
 It works on every device and in double precision.
 """
 
@@ -114,17 +115,22 @@ def project(
     xy = covariance[:, 0, 1]
     determinant = xx * yy - xy * xy
     conics = torch.stack((yy, -xy, xx), -1) / determinant[:, None]
-    means2d = focal_length * torch.stack((x / z, y / z), -1) + means.new_tensor(
-        (width / 2, height / 2)
-    )
+    u, v = focal_length * (x / z) + width / 2, focal_length * (y / z) + height / 2
+    means2d = torch.stack((u, v), -1)
     with torch.no_grad():
-        reach = (SUPPORT * torch.stack((xx, yy), -1)).sqrt()
-        limits = means.new_tensor((width, height))
-        first = (means2d - reach - 0.5).ceil().clamp_min(0).minimum(limits)
-        last = ((means2d + reach - 0.5).floor() + 1).clamp_min(0).minimum(limits)
-        is_seen = is_in_front & (last > first).all(-1)
-        extents = torch.cat((first, last), -1).where(is_seen[:, None], zero[:, None]).int()
+        left, right = _reached(u, xx, width)
+        top, bottom = _reached(v, yy, height)
+        is_seen = is_in_front & (right > left) & (bottom > top)
+        extents = torch.stack((left, top, right, bottom), -1)
+        extents = extents.where(is_seen[:, None], zero[:, None]).int()
     return Projected(means2d * is_in_front[:, None], conics * is_in_front[:, None], depths, extents)
+
+
+def _reached(mean: Tensor, variance: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """First pixel along an axis of ``size`` pixels that ellipses may touch, and the one after."""
+    reach = (SUPPORT * variance).sqrt()
+    first = (mean - reach - 0.5).ceil()
+    return first.clamp(0, size), ((mean + reach - 0.5).floor() + 1).clamp(0, size)
 
 
 def kernel_of(squares: Tensor, kernel: str) -> Tensor:
