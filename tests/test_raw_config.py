@@ -110,6 +110,8 @@ def test_numbers_inside_braces_on_the_command_line_are_numbers():
         ({"motion": {"flow": "ptlflow"}}, "motion.flow: is ptlflow, but motion.flow_weights"),
         ({"train": {"encoder": "triton", "device": "cpu"}}, "train.encoder: triton: runs on"),
         ({"train": {"encoder": "numba", "device": "cuda"}}, "train.encoder: numba: runs on a CPU"),
+        ({"train": {"rasteriser": "triton", "device": "cpu"}}, "train.rasteriser: triton: runs on"),
+        ({"train": {"rasteriser": "numba", "device": "cuda"}}, "train.rasteriser: numba: runs on"),
         ({"speech": {"audio_features": "hf"}}, "speech.audio_features: is hf, but speech.hf_mod"),
         ({"speech": {"source": "cafe"}}, "speech.source: cafe: is not under speech.corruptions"),
     ],
@@ -130,13 +132,14 @@ def test_a_methods_own_overlay_is_looked_at():
         complete_config(config, CONFIG_DIR)
 
 
-def test_triton_is_for_a_gpu_somewhere(monkeypatch):
+@pytest.mark.parametrize("key", ["encoder", "rasteriser"])
+def test_triton_is_for_a_gpu_somewhere(monkeypatch, key):
     """On a login node without a GPU, ``device: cuda`` says that there is one where jobs run."""
     monkeypatch.setattr("shutil.which", lambda name: None)
     clips = {"clips": {"me": {"path": "me.mp4"}}}
     with pytest.raises(InputError, match="none is here"):
-        complete_config({**clips, "train": {"encoder": "triton"}}, CONFIG_DIR)
-    complete_config({**clips, "train": {"encoder": "triton", "device": "cuda"}}, CONFIG_DIR)
+        complete_config({**clips, "train": {key: "triton"}}, CONFIG_DIR)
+    complete_config({**clips, "train": {key: "triton", "device": "cuda"}}, CONFIG_DIR)
 
 
 @pytest.mark.parametrize(

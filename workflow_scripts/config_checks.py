@@ -77,14 +77,16 @@ def _patch_problems(train: Mapping[str, Any], size_px: int) -> Iterator[tuple[st
 
 
 def _device_problems(train: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    encoder, device = train["encoder"], train["device"]
+    device = train["device"]
     is_cpu = device == "cpu" or (device == "auto" and shutil.which("nvidia-smi") is None)
-    if encoder in _NEEDS_GPU and is_cpu:
-        yield (
-            f"train.encoder: {encoder}",
-            f"runs on an NVIDIA GPU only, train.device is {device}"
-            + ("" if device == "cpu" else " and none is here"),
-            "use auto, or set train.device to cuda where the jobs run on another machine",
-        )
-    if encoder == "numba" and device == "cuda":
-        yield "train.encoder: numba", "runs on a CPU only, train.device is cuda", "use auto"
+    for key in ("encoder", "rasteriser"):
+        chosen = train[key]
+        if chosen in _NEEDS_GPU and is_cpu:
+            yield (
+                f"train.{key}: {chosen}",
+                f"runs on an NVIDIA GPU only, train.device is {device}"
+                + ("" if device == "cpu" else " and none is here"),
+                "use auto, or set train.device to cuda where the jobs run on another machine",
+            )
+        if chosen == "numba" and device == "cuda":
+            yield f"train.{key}: numba", "runs on a CPU only, train.device is cuda", "use auto"

@@ -21,14 +21,10 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 @pytest.fixture(scope="module")
 def look_up():
-    """The kernels' look-up; interpreted without a GPU, which Triton must know when imported."""
-    if DEVICE == "cpu":
-        os.environ["TRITON_INTERPRET"] = "1"
+    """The kernels' look-up; interpreted without a GPU (tests/conftest.py)."""
     from wildtalker_core.nerf import hash_grid_triton
 
-    yield hash_grid_triton.look_up
-    if DEVICE == "cpu":
-        del os.environ["TRITON_INTERPRET"]
+    return hash_grid_triton.look_up
 
 
 # Grids and positions of each: few, since the interpreter takes its time. 140 positions are more

@@ -7,6 +7,7 @@ import torch
 
 from tests.splats.clouds import (
     assert_agree,
+    dense_cloud,
     draw,
     project,
     random_cloud,
@@ -14,6 +15,7 @@ from tests.splats.clouds import (
     values_and_gradients,
 )
 from wildtalker_core.errors import InputError
+from wildtalker_core.splats import rasterisers
 from wildtalker_core.splats.gaussians import KERNELS
 from wildtalker_core.splats.rasterisers import resolve_rasteriser
 
@@ -62,12 +64,7 @@ def test_depths_have_gradients_too():
 
 def test_dense_clouds_end_where_light_does():
     # So many that tiles are full and the loops stop early, on the way back too.
-    cloud = random_cloud(900, seed=5)
-    # Not right before the camera: ellipses there are long and thin, and the compiled gradient of
-    # their means is off by 2e-4.
-    cloud["means"][:, 2] = cloud["means"][:, 2].clamp_min(-2)
-    cloud["log_scales"] += 0.9
-    cloud["opacities"] = 0.5 + 0.5 * cloud["opacities"]
+    cloud = dense_cloud(900)
     expected = values_and_gradients(cloud, 20, 20, "compact", "torch")
     assert (expected["alpha"] > 1 - 1e-4).all()
     unseen = (expected["gradient of opacities"] == 0).sum()
@@ -130,6 +127,18 @@ def test_names_of_rasterisers():
     assert [resolve_rasteriser("torch", d) for d in (cpu, cuda, mps)] == ["torch"] * 3
     with pytest.raises(InputError, match="use one of auto, torch, numba"):
         resolve_rasteriser("gsplat", cpu)
-    with pytest.raises(InputError, match="numba cannot work on cuda:0"):
-        resolve_rasteriser("numba", cuda)
-    assert resolve_rasteriser("auto", cuda) == "torch"
+    for name, device in (("numba", cuda), ("triton", cpu), ("triton", mps)):
+        with pytest.raises(InputError, match=f"{name} cannot work on {device}"):
+            resolve_rasteriser(name, device)
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_auto_is_triton_on_a_gpu_where_it_is_installed(monkeypatch, is_installed):
+    cuda = torch.device("cuda:0")
+    monkeypatch.setattr(rasterisers, "_has_triton", lambda: is_installed)
+    assert resolve_rasteriser("auto", cuda) == ("triton" if is_installed else "torch")
+    if is_installed:
+        assert resolve_rasteriser("triton", cuda) == "triton"
+    else:
+        with pytest.raises(InputError, match="triton is not installed"):
+            resolve_rasteriser("triton", cuda)

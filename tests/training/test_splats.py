@@ -71,6 +71,13 @@ def test_it_beats_the_mean_frame_on_unseen_frames(learnt):
     assert psnr(reference, drawn(trained.portrait, moments, frames)) > psnr(reference, mean) + 3
 
 
+def test_the_figures_say_what_drew_it(learnt):
+    _, _, trained, _ = learnt
+    kernel = OPTIONS["splats"]["kernel"]
+    assert trained.figures["rasteriser"] == "numba" and trained.figures["kernel"] == kernel
+    assert trained.portrait.shape.to_dict()["kernel"] == kernel
+
+
 def test_the_torso_is_predicted_from_the_heads_pose(learnt):
     scene, motion, trained, moments = learnt
     guess = trained.portrait.predicted_torso(moments.T_camera_head[scene.test_frames])

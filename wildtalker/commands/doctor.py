@@ -28,7 +28,7 @@ PARTS = (
     ("simple-lama-inpainting", "simple_lama_inpainting", "motion.inpaint: lama", False),
     ("noisereduce", "noisereduce", "speech.denoiser: noisereduce", False),
     ("tinycudann", "tinycudann", "train.encoder: tinycudann", False),
-    ("triton", "triton", "train.encoder: triton", False),
+    ("triton", "triton", "train.encoder and train.rasteriser: triton", False),
 )
 
 

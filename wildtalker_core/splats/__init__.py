@@ -2,5 +2,6 @@
 
 gaussians                          what is computed: Gaussians -> ellipses -> picture
 project_numba, rasterise_numba     the same, compiled for the CPU
+rasterise_triton                   pictures on NVIDIA GPUs
 rasterisers                        which of them computes; import ``project`` and ``rasterise`` here
 """

@@ -176,7 +176,8 @@ def splats_stage(
             preview_every=train["preview_every"],
         ),
     )  # fmt: skip
-    made = _figures(outcome, device, rasteriser, torch.float32)
+    made = _figures(outcome, device, torch.float32)
+    made |= {"rasteriser": rasteriser, "kernel": portrait.shape.kernel}
     return Trained(portrait, outcome, made | figures)
 
 
@@ -261,17 +262,15 @@ def _tensor(values: np.ndarray, device: torch.device) -> Tensor:
 
 
 def _nerf_figures(portrait: Portrait, device: torch.device, outcome: Outcome) -> dict[str, Any]:
-    return _figures(outcome, device, portrait.encoder, portrait.head.density_net.compute_dtype)
+    made = _figures(outcome, device, portrait.head.density_net.compute_dtype)
+    return made | {"encoder": portrait.encoder}
 
 
-def _figures(
-    outcome: Outcome, device: torch.device, encoder: str, dtype: torch.dtype | None
-) -> dict[str, Any]:
+def _figures(outcome: Outcome, device: torch.device, dtype: torch.dtype | None) -> dict[str, Any]:
     return {
         "seconds": outcome.seconds,
         "steps": outcome.steps,
         "device": device_name(device),
-        "encoder": encoder,
         "precision": _precision(dtype),
         "losses": outcome.losses,
     }
