@@ -53,6 +53,7 @@ rule score_render:
             "has_ms_ssim",
         ),
         seed=lambda wildcards: method_options(wildcards)["train"]["seed"],
+        device=lambda wildcards: method_options(wildcards)["train"]["device"],
     script:
         "../workflow_scripts/evaluate/score_render.py"
 

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "metrics": set(),
     "pretrained": {"media"},
 }
-EVERYWHERE = {"errors", "progress", "compiled"}
+EVERYWHERE = {"errors", "progress", "compiled", "devices"}
 
 #: Calls that open files; only media may make them, but for the two doors named beside.
 OPENERS = {"open", "load", "imread", "imwrite", "VideoCapture", "read_text", "write_text",

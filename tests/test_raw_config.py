@@ -112,6 +112,8 @@ def test_numbers_inside_braces_on_the_command_line_are_numbers():
         ({"train": {"encoder": "numba", "device": "cuda"}}, "train.encoder: numba: runs on a CPU"),
         ({"train": {"rasteriser": "triton", "device": "cpu"}}, "train.rasteriser: triton: runs on"),
         ({"train": {"rasteriser": "numba", "device": "cuda"}}, "train.rasteriser: numba: runs on"),
+        ({"train": {"encoder": "numba", "device": "mps"}}, "train.encoder: numba: runs on a CPU"),
+        ({"train": {"encoder": "triton", "device": "mps"}}, "train.encoder: triton: runs on an N"),
         ({"speech": {"audio_features": "hf"}}, "speech.audio_features: is hf, but speech.hf_mod"),
         ({"speech": {"source": "cafe"}}, "speech.source: cafe: is not under speech.corruptions"),
     ],

@@ -78,15 +78,16 @@ def _patch_problems(train: Mapping[str, Any], size_px: int) -> Iterator[tuple[st
 
 def _device_problems(train: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     device = train["device"]
-    is_cpu = device == "cpu" or (device == "auto" and shutil.which("nvidia-smi") is None)
+    is_cpu = device in ("cpu", "mps") or (device == "auto" and shutil.which("nvidia-smi") is None)
     for key in ("encoder", "rasteriser"):
         chosen = train[key]
         if chosen in _NEEDS_GPU and is_cpu:
             yield (
                 f"train.{key}: {chosen}",
                 f"runs on an NVIDIA GPU only, train.device is {device}"
-                + ("" if device == "cpu" else " and none is here"),
+                + ("" if device in ("cpu", "mps") else " and none is here"),
                 "use auto, or set train.device to cuda where the jobs run on another machine",
             )
-        if chosen == "numba" and device == "cuda":
-            yield f"train.{key}: numba", "runs on a CPU only, train.device is cuda", "use auto"
+        if chosen == "numba" and device in ("cuda", "mps"):
+            problem = f"runs on a CPU only, train.device is {device}"
+            yield f"train.{key}: numba", problem, "use auto"

@@ -8,6 +8,7 @@ import torch
 from tests.training.conftest import tiny_preset
 from wildtalker_core.errors import InputError
 from wildtalker_core.nerf.layers import MLP, set_compute_dtype
+from wildtalker_core.nerf.occupancy import AlphaGrid, OccupancyGrid
 from wildtalker_core.training.build import new_portrait
 from wildtalker_core.training.checkpoints import load_latest_checkpoint
 from wildtalker_core.training.optimise import Group, Optimiser, Run, Step, optimise
@@ -98,6 +99,55 @@ def test_infinite_gradient_is_skipped_and_the_scale_is_kept_in_the_checkpoint(tm
     assert not torch.equal(weights[4], weights[3])
     _, state = load_latest_checkpoint(tmp_path, {})
     assert state["scaler"]["scale"] == 65536 / 2
+
+
+def infinite_from(first: int, last: int):
+    """A fit whose loss is infinite in the steps from first to last, as float16's may be."""
+    torch.manual_seed(0)
+    net, values = MLP(2, 8, 1, 2), torch.randn(16, 2)
+    weights = []
+
+    def loss_of(step, generator):
+        weights.append(net.layers[0].weight.detach().clone())
+        factor = float("inf") if first <= step <= last else 1.0
+        return Step(factor * net(values).square().mean(), {})
+
+    return net, [Group(list(net.parameters()), 1e-3)], loss_of, weights
+
+
+@pytest.mark.parametrize("last", [2, 4])
+def test_infinite_loss_in_float16_skips_the_step_and_not_the_run(tmp_path, last):
+    net, groups, loss_of, weights = infinite_from(2, last)
+    run = Run({}, tmp_path, 0, "float16")
+    optimise(net, groups, loss_of, Optimiser(7, checkpoint_every=7), run, "fit")
+    assert torch.equal(weights[last + 1], weights[2]) and not torch.equal(weights[2], weights[1])
+    assert not torch.equal(weights[last + 2], weights[last + 1])
+    assert all(p.isfinite().all() for p in net.parameters())
+
+
+def test_infinite_loss_stops_a_run_at_once_where_nothing_is_scaled_and_later_where_it_stays(
+    tmp_path,
+):
+    for precision, last, at in (("off", 2, 2), ("bfloat16", 2, 2), ("float16", 99, 49)):
+        net, groups, loss_of, _ = infinite_from(2, last)
+        run = Run({}, tmp_path / precision, 0, precision)
+        with pytest.raises(InputError, match=f"step {at}: the loss is not finite"):
+            optimise(net, groups, loss_of, Optimiser(60), run, "fit")
+
+
+def test_grids_keep_no_trace_of_a_step_that_overflowed():
+    grid = OccupancyGrid(4, (1.0, 1.0, 1.0))
+    before = grid.visibility.clone()
+    grid.see(torch.zeros(2, 3), torch.tensor([float("nan"), 0.5]))
+    assert grid.visibility.isfinite().all() and grid.visibility.max() == 0.5
+    assert (grid.visibility != before).sum() == 1
+    alpha = AlphaGrid(4)
+    for bad in (float("nan"), float("inf")):
+        grid.update(lambda positions, bad=bad: torch.full((len(positions),), bad), 0.1)
+        alpha.update(lambda points, bad=bad: torch.full((len(points),), bad))
+    assert not grid.density.isnan().any() and not alpha.alpha.isnan().any()
+    grid.update(lambda positions: torch.ones(len(positions)), 0.1)
+    assert grid.is_occupied.all()
 
 
 def test_gradients_that_stay_infinite_stop_the_run(tmp_path):

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wildtalker_core.devices import sent
 from wildtalker_core.geometry.cameras import pixel_grid
 
 _DECAY = 0.95
@@ -60,10 +62,12 @@ class OccupancyGrid(nn.Module):
     @torch.no_grad()
     def see(self, positions: Tensor, weights: Tensor) -> None:
         """Note how much of some pixel each sample [k, 3] was: its rendering weight [k]."""
-        half = torch.tensor(self.half_extents, device=positions.device)
+        half = sent(np.array(self.half_extents, np.float32), positions.device)
         r = self.resolution
         xyz = ((positions / half + 1) * (r / 2)).long().clamp(0, r - 1)
         cells = (xyz[:, 0] * r + xyz[:, 1]) * r + xyz[:, 2]
+        # In half precision a step may fail, and is then skipped; the grid must not keep its traces.
+        weights = torch.where(weights.isfinite(), weights, 0)
         self.visibility.view(-1).scatter_reduce_(0, cells, weights, "amax")
 
     @torch.no_grad()
@@ -89,8 +93,9 @@ class OccupancyGrid(nn.Module):
         current = torch.zeros_like(flat)
         for chunk in cells.split(_CHUNK):
             # The generator of a run is on the CPU, wherever the grid is.
-            noise = torch.rand(len(chunk), 3, generator=generator).to(flat.device) - 0.5
-            current[chunk] = density_of(self.cell_centres(chunk) + noise * size)
+            noise = sent(torch.rand(len(chunk), 3, generator=generator), flat.device) - 0.5
+            densities = density_of(self.cell_centres(chunk) + noise * size)
+            current[chunk] = densities.nan_to_num()  # half precision overflows
         dilated = F.max_pool3d(current.view(1, 1, *self.density.shape), 3, 1, 1).flatten()
         updated = torch.maximum(flat * _DECAY, dilated)
         self.density.copy_(torch.where(flat >= 0, updated, flat).view_as(self.density))
@@ -144,8 +149,8 @@ class AlphaGrid(nn.Module):
         """
         r, device = self.resolution, self.alpha.device
         cells = pixel_grid(r, r, device)
-        noise = torch.rand(r * r, 2, generator=generator).to(device)
-        current = alpha_of((cells + noise) * (2 / r) - 1).view(1, 1, r, r)
+        noise = sent(torch.rand(r * r, 2, generator=generator), device)
+        current = alpha_of((cells + noise) * (2 / r) - 1).nan_to_num().view(1, 1, r, r)
         dilated = F.max_pool2d(current, 5, 1, 2)[0, 0]
         self.alpha.copy_(torch.maximum(self.alpha * _DECAY, dilated))
         self.is_occupied.copy_(self.alpha > min(self.alpha.mean().item(), _ALPHA_THRESHOLD))

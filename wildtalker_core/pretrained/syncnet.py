@@ -98,7 +98,9 @@ class SyncNetEmbedder:
         InputError: the weights file is absent or of another network.
     """
 
-    def __init__(self, weights_path: str | os.PathLike[str], device: str = "cpu") -> None:
+    def __init__(
+        self, weights_path: str | os.PathLike[str], device: str | torch.device = "cpu"
+    ) -> None:
         if not Path(weights_path).is_file():
             raise InputError(
                 weights_path, "does not exist", "fetch it or leave evaluate.syncnet_weights empty"

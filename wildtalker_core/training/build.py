@@ -35,11 +35,20 @@ def options_of(kind: type[Options], values: Mapping[str, Any], **others: Any) ->
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda``, made ready. Raises InputError if there is no such device."""
+    """``auto``, ``cpu``, ``cuda`` or ``mps``, made ready. Raises InputError if it is not there.
+
+    ``auto`` does not take mps (Apple's GPU): nothing here has run on one.
+    """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("train.device", "no CUDA device can be used", "use auto or cpu")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise InputError("train.device", "no Metal device can be used", "use auto or cpu")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        # PyTorch lets convolutions round to TF32's ten binary digits; SSIM subtracts nearly equal
+        # products of them.
+        torch.backends.cudnn.allow_tf32 = False
     if name == "cpu":
         use_exact_onednn()
     return torch.device(name)

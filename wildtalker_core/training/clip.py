@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wildtalker_core.devices import sent
 from wildtalker_core.geometry.rays import pixel_rays
 from wildtalker_core.scene.scene import PARSING_CLASSES, FrameStack, Scene
 
@@ -71,13 +72,13 @@ class Clip:
         """rays_o, rays_d [k, 3] of pixels [k, 2] (x, y), each of its own frame [k]."""
         scene = self.scene
         return pixel_rays(
-            self.T_camera_head[torch.as_tensor(frames, device=self.device)],
+            self.T_camera_head[sent(frames, self.device)],
             scene.focal_length,
             scene.height,
             scene.width,
-            torch.as_tensor(pixels, device=self.device),
+            sent(pixels, self.device),
         )
 
     def unit(self, values: np.ndarray) -> Tensor:
         """uint8 -> float32 in [0, 1] on the device."""
-        return torch.as_tensor(values, device=self.device).float() / 255
+        return sent(values, self.device).float() / 255

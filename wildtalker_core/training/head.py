@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wildtalker_core.devices import sent
 from wildtalker_core.errors import InputError
 from wildtalker_core.geometry.cameras import project
 from wildtalker_core.geometry.rotations import transform_points
@@ -319,20 +320,20 @@ def head_step(
     # One colour a patch: noise would be all that a perceptual loss saw there.
     n_per_backdrop = max(1, batch.patch_size**2)
     backdrop = torch.rand(len(colours) // n_per_backdrop, 3, generator=generator)
-    backdrop = backdrop.repeat_interleave(n_per_backdrop, 0).to(device)
+    backdrop = sent(backdrop.repeat_interleave(n_per_backdrop, 0), device)
     membership = membership[:, None]
     reference = membership * colours + (1 - membership) * backdrop
-    row = torch.as_tensor(batch.row, device=device)
+    row = sent(batch.row, device)
     condition = condition_of(portrait, clip, lip_features, batch.chosen)
     if options.expression_noise:
         noise = 2 * torch.rand(condition.expression_feature.shape, generator=generator) - 1
-        noisy = condition.expression_feature + options.expression_noise * noise.to(device)
+        noisy = condition.expression_feature + options.expression_noise * sent(noise, device)
         condition = replace(condition, expression_feature=noisy)
     seen, traces = portrait.render_head(
         *clip.rays(frames, batch.pixels),
         condition,
         frame_index=row,
-        jitter=torch.rand(len(colours), generator=generator).to(device),
+        jitter=sent(torch.rand(len(colours), generator=generator), device),
     )
     estimate = seen.over(backdrop)
     errors = ray_errors(reference, estimate, options.photometric)
@@ -363,11 +364,7 @@ def face_regions(clip: Clip, frames: np.ndarray, pixels: np.ndarray) -> tuple[Te
     x, y = pixels.T
     is_face = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
     is_below = y >= clip.scene.landmarks[frames, NOSE_TIP, 1]
-    device = clip.device
-    return (
-        torch.as_tensor(is_face, device=device),
-        torch.as_tensor(is_face & is_below, device=device),
-    )
+    return sent(is_face, clip.device), sent(is_face & is_below, clip.device)
 
 
 def _unwanted_attention(
@@ -396,7 +393,7 @@ def _difference_of_neighbours(
     """
     positions = traces.positions
     reach = _SMOOTH_REACH * portrait.head.half_extents
-    shift = (2 * torch.rand(positions.shape, generator=generator) - 1).to(positions.device)
+    shift = sent(2 * torch.rand(positions.shape, generator=generator) - 1, positions.device)
     told = condition.of(traces.frame_index)
     with torch.no_grad():
         here = portrait.head.traces(positions, told)
@@ -407,7 +404,7 @@ def condition_of(
     portrait: Portrait, clip: Clip, lip_features: LipFeatures, frames: np.ndarray
 ) -> Condition:
     """Conditions of training frames [f], with their own frame codes."""
-    index = torch.as_tensor(frames, device=clip.device)
+    index = sent(frames, clip.device)
     return Condition(lip_features(index), clip.expression[index], portrait.head_codes[index])
 
 

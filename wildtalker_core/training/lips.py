@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from wildtalker_core.devices import sent
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.training.clip import Clip, random_frames
 from wildtalker_core.training.head import (
@@ -110,7 +111,7 @@ def patch_step(
     batch = Batch(frame, np.zeros(len(pixels), np.int64), pixels)
     frames = frame[batch.row]
     colours, membership, weight = targets.of(frames, pixels)
-    backdrop = torch.rand(1, 3, generator=generator).to(clip.device)
+    backdrop = sent(torch.rand(1, 3, generator=generator), clip.device)
     membership, weight = membership[:, None], weight[:, None]
     reference = membership * colours + (1 - membership) * backdrop
     seen, _ = portrait.render_head(

@@ -170,8 +170,9 @@ def optimise(
         before_step: work between steps that changes buffers (occupancy).
 
     Raises:
-        InputError: on a loss or a weight that is not finite, or on gradients that keep on not being
-            so, naming step, parts, batch and the last good checkpoint.
+        InputError: on a loss or a weight that is not finite, or, with float16, on losses or
+            gradients that keep on not being so, naming step, parts, batch and the last good
+            checkpoint.
     """
     keep_freed_memory()
     groups = [group for group in groups if group.parameters]
@@ -216,7 +217,8 @@ def optimise(
         if before_step is not None:
             before_step(step, generator)
         found = loss_of(step, generator)
-        if not math.isfinite(found.total.item()):
+        # With float16 the scaler skips such a step, and a later one may be good.
+        if not scaler.is_enabled() and not math.isfinite(found.total.item()):
             raise _not_finite("loss is", description, step, found, run.folder, last_good)
         adam.zero_grad(set_to_none=True)
         scaler.scale(found.total).backward()
@@ -228,7 +230,8 @@ def optimise(
         if is_due(done, _LOG_EVERY) or is_last:
             if scaler.is_enabled() and scaler.get_scale() < 1:
                 # Halved at each skipped step: by now nothing is learnt any more.
-                raise _not_finite("gradients are", description, step, found, run.folder, last_good)
+                what = "gradients are" if math.isfinite(found.total.item()) else "loss is"
+                raise _not_finite(what, description, step, found, run.folder, last_good)
             losses = {name: value.item() for name, value in found.parts.items()}
             if run.log is not None:
                 run.log(done, losses)

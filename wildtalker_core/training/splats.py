@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wildtalker_core.devices import sent
 from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.scene.scene import FrameStack, Scene
 from wildtalker_core.splats.portrait import SplatPortrait
@@ -149,4 +150,4 @@ def frame_weight(
 
 
 def _unit(values: np.ndarray, device: torch.device) -> Tensor:
-    return torch.as_tensor(values, device=device).float() / 255
+    return sent(values, device).float() / 255

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wildtalker_core.devices import sent
 from wildtalker_core.nerf.head_field import Condition
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.nerf.position_encoding import grid_tables, other_parameters
@@ -72,7 +73,7 @@ def train_torso(
 
     def loss_of(step: int, generator: torch.Generator) -> Step:
         picks = random_frames(scene.train_frames, options.frames_per_step, generator)
-        parts = []
+        parts, drawn = [], []
         for frame in picks.tolist():
             is_open, is_near_head = head_zones(parsing[frame][..., HEAD])
             below = np.where(is_open, -1, torso_below(parsing[frame]))
@@ -87,7 +88,8 @@ def train_torso(
             row = np.where(is_hidden, below[y, x], y)
             targets = clip.unit(shown[frame][row, x]), clip.unit(masks[frame][row, x])
             number = torch.full((len(y),), frame, device=clip.device)
-            parts.append((torch.as_tensor(pixels, device=clip.device), number, *head, *targets))
+            parts.append((sent(pixels, clip.device), number, *head, *targets))
+            drawn.append(pixels)
         pixels, frames, head_colours, head_opacities, reference, transient = (
             torch.cat(values) for values in zip(*parts, strict=True)
         )
@@ -106,8 +108,8 @@ def train_torso(
             {"photometric": photometric, "entropy": entropy},
             {
                 "frames": picks,
-                "pixels": pixels.cpu().numpy(),
-                "frame_of_pixel": frames.cpu().numpy(),
+                "pixels": np.concatenate(drawn),
+                "frame_of_pixel": np.repeat(picks, [len(pixels) for pixels in drawn]),
             },
         )
 
@@ -192,8 +194,8 @@ def _head_at(
     colours = torch.zeros(len(pixels), 3, device=clip.device)
     opacities = torch.zeros(len(pixels), device=clip.device)
     if is_near_head.any():
-        near = torch.as_tensor(is_near_head, device=clip.device)
-        index = torch.tensor([frame], device=clip.device)
+        near = sent(is_near_head, clip.device)
+        index = sent(np.array([frame]), clip.device)
         with torch.no_grad():
             condition = Condition(
                 lip_features(index), clip.expression[index], portrait.unseen_codes()[0]

@@ -252,18 +252,27 @@ def openface_tables(folder: str | None, wildcards: Any) -> tuple[str, str] | Non
     return f"{folder}/{wildcards.clip}/reference.csv", f"{folder}/{wildcards.clip}/{name}.csv"
 
 
-def load_models(options: dict[str, Any], face_mesh: Any, blendshape_model: Any) -> Models:
-    """The networks whose files the config names."""
+def load_models(
+    options: dict[str, Any], face_mesh: Any, blendshape_model: Any, train_device: str
+) -> Models:
+    """The networks whose files the config names.
+
+    They use a CUDA device where there is one, unless ``train.device`` says cpu. A job that scores
+    may run on another machine than the one that trained, so none is asked for.
+    """
+    from wildtalker_core.training.build import choose_device
+
+    device = choose_device("cpu" if train_device == "cpu" else "auto")
     distance, distance_backend, embed, embed_backend = None, "", None, ""
     if options["lpips_weights"]:
         from wildtalker_core.pretrained.lpips_model import LpipsModel
 
-        lpips_model = LpipsModel(options["lpips_weights"], options["lpips_net"])
+        lpips_model = LpipsModel(options["lpips_weights"], options["lpips_net"], device)
         distance, distance_backend = lpips_model.score, lpips_model.backend
     if options["syncnet_weights"]:
         from wildtalker_core.pretrained.syncnet import SyncNetEmbedder
 
-        embedder = SyncNetEmbedder(options["syncnet_weights"])
+        embedder = SyncNetEmbedder(options["syncnet_weights"], device)
         embed, embed_backend = embedder, embedder.backend
     return Models(
         find_landmarks=face_mesh,
@@ -317,6 +326,8 @@ if __name__ == "__main__":
                     "setting": wildcards.setting,
                     "seed": snakemake.params.seed,
                 },
-                replace(load_models(options, face_mesh, blendshapes), **absence),
+                replace(
+                    load_models(options, face_mesh, blendshapes, snakemake.params.device), **absence
+                ),
                 has_ms_ssim=options["has_ms_ssim"],
             )
