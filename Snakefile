@@ -12,6 +12,18 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
+
+
+# A workflow that uses this one as a module has a first page of its own.
+if not IS_MODULE:
+
+    report: "docs/captions/workflow.rst"
+
+
+# For `--sdm apptainer`: built by apptainer.def, in the working directory; no registry has it.
+container: "wildtalker.sif"
+
+
 include: "rules/shown.smk"
 include: "rules/inputs.smk"
 include: "rules/media.smk"
@@ -25,18 +37,17 @@ include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
+rule all:
+    input:
+        rules.write_report.output,
+        rules.tabulate.output,
+        rules.plot_comparison.output,
+        portrait_files(),
+
+
 # What compute nodes without network need beforehand.
 rule fetch_all:
     input:
         all_weights(),
         all_tried_weights(),
     localrule: True
-
-
-rule all:
-    default_target: True
-    input:
-        rules.write_report.output,
-        rules.tabulate.output,
-        rules.plot_comparison.output,
-        portrait_files(),

@@ -1,18 +1,43 @@
 """The config, and each rule's options, paths and code digest."""
 
 import functools
+import importlib.util
 import shutil
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+
+def workflow_root():
+    """Folder of config/ and workflow_scripts/: the one above these rules, where it is on the disk.
+
+    Of a module by remote address Snakemake fetches the rules and scripts only: the rest is what the
+    installed package `wildtalker` has.
+    """
+    beside = Path(str(workflow.current_basedir)).parent
+    if (beside / "workflow_scripts").is_dir():
+        return beside
+    if importlib.util.find_spec("wildtalker") is None:
+        raise WorkflowError(
+            f"{workflow.current_basedir}: rules by remote address need the package wildtalker of "
+            'the same version; pip install "wildtalker[workflow]"'
+        )
+    from wildtalker.running import workflow_dir
+
+    return workflow_dir()
+
+
+ROOT = workflow_root()
+# Whether another workflow uses this one: `module wildtalker: ...`.
+IS_MODULE = not workflow.modifier.is_main_snakefile()
+
 # Rule scripts run in processes of their own; they find the packages beside the Snakefile.
 os.environ.update(
     PYTHONPATH=os.pathsep.join(
-        [workflow.basedir, *filter(None, [os.environ.get("PYTHONPATH")])]
+        [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
 )
-sys.path.insert(0, workflow.basedir)
+sys.path.insert(0, str(ROOT))
 
 import wildtalker_core
 from wildtalker_core.errors import InputError
@@ -25,7 +50,6 @@ from workflow_scripts import (
     shared_heads,
 )
 
-ROOT = Path(workflow.basedir)
 # Not below ROOT where a wheel is installed.
 CORE = Path(wildtalker_core.__file__).parent
 
@@ -38,12 +62,15 @@ def or_workflow_error(function, *args):
         raise WorkflowError(str(error)) from None
 
 
-or_workflow_error(raw_config.check_files, workflow.configfiles)
+# Files and command line of a module are those of the workflow that uses it; its config may be a
+# section of theirs, and hold text of the command line anywhere.
+if not IS_MODULE:
+    or_workflow_error(raw_config.check_files, workflow.configfiles)
 USER_CONFIG = raw_inputs.expand_home(
     or_workflow_error(
         configuration.as_written,
         config,
-        workflow.config_settings.config,
+        config if IS_MODULE else workflow.config_settings.config,
         ROOT / "config",
     )
 )
@@ -104,12 +131,13 @@ def method_options(wildcards, method=None):
 def stamp_of(*inputs):
     """Params function: size and time of inputs, as far as no rule makes them; see raw_inputs.stamp.
 
-    Of wildcards only: Snakemake does not compare params that depend on `input`.
+    Of wildcards only: Snakemake does not compare params that depend on `input`. Of a module none: a
+    rule of the workflow that uses it may make its inputs.
     """
 
     def stamps(wildcards):
         found = []
-        for entry in inputs:
+        for entry in inputs if not IS_MODULE else ():
             paths = entry(wildcards) if callable(entry) else entry
             found += [paths] if isinstance(paths, str) else paths
         made = f"{CONFIG['results_dir']}/"

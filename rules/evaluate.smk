@@ -121,6 +121,8 @@ rule fetch_weights:
         results("logs/fetch_weights.{file}.log"),
     wildcard_constraints:
         file=any_of(weight_inputs.REGISTRY),
+    # Only where there is a cache: Snakemake would ask for one at each run.
+    cache: "SNAKEMAKE_OUTPUT_CACHE" in os.environ
     localrule: True
     conda:
         "../envs/wildtalker.yaml"
@@ -128,6 +130,12 @@ rule fetch_weights:
     resources:
         mem_mb=500,
         runtime=60,
+    params:
+        # What the cache knows a file by: it looks at no wildcard.
+        proof=lambda wildcards: [
+            wildcards.file,
+            weight_inputs.REGISTRY[wildcards.file].sha256,
+        ],
     script:
         "../workflow_scripts/evaluate/fetch_weights.py"
 

@@ -283,5 +283,7 @@ def check_paths():
         raw_inputs.require(key, path, is_folder)
 
 
-or_workflow_error(check_paths)
+# What a module is given, a rule of the workflow that uses it may make.
+if not IS_MODULE:
+    or_workflow_error(check_paths)
 or_workflow_error(check_weights)

@@ -18,7 +18,7 @@ BIN = Path(sys.executable).parent
     [
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
-        ["snakefmt", "--check", "Snakefile", "rules"],
+        ["snakefmt", "--check", "Snakefile", "rules", "workflow"],
         ["snakemake", "--lint"],
         pytest.param(["mypy"], marks=pytest.mark.slow),
     ],

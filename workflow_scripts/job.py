@@ -76,11 +76,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def out_of_memory(rule: str, error: BaseException) -> str:
     """What was used up, and the entries of the config that mend it."""
-    stage = {"train_head": "head", "finetune_lips": "lips", "train_torso": "torso"}.get(rule)
     remedy = "lower media.size_px or media.max_seconds"
-    if stage:
-        remedy = f"lower train.{stage}.rays_per_step or media.size_px"
-    elif rule == "render_portrait":
+    # A workflow that uses this one as a module puts names of its own before ours.
+    stages = {"train_head": "head", "finetune_lips": "lips", "train_torso": "torso"}
+    for name, stage in stages.items():
+        if rule.endswith(name):
+            remedy = f"lower train.{stage}.rays_per_step or media.size_px"
+    if rule.endswith("render_portrait"):
         remedy = "lower render.chunk_rays or media.size_px"
     is_gpu = "CUDA" in str(error) or "CUBLAS" in str(error)
     if is_gpu:
