@@ -6,8 +6,11 @@ CONFIG ?= config.yaml
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake
 TORCH := $(shell grep '^torch==' requirements.lock)
+# Of another index, torch's own: https://download.pytorch.org/whl/cpu has a build without CUDA.
+TORCH_INDEX ?=
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: run test report lint setup clean
+.PHONY: run test report lint setup extra clean
 
 run: setup
 	$(SNAKEMAKE) --cores $(CORES) --configfile $(CONFIG)
@@ -19,14 +22,17 @@ test: .venv/tests-installed
 report: run
 	$(SNAKEMAKE) --cores 1 --configfile $(CONFIG) --report results/snakemake_report.html
 
-lint: setup
+lint: .venv/tests-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules workflow
 	$(BIN)/mypy
 	$(SNAKEMAKE) --lint
 
 setup: .venv/installed
+
+# For motion.flow: ptlflow, and TensorBoard's page.
+extra: .venv/extra-installed
 
 # torch first and with its dependencies, so that a CUDA machine gets the CUDA build and what that
 # build needs; the lock constrains both steps.
@@ -43,13 +49,26 @@ setup: .venv/installed
 	  [ $$status = 0 ] || { echo "error: no Python 3.12 to be had; install one and say" \
 	    "make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }; \
 	fi
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock $(TORCH)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
+	$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --constraint requirements.lock $(TORCH)
+	$(PIP) --no-deps --requirement requirements.lock
 	@touch $@
 
-.venv/tests-installed: .venv/installed requirements-test.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-test.lock
+.venv/extra-installed: .venv/installed requirements-extra.lock
+	$(PIP) --no-deps --requirement requirements-extra.lock
 	@touch $@
+
+.venv/tests-installed: .venv/extra-installed requirements-test.lock
+	$(PIP) --no-deps --requirement requirements-test.lock
+	@touch $@
+
+# The lock of --software-deployment-method conda: Snakemake hands the environment this file alone.
+envs/wildtalker.post-deploy.sh: requirements.lock requirements-extra.lock
+	@{ echo '# Written by `make $@`: the packages of requirements.lock and requirements-extra.lock.'; \
+	  echo 'set -e'; echo 'lock="$$(mktemp)"'; echo "cat > \"\$$lock\" <<'END'"; \
+	  grep --no-filename '==' $^; echo END; \
+	  echo '# torch first and with its dependencies, as in the Makefile.'; \
+	  echo 'pip install --constraint "$$lock" "$$(grep "^torch==" "$$lock")"'; \
+	  echo 'pip install --no-deps --requirement "$$lock"'; echo 'rm "$$lock"'; } > $@
 
 clean:
 	rm -rf results .snakemake

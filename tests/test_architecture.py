@@ -114,19 +114,6 @@ def test_scripts_import_without_snakemake(stage):
         assert callable(module.main), path
 
 
-def pins(lines: list[str]) -> dict[str, str]:
-    return dict(line.split("==") for line in lines if "==" in line)
-
-
-def test_conda_environment_agrees_with_lock():
-    locked = pins((ROOT / "requirements.lock").read_text().splitlines())
-    environment = yaml.safe_load((ROOT / "envs" / "wildtalker.yaml").read_text())
-    listed = pins(next(d for d in environment["dependencies"] if isinstance(d, dict))["pip"])
-    lama = re.findall(r"[\w-]+==[\d.]+", (ROOT / "envs/wildtalker.post-deploy.sh").read_text())
-    assert listed
-    assert {**listed, **pins(lama)}.items() <= locked.items()
-
-
 def test_no_machine_is_named():
     """The project speaks of itself alone: no registry hosts, no machine's paths."""
     forbidden = re.compile(r"pypi\.org|files\.pythonhosted|/opt/wheels|/work/(?!flow)|/root/")

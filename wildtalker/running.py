@@ -5,13 +5,11 @@ from __future__ import annotations
 import functools
 import json
 import os
-import pty
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import termios
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -154,11 +152,9 @@ class WatchedRun:
         told: Callable[[Progress, dict[str, Any]], None] = lambda progress, event: None,
     ) -> None:
         self.progress, self._echo, self._told = Progress(), echo, told
-        # Jobs draw bars on a terminal only.
-        has_bars = echo is None or echo.isatty()
-        reading, writing = pty.openpty() if has_bars else os.pipe()
-        if has_bars:
-            termios.tcsetwinsize(writing, shutil.get_terminal_size()[::-1])
+        # Jobs draw bars on a terminal only, which Windows cannot lend them.
+        has_bars = os.name == "posix" and (echo is None or echo.isatty())
+        reading, writing = _terminal() if has_bars else os.pipe()
         plugins = [str(HERE / "snakemake_plugins"), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
             list(command), cwd=folder,
@@ -217,6 +213,16 @@ class WatchedRun:
                 # What follows the last return is a bar that stands, or the beginning of a line.
                 for line in [*lines, rest] if _BAR.match(rest) else lines:
                     self.progress.take_text(line.strip())
+
+
+def _terminal() -> tuple[int, int]:
+    """Ends of a terminal as wide as ours: what is read, what jobs write to."""
+    import pty  # absent on Windows, like termios
+    import termios
+
+    reading, writing = pty.openpty()
+    termios.tcsetwinsize(writing, shutil.get_terminal_size()[::-1])
+    return reading, writing
 
 
 def _some(source: BinaryIO) -> bytes:

@@ -19,13 +19,22 @@ class PtlFlow:
             may lie under ``state_dict`` and carry the prefix ``module.``.
         device: ``auto`` takes the GPU if there is one; else ``cpu`` or ``cuda``.
 
-    Raises InputError: the model is unknown, or the weights are absent or another model's.
+    Raises InputError: ptlflow is not installed, the model is unknown, or the weights are absent or
+        another model's.
     """
 
     def __init__(self, model: str, weights_path: str, device: str = "auto") -> None:
         ensure_torchvision_ops()
-        import ptlflow
         import torch
+
+        try:
+            import ptlflow
+        except ModuleNotFoundError as error:
+            raise InputError(
+                "motion.flow: ptlflow",
+                f"needs a package that is not installed ({error.name})",
+                'make extra, or pip install "wildtalker[flow]"; motion.flow: dis needs none',
+            ) from None
 
         if model not in ptlflow.get_model_names():
             raise InputError(
