@@ -36,7 +36,7 @@ from wildtalker_core.face.landmarks import MOUTH_OF_68  # noqa: E402
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle  # noqa: E402
 from wildtalker_core.media.audio import read_waveform  # noqa: E402
 from wildtalker_core.media.files import load_arrays, load_json  # noqa: E402
-from wildtalker_core.media.splits import split_frames  # noqa: E402
+from wildtalker_core.media.splits import load_split  # noqa: E402
 from wildtalker_core.mouth.ear import Ear, n_remembered  # noqa: E402
 from wildtalker_core.mouth.shape import (  # noqa: E402
     LIPS,
@@ -45,17 +45,17 @@ from wildtalker_core.mouth.shape import (  # noqa: E402
     mouth_points,
     mouth_shapes,
 )
-from wildtalker_core.pretrained.whisper import WhisperStates  # noqa: E402
+from wildtalker_core.pretrained.whisper import load_whisper  # noqa: E402
 from wildtalker_core.speech import mixing  # noqa: E402
 from wildtalker_core.speech.audio_features import LIVE_SECONDS, log_mel  # noqa: E402
 from wildtalker_core.speech.whisper_features import whisper_features  # noqa: E402
 from workflow_scripts.configuration import default_options  # noqa: E402
 from workflow_scripts.denoisers import denoiser_of  # noqa: E402
-from workflow_scripts.speech.extract_audio_features import frames_ahead, in_noise  # noqa: E402
+from workflow_scripts.speech.extract_audio_features import in_noise  # noqa: E402
 
 SPEECH = "original.mss_adaptive"
 LAYERS, N_SHAPES = (0, 1, 2, 3, 4), 5
-LOOK_AHEAD_SECONDS = 0.2  # of a live portrait
+FILE_FRAMES_AHEAD = 1  # of the live ear in a portrait file
 SNRS_DB = (20.0, 10.0, 5.0, 0.0, -5.0, -10.0)
 DENOISERS = ("none", "mss", "mss_adaptive", "deepfilternet")
 
@@ -87,10 +87,10 @@ def load_clip(folder: Path) -> Clip:
     pose = load_arrays(folder / "face" / "head_pose.npz", "T_camera_head", "focal_length")
     speech, rate_hz = read_waveform(folder / "speech" / SPEECH / "speech.wav")
     raw_speech, _ = read_waveform(folder / "media" / "speech.wav")
-    n, size = manifest["n_frames"], manifest["size_px"]
+    size = manifest["size_px"]
     seen = ~face["is_interpolated"]
-    _, n_learnt, _ = split_frames(n)
-    train, test = (part[seen[part]] for part in np.split(np.arange(n), [n_learnt]))
+    split = load_split(folder / "media" / "split.json")
+    train, test = (part[seen[part]] for part in (split.frames("train"), split.frames("test")))
     T = pose["T_camera_head"]
     landmarks = face["landmarks"].astype(float)
     points = mouth_points(landmarks, T, float(pose["focal_length"]), size, size, train)
@@ -125,20 +125,21 @@ def score(clip: Clip, guess: np.ndarray) -> tuple[float, float, float, float]:
     )
 
 
-def features_by_name(weights: Path) -> Iterator[tuple[str, Features, bool]]:
-    """(name, features of a waveform, whether they are for live speech)."""
+def features_by_name(weights: Path) -> Iterator[tuple[str, Features, int | None]]:
+    """(name, features of a waveform, frames ahead that are heard in live speech)."""
 
     def plain(waveform: np.ndarray, n: int, fps: float) -> torch.Tensor:
         return torch.as_tensor(log_mel(waveform, 16000, n, fps).audio_features)
 
-    yield "log-mel", plain, False
+    yield "log-mel", plain, None
     for layer in LAYERS:
-        yield f"... and layer {layer}", with_states(weights, layer), False
-    yield "... layer 2, live", with_states(weights, 2, LIVE_SECONDS), True
+        yield f"... and layer {layer}", with_states(weights, layer), None
+    yield "log-mel, live", plain, FILE_FRAMES_AHEAD
+    yield "... layer 2, live", with_states(weights, 2, LIVE_SECONDS), FILE_FRAMES_AHEAD
 
 
 def with_states(weights: Path, layer: int, look_ahead: float | None = None) -> Features:
-    encoder = WhisperStates(weights, layer)
+    encoder = load_whisper(weights, layer)
 
     def features(waveform: np.ndarray, n: int, fps: float) -> torch.Tensor:
         heard = whisper_features(waveform, 16000, n, fps, encoder, look_ahead_seconds=look_ahead)
@@ -148,12 +149,11 @@ def with_states(weights: Path, layer: int, look_ahead: float | None = None) -> F
 
 
 def taught(
-    clip: Clip, features: torch.Tensor, is_live: bool, noisy: torch.Tensor | None = None
+    clip: Clip, features: torch.Tensor, ahead: int | None, noisy: torch.Tensor | None = None
 ) -> tuple[Ear, dict]:
     n_windows = n_remembered(len(clip.train), noisy is not None)
     ear = Ear(features.shape[1], features.shape[2], N_SHAPES, n_windows)
     variances = torch.as_tensor(clip.basis.variances).float()
-    ahead = frames_ahead(LOOK_AHEAD_SECONDS, clip.fps) if is_live else None
     return ear, ear.fit(features, clip.turns, clip.shapes, variances, clip.train, ahead, noisy)
 
 
@@ -168,9 +168,9 @@ def print_clip(clip: Clip, weights: Path) -> None:
     print(f"{'':20s}", *(f"{head:>11s}" for head in heads))
     mean = clip.shapes[clip.train].double().mean(0).numpy()
     print_row("mean mouth", float("nan"), 0, *score(clip, np.tile(mean, (len(clip.test), 1))))
-    for name, features_of, is_live in features_by_name(weights):
+    for name, features_of, ahead in features_by_name(weights):
         features = features_of(clip.speech, len(clip.shapes), clip.fps)
-        ear, chosen = taught(clip, features, is_live)
+        ear, chosen = taught(clip, features, ahead)
         print_row(
             name, chosen.get("unexplained_variance", float("nan")), chosen["delay_frames"],
             *score(clip, heard(clip, ear, features)),
@@ -189,7 +189,7 @@ def print_noise(clip: Clip, weights: Path, paths: list[Path]) -> None:
     noisy = features_of(
         in_noise(clip.raw_speech, clip.rate_hz, "mss_adaptive", options), n, clip.fps
     )
-    ears = [taught(clip, clean, False, known)[0] for known in (None, noisy)]
+    ears = [taught(clip, clean, None, known)[0] for known in (None, noisy)]
     print(f"{clip.name}: LMD / correlation, each without and with training in noise")
     print("clean      ", *(cell(score(clip, heard(clip, ear, clean))) for ear in ears))
     noises = noises_for(clip.raw_speech, paths)

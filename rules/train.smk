@@ -115,6 +115,13 @@ rule pack_portrait:
         body_motion=results("{clip}/scene/body_motion.npz"),
         portrait=results("{clip}/train/{method}/splats.safetensors"),
         video=clip_path,
+        speech=method_speech("speech.wav"),
+        raw=lambda wildcards: results(
+            f"{wildcards.clip}/speech/{method_options(wildcards)['speech']['source']}/speech.wav"
+        ),
+        split=results("{clip}/media/split.json"),
+        weights=ancient(weights_of("speech", "whisper_model", "deepfilternet_model")),
+        tried=tried_weights("speech"),
     output:
         portrait=results("{clip}/train/{method}/me.portrait"),
     log:

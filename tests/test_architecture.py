@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "training": {"media", "geometry", "motion", "scene", "mouth", "nerf", "splats"},
     "live": {"media", "geometry", "speech", "mouth", "splats"},
     "metrics": set(),
-    "pretrained": {"media"},
+    "pretrained": {"media", "speech"},  # speech has the form of an encoder
 }
 EVERYWHERE = {"errors", "progress", "compiled", "devices"}
 

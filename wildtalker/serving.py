@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +26,8 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.live.backgrounds import COLOURS, Background
 from wildtalker_core.live.session import Frame, Session
 from wildtalker_core.live.talking import TalkingPortrait
+from wildtalker_core.live.voice import SAMPLE_RATE_HZ as VOICE_RATE_HZ
+from wildtalker_core.live.voice import find_voice, speak
 
 PAGE = Path(__file__).parent / "page"
 #: Nothing else is served: no name in an address becomes a path.
@@ -128,7 +130,8 @@ class Visit:
     async def run(self) -> None:
         """Until the visitor leaves, or breaks a rule."""
         loop = asyncio.get_running_loop()
-        await self._socket.send_text(json.dumps({"gain": self._session.gain}))
+        told = {"gain": self._session.gain, "voice": find_voice(self._portrait.voice) is not None}
+        await self._socket.send_text(json.dumps(told))
         drawing = threading.Thread(target=self._draw, args=(loop,), daemon=True)
         drawing.start()
         try:
@@ -170,6 +173,13 @@ class Visit:
             self._session.gain = float(min(3.0, max(0.0, float(values["gain"]))))
         if values.get("interrupt") is True:
             self._session.interrupt()
+        if "text" in values:
+            self._session.hear(speak(str(values["text"]), self._portrait.voice), VOICE_RATE_HZ)
+        moved = {name: values[name] for name in ("motion", "blinks") if name in values}
+        if "turn" in values:
+            moved["turn_degrees"] = tuple(float(angle) for angle in values["turn"])
+        if moved:
+            self._session.manner = replace(self._session.manner, **moved)
         if "background" in values:
             if values["background"] not in ("plate", *COLOURS):
                 raise ValueError("unknown background")

@@ -71,7 +71,7 @@ def test_alpha_files(files, name, form):
     n = portrait.say(files / "hello.wav", files / name, background="alpha")
     kept = portrait._kept
     heard = portrait._heard(files / "hello.wav")
-    _, alpha = kept.portrait.draw(next(portrait._moments(heard, None, 0)))
+    _, alpha = kept.portrait.draw(next(portrait._moments(heard, None, portrait.manner, 0)))
     with av.open(str(files / name)) as container:
         stream = container.streams.video[0]
         assert "Synthetic" in str({**container.metadata, **stream.metadata})

@@ -1,4 +1,4 @@
-"""The live engine on a simulated clock: step, idle, interruption, back-pressure, an hour."""
+"""The live engine on a simulated clock: step, idle, interruption, back-pressure, drift."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wildtalker_core.media.tensor_file import load_tensors, save_tensors
 from wildtalker_core.mouth.blinks import BlinkManner
 from wildtalker_core.mouth.ear import Ear
 from wildtalker_core.speech.audio_features import log_mel
-from wildtalker_core.speech.streaming import StreamingLogMel
+from wildtalker_core.speech.streaming import StreamingFeatures
 from wildtalker_core.splats.body import BodyShape
 from wildtalker_core.splats.portrait import SplatPortrait, SplatShape
 
@@ -95,7 +95,7 @@ def session_of(kept, clock, **options):
 def test_streaming_rows_are_the_whole_recordings(fps):
     sound = voice(9)
     whole = log_mel(sound, RATE, int(9 * fps), fps, level_dbfs=-20.0)
-    stream = StreamingLogMel(fps, level_dbfs=-20.0)
+    stream = StreamingFeatures(fps, level_dbfs=-20.0)
     rng, first, found, silent = np.random.default_rng(0), 0, [], []
     while first < len(sound):
         n = int(rng.integers(1, 3000))
@@ -183,21 +183,22 @@ def test_mouth_does_not_jump_where_speech_begins_and_ends(kept):
         eases.append(session._closed)
         mouths.append(session._shape.clone())
     steps = np.abs(np.diff(eases))
-    assert steps.max() <= 1 / (0.1 * 25) + 1e-9
+    assert steps.max() <= 1 / (0.2 * 25) + 1e-9
     assert eases[0] == 1 and min(eases) == 0 and eases[85] == 1
 
 
-def test_microphone_for_an_hour(kept, monkeypatch):
-    """A microphone that runs 100 ppm fast: neither delay nor memory grows."""
+def test_microphone_that_runs_fast(kept, monkeypatch):
+    """A microphone that runs fast: neither delay nor memory grows (an hour: benchmarks/live.py)."""
+    torch.set_num_threads(1)
     monkeypatch.setattr(Background, "picture", lambda *_: np.zeros((2, 2, 3), np.uint8))
     clock = Clock()
     session = session_of(kept, clock, is_microphone=True)
     piece = voice(0.4)
     frames, sent, delays = session.frames(), 0, []
     tracemalloc.start()
-    seconds, early = 360, 0
+    seconds, early = 120, 0
     for i in range(seconds * 25):
-        while sent < clock.now * RATE * 1.001:  # ten times the drift in a tenth of the time
+        while sent < clock.now * RATE * 1.003:  # an hour's drift at 100 ppm
             session.hear(piece[sent % 6400 : sent % 6400 + 320], RATE)
             sent += 320
         next(frames)

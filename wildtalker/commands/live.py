@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from wildtalker import listening
+from wildtalker import listening, manners
 
 HELP = "serve a page on which a finished portrait speaks"
 
@@ -13,6 +13,8 @@ HELP = "serve a page on which a finished portrait speaks"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("portrait", type=Path, help="a .portrait file")
     listening.add_arguments(parser)
+    manners.add_voice(parser)
+    manners.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -20,8 +22,12 @@ def run(arguments: argparse.Namespace) -> int:
     listening.require_server()
     from wildtalker.serving import Server, application
     from wildtalker_core import open_portrait
+    from wildtalker_core.live.voice import find_voice
 
     token = listening.token_for(arguments.host)
-    server = Server(open_portrait(arguments.portrait), token, arguments.sessions)
+    portrait = open_portrait(arguments.portrait)
+    manners.apply(arguments, portrait)
+    portrait.voice = find_voice(arguments.voice)
+    server = Server(portrait, token, arguments.sessions)
     listening.serve(application(server), arguments, token)
     return 0

@@ -13,10 +13,14 @@ import torch
 from torch import Tensor
 
 from wildtalker_core.mouth.ear import CONTEXT_FRAMES, Ear
-from wildtalker_core.speech.streaming import SAMPLE_RATE_HZ, StreamingLogMel
+from wildtalker_core.speech.streaming import SAMPLE_RATE_HZ, StreamingFeatures
+from wildtalker_core.speech.whisper_features import Encoder
 
 #: Rows that are kept behind the next frame: the ear's context and its largest delay.
 _KEPT_ROWS = 16
+#: Rows that are made as the sound comes, before they are asked for: an encoder takes a while, and a
+#: minute of sound may come at once.
+_EARLY_ROWS = 3
 _RATES_HZ = (8000, 192000)
 
 
@@ -26,13 +30,19 @@ class Listener:
     Args:
         ear: knows how far it looks ahead.
         hearing: ``logmel_floor_db``.
+        encoder: whose states the ear knows beside log-mel; None for log-mel alone.
         level_dbfs: of the active speech; None follows the stream.
     """
 
     def __init__(
-        self, ear: Ear, hearing: Mapping[str, Any], fps: float, level_dbfs: float | None = None
+        self,
+        ear: Ear,
+        hearing: Mapping[str, Any],
+        fps: float,
+        encoder: Encoder | None = None,
+        level_dbfs: float | None = None,
     ) -> None:
-        self._ear, self._fps = ear, fps
+        self._ear, self._fps, self._encoder = ear, fps, encoder
         self._floor_db, self._level_dbfs = hearing["logmel_floor_db"], level_dbfs
         delay = int(ear.delay)
         self._ahead = max(0, min(CONTEXT_FRAMES + delay, int(ear.ahead)))
@@ -42,7 +52,9 @@ class Listener:
 
     def clear(self) -> None:
         """Forget what was pushed and not taken."""
-        self._mel = StreamingLogMel(self._fps, self._floor_db, self._level_dbfs)
+        self._features = StreamingFeatures(
+            self._fps, self._floor_db, self._level_dbfs, self._encoder
+        )
         self._rows: deque[np.ndarray] = deque()
         self._silent: deque[bool] = deque()
         self._first_row = self._n_taken = self._first_sample = 0
@@ -55,15 +67,19 @@ class Listener:
     @property
     def seconds_waiting(self) -> float:
         """Sound that was pushed and not taken."""
-        end = self._mel.n_samples / SAMPLE_RATE_HZ
+        end = self._n_samples / SAMPLE_RATE_HZ
         if self._n_frames is not None:
             end = self._n_frames / self._fps
         return max(0.0, end - self._n_taken / self._fps)
 
     @property
+    def _n_samples(self) -> int:
+        return self._first_sample + len(self._sound)
+
+    @property
     def n_ready(self) -> int:
         """Frames that can be taken now."""
-        end = self._first_row + len(self._rows) - self._ahead
+        end = self._features.n_ready(self._n_samples) - self._ahead
         if self._n_frames is not None:
             end = min(end, self._n_frames)
         return max(0, end - self._n_taken)
@@ -92,17 +108,25 @@ class Listener:
 
     def finish(self) -> None:
         """Silence behind the last sample, so that the frames that wait for more can be taken."""
-        if self._n_frames is None and self._mel.n_samples:
-            n_frames = math.ceil(self._mel.n_samples / SAMPLE_RATE_HZ * self._fps - 1e-3)
-            wanted = self._mel.samples_for(n_frames - 1 + self._ahead)
-            self._add(np.zeros(max(0, wanted - self._mel.n_samples), np.float32))
+        if self._n_frames is None and self._n_samples:
+            n_frames = math.ceil(self._n_samples / SAMPLE_RATE_HZ * self._fps - 1e-3)
+            wanted = self._features.samples_for(n_frames - 1 + self._ahead)
+            self._add(np.zeros(max(0, wanted - self._n_samples), np.float32))
             self._n_frames = n_frames
 
     def _add(self, mono: np.ndarray) -> None:
         self._sound = np.concatenate((self._sound, mono))
-        found = self._mel.push(mono)
-        self._rows.extend(found.audio_features)
-        self._silent.extend(found.is_silent.tolist())
+        self._make_rows(self._n_taken + self._ahead + _EARLY_ROWS)
+
+    def _make_rows(self, last: int) -> None:
+        """Rows up to ``last``, as far as there is sound."""
+        last = min(last, self._features.n_ready(self._n_samples) - 1)
+        while self._first_row + len(self._rows) <= last:
+            start = self._features.n_samples - self._first_sample
+            end = self._features.samples_for(self._first_row + len(self._rows))
+            found = self._features.push(self._sound[start : end - self._first_sample])
+            self._rows.extend(found.audio_features)
+            self._silent.extend(found.is_silent.tolist())
 
     def is_silent_until(self, n_frames: int) -> bool:
         """Whether nobody speaks in the next frames, as far as they are known."""
@@ -116,6 +140,7 @@ class Listener:
         Args:
             turn: [3] rotation vector of the head that is shown.
         """
+        self._make_rows(self._n_taken + self._ahead + _EARLY_ROWS - 1)
         place = self._n_taken - self._first_row
         rows = torch.as_tensor(np.stack(list(self._rows)[: place + self._ahead + 1]))
         shape = self._ear.shapes(rows, torch.tensor([place]), turn[None], gain)[0]
@@ -124,6 +149,7 @@ class Listener:
 
     def skip(self) -> np.ndarray:
         """Pass a frame over; its sound [k] at 16 kHz."""
+        self._make_rows(self._n_taken)
         self._n_taken += 1
         end = round(self._n_taken / self._fps * SAMPLE_RATE_HZ) - self._first_sample
         sound, self._sound = self._sound[:end], self._sound[end:]

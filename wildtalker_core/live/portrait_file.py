@@ -16,15 +16,19 @@ from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.media.tensor_file import load_tensors, save_tensors
 from wildtalker_core.mouth.blinks import BlinkManner
 from wildtalker_core.mouth.ear import Ear
+from wildtalker_core.speech.whisper_encoder import WhisperEncoder
 from wildtalker_core.splats.portrait import SplatPortrait, SplatShape
 
 #: Raised when a file of the new form cannot be read by older code.
-VERSION = 1
+VERSION = 2
 _BASES = tuple(
     f"body.{part}.{kind}" for part in ("face", "soft") for kind in ("means", "colours", "opacities")
 )
-#: Stored in 8 bits, in units of each column's largest: ears' memories, and what conditions add.
+#: Stored in 8 bits, in units of each column's largest: ears' memories, what conditions add, and the
+#: large tensors of a speech encoder.
 _IN_BYTES = ("ear.known", "live_ear.known", *_BASES)
+_ENCODER = "encoder."
+_FEATURES = ("logmel", "whisper")
 #: Below so many numbers a tensor is kept as it is.
 _SMALL = 4096
 
@@ -40,9 +44,11 @@ class Kept:
         blinks: how the person blinks.
         fps: of loop and blinks.
         hearing: ``audio_features``, ``logmel_floor_db``, ``denoiser`` and its options,
-            ``sample_rate_hz``: how the sound is prepared that the ears know.
+            ``sample_rate_hz``: how the sound is prepared that the ears know. Features are
+            ``logmel``, or ``whisper``: log-mel and the states of ``encoder``.
         render: ``mouth_gain``, ``close_in_silence``, ``lip_smoothing``.
         made_of: digests, date, clip, consent and licence, for people to read.
+        encoder: the layers of Whisper that the ears know; None for log-mel alone.
     """
 
     portrait: SplatPortrait
@@ -53,6 +59,7 @@ class Kept:
     hearing: Mapping[str, Any]
     render: Mapping[str, Any]
     made_of: Mapping[str, Any]
+    encoder: WhisperEncoder | None = None
 
 
 def save_kept(path: str | os.PathLike[str], kept: Kept) -> None:
@@ -60,17 +67,19 @@ def save_kept(path: str | os.PathLike[str], kept: Kept) -> None:
 
     Raises InputError: features that no live engine makes.
     """
-    if kept.hearing["audio_features"] != "logmel":
+    if kept.hearing["audio_features"] not in _FEATURES:
         raise InputError(
             "speech.audio_features",
             f"is {kept.hearing['audio_features']}, which a portrait file cannot hear with",
-            "use logmel",
+            "use logmel or whisper",
         )
     raw = dict(kept.portrait.state_dict())
     raw |= {f"live_ear.{name}": value for name, value in kept.live_ear.state_dict().items()}
     raw |= {f"loop.{name}": value for name, value in vars(kept.loop).items() if name != "mouth"}
     raw["blinks.pulse"] = torch.as_tensor(kept.blinks.pulse)
     raw["blinks.open_level"] = torch.as_tensor(kept.blinks.open_level)
+    if kept.encoder is not None:
+        raw |= {_ENCODER + name: value for name, value in kept.encoder.state_dict().items()}
     tensors: dict[str, Tensor] = {}
     for name, value in raw.items():
         tensors |= _encoded(name, value)
@@ -83,6 +92,7 @@ def save_kept(path: str | os.PathLike[str], kept: Kept) -> None:
         "hearing": dict(kept.hearing),
         "render": dict(kept.render),
         "made_of": dict(kept.made_of),
+        "encoder": None if kept.encoder is None else kept.encoder.to_dict(),
     }
     save_tensors(path, tensors, header)
 
@@ -120,11 +130,16 @@ def _kept(stored: Mapping[str, Tensor], header: Mapping[str, Any], rasteriser: s
         }
 
     shape = SplatShape.from_dict(header["shape"])
-    others = ("live_ear.", "loop.", "blinks.")
+    others = ("live_ear.", "loop.", "blinks.", _ENCODER)
     portrait = SplatPortrait(shape, rasteriser)
     portrait.load_state_dict({n: v for n, v in raw.items() if not n.startswith(others)})
     live_ear = Ear(shape.n_audio_features, shape.audio_window, shape.n_mouth, shape.n_heard)
     live_ear.load_state_dict(part("live_ear."))
+    encoder = None
+    if header.get("encoder") is not None:  # version 1 knows none
+        encoder = WhisperEncoder(**header["encoder"])
+        encoder.load_state_dict(part(_ENCODER))
+        encoder.eval().requires_grad_(False)
     loop = part("loop.")
     n_loop = len(loop["T_camera_head"])
     if not n_loop or any(len(value) != n_loop for value in loop.values()):
@@ -137,13 +152,14 @@ def _kept(stored: Mapping[str, Tensor], header: Mapping[str, Any], rasteriser: s
     return Kept(
         portrait.eval(), live_ear, Moment(mouth=torch.zeros(n_loop, shape.n_mouth), **loop),
         blinks, float(header["fps"]), header["hearing"], header["render"], header["made_of"],
+        encoder,
     )  # fmt: skip
 
 
 def _encoded(name: str, value: Tensor) -> dict[str, Tensor]:
     if name == "plate":
         return {name: (value * 255).round().to(torch.uint8)}
-    if name.startswith(_IN_BYTES):
+    if name.startswith(_IN_BYTES) or (name.startswith(_ENCODER) and value.numel() >= _SMALL):
         unit = value.abs().amax(0).clamp_min(1e-6) / 127
         return {name: (value / unit).round().to(torch.int8), f"{name}.unit": unit}
     # A position would lose a tenth of a pixel in half precision.
@@ -156,6 +172,6 @@ def _decoded(name: str, stored: Mapping[str, Tensor]) -> Tensor:
     value = stored[name]
     if name == "plate":
         return value.float() / 255
-    if name.startswith(_IN_BYTES):
+    if f"{name}.unit" in stored:
         return value.float() * stored[f"{name}.unit"]
     return value.float() if value.is_floating_point() else value

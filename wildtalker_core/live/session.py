@@ -15,11 +15,13 @@ from wildtalker_core.geometry.pose_order import back_and_forth
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
 from wildtalker_core.live.backgrounds import Background
 from wildtalker_core.live.listening import Listener
+from wildtalker_core.live.manner import Manner
 from wildtalker_core.live.portrait_file import Kept
 from wildtalker_core.mouth.blinks import BLINK_CHANNELS, Blinking
 
-# ASSUME as in mouth.rest, but nobody knows when the next word comes: the mouth opens in 0.1 s.
-_HOLD_SECONDS, _CLOSING_SECONDS, _OPENING_SECONDS = 0.3, 0.25, 0.1
+# ASSUME as in mouth.rest, but nobody knows when the next word comes: the mouth opens in 0.2 s. Its
+# first step stays below a pixel at 512; with 0.1 s it had up to three.
+_HOLD_SECONDS, _CLOSING_SECONDS, _OPENING_SECONDS = 0.3, 0.25, 0.2
 #: An interrupted mouth is at rest after this.
 _INTERRUPTED_SECONDS = 0.08
 #: Sound that ends in mid-window is finished with silence after this.
@@ -50,8 +52,10 @@ class Session:
     """One conversation. :meth:`hear` and :meth:`interrupt` may be called from other threads.
 
     Args:
+        gain: factor of the mouth's motion.
         is_microphone: the sound comes as fast as it is spoken: frames that lag are passed over.
             False for a voice that is made faster than it is heard: it waits.
+        manner: of head and blinks; :attr:`manner` can be set anew.
         clock, sleep: seconds; replaced in tests.
     """
 
@@ -61,6 +65,7 @@ class Session:
         background: Background,
         gain: float,
         is_microphone: bool,
+        manner: Manner = Manner(),  # noqa: B008, frozen
         seed: int = 0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -68,16 +73,28 @@ class Session:
         self._kept, self.fps = kept, kept.fps
         self.background, self.gain, self.is_microphone = background, gain, is_microphone
         self._clock, self._sleep = clock, sleep
-        self._listener = Listener(kept.live_ear, kept.hearing, kept.fps)
-        self._blinking = Blinking(kept.blinks, kept.fps, seed)
-        self._turns = matrix_to_axis_angle(kept.loop.T_camera_head[:, :3, :3])
-        self._lock = threading.Lock()
+        self._listener = Listener(kept.live_ear, kept.hearing, kept.fps, kept.encoder)
+        self._seed, self._lock = seed, threading.Lock()
+        self.manner = manner
         self._heard_at = clock()
         self._shape = kept.live_ear.rest.clone()
         self._n_silent, self._closed, self._is_interrupted = 10**6, 1.0, False
         self._is_open = True
         #: Frames that were due and not drawn, and frames of sound that were passed over.
         self.n_dropped = self.n_skipped = 0
+
+    @property
+    def manner(self) -> Manner:
+        """How head and blinks move."""
+        return self._manner
+
+    @manner.setter
+    def manner(self, manner: Manner) -> None:
+        loop = manner.moments(self._kept.loop)
+        blinking = Blinking(manner.blinking(self._kept.blinks), self.fps, self._seed)
+        with self._lock:
+            self._manner, self._loop, self._blinking = manner, loop, blinking
+            self._turns = matrix_to_axis_angle(loop.T_camera_head[:, :3, :3])
 
     def hear(self, pcm: np.ndarray, sample_rate_hz: int) -> None:
         """Take the next samples [k] or [k, channels], int16 or float in [-1, 1], of any rate.
@@ -122,12 +139,11 @@ class Session:
             tick += 1
 
     def _frame(self, tick: int, n_ticks: int) -> Frame:
-        loop = self._kept.loop
-        place = int(back_and_forth_at(len(loop.T_camera_head), tick))
+        place = int(back_and_forth_at(len(self._turns), tick))
         with self._lock:
             steps = [self._step(self._turns[place]) for _ in range(n_ticks)]
-        blink = [self._blinking.next() for _ in range(n_ticks)][-1]
-        moment = loop[place]
+            blink = [self._blinking.next() for _ in range(n_ticks)][-1]
+            moment = self._loop[place]
         expression = moment.expression.clone()
         expression[list(BLINK_CHANNELS)] = torch.as_tensor(blink, dtype=torch.float32)
         ease = self._closed**2 * (3 - 2 * self._closed)

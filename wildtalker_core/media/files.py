@@ -74,6 +74,12 @@ def save_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
         partial.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
+def save_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file as it is."""
+    with atomic_path(path) as partial:
+        partial.write_bytes(content)
+
+
 def load_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a JSON object. Raises InputError if it is absent or broken."""
     try:

@@ -6,6 +6,7 @@ Frame i is shown from i / fps to (i + 1) / fps; its window is centred at (i + 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -137,6 +138,7 @@ def is_quiet(powers: np.ndarray, level_dbfs: float) -> np.ndarray:
     return powers < max(10.0 ** ((level_dbfs - _SILENT_BELOW_DB) / 10.0), _DIGITAL_SILENCE)
 
 
+@cache
 def mel_matrix(
     n_mels: int, n_fft: int, sample_rate_hz: int, low_hz: float, high_hz: float
 ) -> np.ndarray:
@@ -145,13 +147,20 @@ def mel_matrix(
     Mel scale of Slaney's Auditory Toolbox (linear below 1 kHz, logarithmic above); filters divided
     by half their width, so that white noise gives a flat spectrum.
     """
+    triangles, _ = mel_triangles(n_mels, n_fft, sample_rate_hz, low_hz, high_hz)
+    triangles /= np.maximum(triangles.sum(axis=1, keepdims=True), 1e-12)
+    return triangles.astype(np.float32)
+
+
+def mel_triangles(
+    n_mels: int, n_fft: int, sample_rate_hz: int, low_hz: float, high_hz: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Filters [n_mels, n_fft / 2 + 1] of height 1, and their widths [n_mels] in hertz."""
     edges_hz = _mel_to_hz(np.linspace(_hz_to_mel(low_hz), _hz_to_mel(high_hz), n_mels + 2))
     bins_hz = np.arange(n_fft // 2 + 1) * sample_rate_hz / n_fft
     rising = (bins_hz - edges_hz[:-2, None]) / (edges_hz[1:-1] - edges_hz[:-2])[:, None]
     falling = (edges_hz[2:, None] - bins_hz) / (edges_hz[2:] - edges_hz[1:-1])[:, None]
-    triangles = np.maximum(0.0, np.minimum(rising, falling))
-    triangles /= np.maximum(triangles.sum(axis=1, keepdims=True), 1e-12)
-    return triangles.astype(np.float32)
+    return np.maximum(0.0, np.minimum(rising, falling)), edges_hz[2:] - edges_hz[:-2]
 
 
 def _hz_to_mel(hz: float) -> float:

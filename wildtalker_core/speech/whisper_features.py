@@ -7,26 +7,23 @@ window, and lie behind it: [frames, 80 + width, 16]. Together they tell more of 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Protocol
 
 import numpy as np
 
 from wildtalker_core.speech.audio_features import (
     FLOOR_DB,
-    LIVE_SECONDS,
     N_STEPS,
     STEP_SECONDS,
     TARGET_DBFS,
     AudioFeatures,
     active_level_dbfs,
-    is_quiet,
     log_mel,
-    mel_windows,
+    mel_triangles,
 )
-from wildtalker_core.speech.mixing import piece_powers
 
 SAMPLE_RATE_HZ = 16000
-_PIECE_SAMPLES = 320  # in which silence is looked for
 _N_FFT, _HOP_SAMPLES = 400, 160  # Whisper's mel spectra: 25 ms every 10 ms
 _STEP_SECONDS = 0.02  # of a hidden state: two spectra
 
@@ -39,6 +36,7 @@ _BLOCK_STEPS, _MARGIN_STEPS = 1500, 250
 # ASSUME: what the causal form looks back on. With 3 s the mouth is told as well as with thirty,
 # with 1.5 s a little worse (benchmarks/hearing.py).
 _PAST_STEPS = 150
+PAST_SECONDS = _PAST_STEPS * _STEP_SECONDS
 _WINDOWS_AT_ONCE = 32
 
 
@@ -85,78 +83,30 @@ def whisper_features(
         states = _interpolate(_in_blocks(spectra, before, n_steps, encoder), places)
     else:
         ends = _last_steps(np.arange(n_frames), fps, look_ahead_seconds)
-        states = np.concatenate(
-            [
-                _of_windows(spectra, ends[first : first + _WINDOWS_AT_ONCE], before,
-                            places[first : first + _WINDOWS_AT_ONCE], encoder)
-                for first in range(0, n_frames, _WINDOWS_AT_ONCE)
-            ]
-        )  # fmt: skip
+        states = _of_windows(spectra, ends, before, places, encoder)
     return AudioFeatures(np.concatenate((mel.audio_features, states), 1), mel.is_silent)
 
 
-class StreamingFeatures:
-    """The causal form, while the sound comes in: the rows of :func:`whisper_features`.
+def live_states(
+    samples: np.ndarray,
+    frames: np.ndarray,
+    fps: float,
+    encoder: Encoder,
+    look_ahead_seconds: float,
+    level_dbfs: float,
+    first_sample: int = 0,
+) -> np.ndarray:
+    """States [k, width, 16] of consecutive ``frames`` [k], of the causal form.
 
     Args:
-        fps: pictures a second.
-        encoder, floor_db, look_ahead_seconds: as in :func:`whisper_features`.
-        level_dbfs: of the active speech, which a stream does not know beforehand: that of the
-            microphone or the voice, measured once.
+        samples: [n] at 16 kHz from ``first_sample`` of the recording on, with ``PAST_SECONDS``
+            before the first frame, or from the beginning.
     """
-
-    def __init__(
-        self,
-        fps: float,
-        encoder: Encoder,
-        level_dbfs: float,
-        look_ahead_seconds: float = LIVE_SECONDS,
-        floor_db: float = FLOOR_DB,
-    ) -> None:
-        self.fps, self.look_ahead_seconds = fps, look_ahead_seconds
-        self._encoder, self._level_dbfs, self._floor_db = encoder, level_dbfs, floor_db
-        self._samples = np.zeros(0, np.float32)
-        self._first_sample = 0  # of what is kept, counted from the beginning
-        self._n_told = 0
-
-    def push(self, pcm: np.ndarray) -> AudioFeatures:
-        """Take the next samples [k] at 16 kHz; the rows that are ready now, [frames, ...]."""
-        self._samples = np.concatenate((self._samples, np.asarray(pcm, np.float32)))
-        heard = (self._first_sample + len(self._samples)) / SAMPLE_RATE_HZ
-        n_ready = int(np.floor((heard - self.look_ahead_seconds) * self.fps - 0.5 + 1e-6)) + 1
-        frames = np.arange(self._n_told, max(n_ready, self._n_told))
-        if not len(frames):
-            width = 80 + self._encoder.width
-            return AudioFeatures(np.zeros((0, width, N_STEPS), np.float32), np.zeros(0, bool))
-        rows = self._rows(frames)
-        self._n_told = n_ready
-        self._forget()
-        return rows
-
-    def _rows(self, frames: np.ndarray) -> AudioFeatures:
-        windows = mel_windows(
-            self._samples, frames, self.fps, self._floor_db, self._level_dbfs, self._first_sample
-        )
-        ends = _last_steps(frames, self.fps, self.look_ahead_seconds)
-        first_step = ends[0] - _PAST_STEPS + 1
-        heard = _stretch(
-            self._samples, self._level_dbfs, 2 * first_step, 2 * (ends[-1] + 1), self._first_sample
-        )
-        spectra = mel_spectra(heard, self._encoder.n_mels)
-        states = _of_windows(spectra, ends, -first_step, _places(frames, self.fps), self._encoder)
-        return AudioFeatures(np.concatenate((windows, states), 1), self._silence(frames))
-
-    def _silence(self, frames: np.ndarray) -> np.ndarray:
-        quiet = is_quiet(piece_powers(self._samples, SAMPLE_RATE_HZ), self._level_dbfs)
-        edges = np.append(frames, frames[-1] + 1) * SAMPLE_RATE_HZ / (_PIECE_SAMPLES * self.fps)
-        first = np.floor(edges[:-1] + 1e-6).astype(int) - self._first_sample // _PIECE_SAMPLES
-        last = np.ceil(edges[1:] - 1e-6).astype(int) - self._first_sample // _PIECE_SAMPLES
-        return np.array([quiet[a:b].all() for a, b in zip(first, last, strict=True)])
-
-    def _forget(self) -> None:
-        needed = (self._n_told / self.fps - _PAST_STEPS * _STEP_SECONDS - 0.1) * SAMPLE_RATE_HZ
-        n = max(0, int(needed) - self._first_sample) // _PIECE_SAMPLES * _PIECE_SAMPLES
-        self._samples, self._first_sample = self._samples[n:], self._first_sample + n
+    ends = _last_steps(frames, fps, look_ahead_seconds)
+    first_step = ends[0] - _PAST_STEPS + 1
+    heard = _stretch(samples, level_dbfs, 2 * first_step, 2 * (ends[-1] + 1), first_sample)
+    spectra = mel_spectra(heard, encoder.n_mels)
+    return _of_windows(spectra, ends, -first_step, _places(frames, fps), encoder)
 
 
 def mel_spectra(samples: np.ndarray, n_mels: int, ceiling: float | None = _CEILING) -> np.ndarray:
@@ -167,11 +117,9 @@ def mel_spectra(samples: np.ndarray, n_mels: int, ceiling: float | None = _CEILI
         ceiling: what is more than 80 dB below this (log10 of power) counts as that; None for the
             loudest of the recording, as Whisper was trained.
     """
-    from librosa.filters import mel
-
     window = np.hanning(_N_FFT + 1)[:-1].astype(np.float32)
     views = np.lib.stride_tricks.sliding_window_view(samples, _N_FFT)[::_HOP_SAMPLES]
-    triangles = mel(sr=SAMPLE_RATE_HZ, n_fft=_N_FFT, n_mels=n_mels)
+    triangles = _filters(n_mels)
     powers = np.empty((len(views), n_mels), np.float32)
     for first in range(0, len(views), 1024):  # a few megabytes at a time
         part = slice(first, first + 1024)
@@ -179,6 +127,13 @@ def mel_spectra(samples: np.ndarray, n_mels: int, ceiling: float | None = _CEILI
     decades = np.log10(np.maximum(powers, 1e-10))
     top = decades.max() if ceiling is None else ceiling
     return ((np.maximum(decades, top - 8.0) + 4.0) / 4.0).T
+
+
+@cache
+def _filters(n_mels: int) -> np.ndarray:
+    """Whisper's mel filters [n_mels, 201]: triangles of unit area, up to 8 kHz."""
+    triangles, widths_hz = mel_triangles(n_mels, _N_FFT, SAMPLE_RATE_HZ, 0.0, SAMPLE_RATE_HZ / 2)
+    return (triangles * (2.0 / widths_hz)[:, None]).astype(np.float32)
 
 
 def _stretch(
@@ -229,16 +184,18 @@ def _of_windows(
 ) -> np.ndarray:
     """States [frames, width, 16], each frame's of the past that ends with step ``ends`` of it."""
     firsts = ends - _PAST_STEPS + 1
-    windows = np.stack(
-        [spectra[:, 2 * (before + a) : 2 * (before + a + _PAST_STEPS)] for a in firsts]
-    )
-    states = encoder(windows)
-    return np.concatenate(
-        [
-            _interpolate(own, at[None] - first)
-            for own, at, first in zip(states, places, firsts, strict=True)
+    found = []
+    for first in range(0, len(ends), _WINDOWS_AT_ONCE):
+        part = slice(first, first + _WINDOWS_AT_ONCE)
+        windows = [
+            spectra[:, 2 * (before + a) : 2 * (before + a + _PAST_STEPS)] for a in firsts[part]
         ]
-    )
+        states = encoder(np.stack(windows))
+        found += [
+            _interpolate(own, at[None] - begin)
+            for own, at, begin in zip(states, places[part], firsts[part], strict=True)
+        ]
+    return np.concatenate(found)
 
 
 def _interpolate(states: np.ndarray, places: np.ndarray) -> np.ndarray:

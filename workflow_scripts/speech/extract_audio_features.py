@@ -64,10 +64,8 @@ def main(
         split = load_split(split_path)
         features = extract_by_parts(extract, speech, sample_rate_hz, fps, split)
         if options["noise_training"] and raw_speech_path:
-            n_samples, n_train = split.sample_ends(speech.size)[0], split.ends[0]
-            raw = read_waveform(raw_speech_path)[0][:n_samples]
-            noisy = in_noise(raw, sample_rate_hz, denoiser, options)
-            heard = extract(noisy, sample_rate_hz, n_train, fps)
+            raw = read_waveform(raw_speech_path)[0]
+            heard = extract_in_noise(extract, raw, sample_rate_hz, fps, split, denoiser, options)
             more = {"noisy_audio_features": heard.audio_features}
     save_arrays(
         features_path,
@@ -99,6 +97,21 @@ def extract_by_parts(
         np.concatenate([part.audio_features[frames] for part, frames in own]),
         np.concatenate([part.is_silent[frames] for part, frames in own]),
     )
+
+
+def extract_in_noise(
+    extract: Callable[..., AudioFeatures],
+    raw: np.ndarray,
+    sample_rate_hz: int,
+    fps: float,
+    split: Split,
+    denoiser: str,
+    options: dict,
+) -> AudioFeatures:
+    """Features of the training frames, whose speech is spoken in noise: see :func:`in_noise`."""
+    n_samples = split.sample_ends(raw.size)[0]
+    noisy = in_noise(raw[:n_samples], sample_rate_hz, denoiser, options)
+    return extract(noisy, sample_rate_hz, split.ends[0], fps)
 
 
 def frames_ahead(look_ahead_seconds: float | None, fps: float) -> int:
@@ -137,11 +150,11 @@ def make_extractor(options: dict) -> tuple[str, Callable[..., AudioFeatures]]:
     from wildtalker_core.speech.encoder_features import deepspeech_features, waveform_features
 
     if backend == "whisper":
-        from wildtalker_core.pretrained.whisper import WhisperStates
+        from wildtalker_core.pretrained.whisper import load_whisper
         from wildtalker_core.speech.whisper_features import whisper_features
 
         model, layer = options["whisper_model"], options["whisper_layer"]
-        states = WhisperStates(whisper_path(model), layer)
+        states = load_whisper(whisper_path(model), layer)
         is_live = options["look_ahead_seconds"] is not None
         return f"whisper: {model}, layer {layer}{', live' if is_live else ''}", partial(
             whisper_features, encoder=states, floor_db=options["logmel_floor_db"],

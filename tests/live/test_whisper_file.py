@@ -1,0 +1,94 @@
+"""A portrait file that hears with Whisper's layers carries them, and hears the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from tests.live.test_session import RATE, Clock, session_of, tiny_kept, voice
+from wildtalker_core.live.portrait_file import load_kept, save_kept
+from wildtalker_core.live.talking import open_portrait
+from wildtalker_core.media.audio import write_waveform
+from wildtalker_core.media.tensor_file import load_tensors, save_tensors
+from wildtalker_core.mouth.ear import Ear
+from wildtalker_core.speech.audio_features import LIVE_SECONDS
+from wildtalker_core.speech.whisper_encoder import WhisperEncoder
+from wildtalker_core.speech.whisper_features import whisper_features
+from wildtalker_core.splats.portrait import SplatPortrait
+
+WIDTH = 384
+
+
+def whisper_kept():
+    """The tiny portrait, taught with one random layer."""
+    kept = tiny_kept()
+    torch.manual_seed(1)
+    encoder = WhisperEncoder(WIDTH, 80, 1, is_whole=False).eval().requires_grad_(False)
+    shape = replace(kept.portrait.shape, n_audio_features=80 + WIDTH)
+    found = whisper_features(voice(8), RATE, 200, 25.0, encoder, look_ahead_seconds=LIVE_SECONDS)
+    features = torch.as_tensor(found.audio_features)
+    shapes = torch.stack((features[:, :80].mean((1, 2)), features[:, :20].mean((1, 2))), 1) * 3
+    ear = Ear(80 + WIDTH, 16, 2, shape.n_heard)
+    frames = np.arange(10, 10 + shape.n_heard)
+    ear.fit(features, torch.zeros(200, 3), shapes, torch.ones(2), frames, 1)
+    portrait = SplatPortrait(shape, "torch")
+    own = {k: v for k, v in kept.portrait.state_dict().items() if not k.startswith("ear.")}
+    portrait.load_state_dict(own, strict=False)
+    portrait.ear.load_state_dict(ear.state_dict())
+    hearing = {**kept.hearing, "audio_features": "whisper"}
+    return replace(kept, portrait=portrait, live_ear=ear, hearing=hearing, encoder=encoder)
+
+
+def test_file_carries_the_encoder(tmp_path):
+    torch.set_num_threads(1)
+    kept = whisper_kept()
+    save_kept(tmp_path / "me.portrait", kept)
+    again = load_kept(tmp_path / "me.portrait", "torch")
+    mel = np.random.default_rng(0).standard_normal((1, 80, 300)).astype("f4")
+    one, two = kept.encoder(mel), again.encoder(mel)
+    assert 0 < np.abs(one - two).max() < 0.1 * one.std()
+    session, sound = session_of(again, Clock()), voice(2)
+    session.hear(sound, RATE)
+    frames = session.frames()
+    mouths = []
+    for _ in range(55):
+        frame = next(frames)
+        mouths.append(session._shape.numpy().copy())
+    assert np.std(mouths, 0).max() > 0.01 and not frame.is_speaking
+    write_waveform(tmp_path / "hello.wav", sound, RATE)
+    assert (
+        open_portrait(tmp_path / "me.portrait").say(tmp_path / "hello.wav", tmp_path / "hello.mp4")
+        == 50
+    )
+
+
+def test_a_minute_at_once_does_not_hold_up_the_first_frame():
+    """Rows are made as they are shown, not all when the sound comes."""
+    kept, calls = whisper_kept(), []
+    session = session_of(replace(kept, encoder=Counting(kept.encoder, calls)), Clock())
+    session.hear(voice(60), RATE)
+    assert len(calls) <= 6
+    frames = session.frames()
+    for _ in range(10):
+        next(frames)
+    assert 10 <= len(calls) <= 16 and session.seconds_waiting > 59
+
+
+class Counting:
+    def __init__(self, encoder, calls):
+        self._encoder, self._calls = encoder, calls
+        self.n_mels, self.width = encoder.n_mels, encoder.width
+
+    def __call__(self, mel):
+        self._calls.append(len(mel))
+        return self._encoder(mel)
+
+
+def test_files_of_the_first_version_open(tmp_path):
+    save_kept(tmp_path / "now.portrait", tiny_kept())
+    tensors, header = load_tensors(tmp_path / "now.portrait")
+    first = {name: value for name, value in header.items() if name != "encoder"} | {"version": 1}
+    save_tensors(tmp_path / "old.portrait", tensors, first)
+    assert load_kept(tmp_path / "old.portrait", "torch").encoder is None
