@@ -72,7 +72,7 @@ class Part:
 
 def look_around(part: Part) -> None:
     """Name the device, its software, and what there is to be tried on it."""
-    facts = {"device": device_name(part.device), "torch": torch.__version__}
+    facts: dict[str, Any] = {"device": device_name(part.device), "torch": torch.__version__}
     if part.device.type == "cuda":
         properties = torch.cuda.get_device_properties(part.device)
         facts |= {

@@ -17,8 +17,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from tests.training import tiny_scene
 from tests.training.conftest import preset, tiny_preset
+from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.scene.body_motion import BodyMotion
-from wildtalker_core.scene.scene import Scene
+from wildtalker_core.scene.scene import FrameStack, Scene
 from wildtalker_core.training import optimise, stages
 from wildtalker_core.training.checkpoints import save_portrait
 
@@ -108,10 +109,10 @@ def watch(part: Part, preset_name: str, stage: str, run: Callable[[], stages.Tra
     if part.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     watched = Watched(part, part.ends, range(_N_STEPS - 3, _N_STEPS))
-    optimise.progress = watched
+    vars(optimise)["progress"] = watched
     trained = run()
     part.write(
-        preset=preset_name, stage=stage, by=trained.figures["encoder"],
+        preset=preset_name, stage=stage, by=trained.figures.get("encoder") or trained.figures["rasteriser"],
         precision=trained.figures["precision"],
         loss=next(iter(trained.outcome.losses.values()), "not reached"), **watched.facts(),
     )  # fmt: skip
@@ -163,11 +164,13 @@ def try_longest(part: Part, name: str) -> None:
     options = options_for(part, name, {})
     left = part.ends - time.time()
     watched = Watched(part, part.ends - max(2.0, 0.15 * left), range(100, 110))
-    optimise.progress = watched
+    vars(optimise)["progress"] = watched
     with tempfile.TemporaryDirectory() as temporary:
         trained = stages.head_stage(scene, options, Path(temporary), no_log)
     part.write(**{"head of": name}, **watched.facts())
-    portrait = trained.portrait.eval()
+    portrait = trained.portrait
+    assert isinstance(portrait, Portrait)
+    portrait.eval()
     portrait.chunk_rays = 1 << 17
     poses = torch.as_tensor(scene.T_camera_head, dtype=torch.float32, device=part.device)
     sound = torch.as_tensor(scene.audio_features, dtype=torch.float32, device=part.device)
@@ -183,10 +186,10 @@ def try_longest(part: Part, name: str) -> None:
             started = time.perf_counter()
             lip = portrait.lip_features(sound, index, poses[index])
             drawn, _ = portrait.render_frame(poses[i], lip[0], expression[i], behind)
-            drawn = (drawn.clamp(0, 1) * 255).round().byte().cpu().numpy()
+            shown = (drawn.clamp(0, 1) * 255).round().byte().cpu().numpy()
             seconds.append(time.perf_counter() - started)
             is_head = scene.parsing[i][..., 1] > 127
-            errors.append(np.square((drawn.astype(float) - scene.frames[i])[is_head] / 255).mean())
+            errors.append(np.square((shown.astype(float) - scene.frames[i])[is_head] / 255).mean())
     if len(seconds) > 1:
         part.write(
             rendered=name, pixels=scene.width, frames=len(seconds) - 1,
@@ -201,9 +204,10 @@ def made_scene(size: int) -> Scene:
     scene = tiny_scene.make_scene()
     factor = size / scene.width
 
-    def larger(stack: np.ndarray) -> np.ndarray:
+    def larger(stack: FrameStack) -> np.ndarray:
         return np.stack([
-            cv2.resize(frame, (size, size), interpolation=cv2.INTER_LINEAR) for frame in stack
+            cv2.resize(stack[i], (size, size), interpolation=cv2.INTER_LINEAR)
+            for i in range(len(stack))
         ])  # fmt: skip
 
     return dataclasses.replace(

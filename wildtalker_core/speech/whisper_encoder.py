@@ -61,7 +61,9 @@ class _Attention(nn.Module):
         def heads(projection: nn.Linear) -> Tensor:
             return projection(states).unflatten(2, (-1, _HEAD_WIDTH)).transpose(1, 2)
 
-        seen = F.scaled_dot_product_attention(*map(heads, (self.q_proj, self.k_proj, self.v_proj)))
+        seen = F.scaled_dot_product_attention(
+            heads(self.q_proj), heads(self.k_proj), heads(self.v_proj)
+        )
         return self.out_proj(seen.transpose(1, 2).flatten(2))
 
 
