@@ -111,8 +111,9 @@ def watch(part: Part, preset_name: str, stage: str, run: Callable[[], stages.Tra
     watched = Watched(part, part.ends, range(_N_STEPS - 3, _N_STEPS))
     vars(optimise)["progress"] = watched
     trained = run()
+    kernel = trained.figures.get("encoder") or trained.figures["rasteriser"]
     part.write(
-        preset=preset_name, stage=stage, by=trained.figures.get("encoder") or trained.figures["rasteriser"],
+        preset=preset_name, stage=stage, by=kernel,
         precision=trained.figures["precision"],
         loss=next(iter(trained.outcome.losses.values()), "not reached"), **watched.facts(),
     )  # fmt: skip
