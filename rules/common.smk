@@ -41,13 +41,12 @@ sys.path.insert(0, str(ROOT))
 
 import wildtalker_core
 from wildtalker_core.errors import InputError
-from wildtalker_core.training.options import INDIFFERENT
+from wildtalker_core.training.options import accompanying, deciding
 from workflow_scripts import (
     code_closure,
     configuration,
     raw_config,
     raw_inputs,
-    shared_heads,
 )
 
 # Not below ROOT where a wheel is installed.
@@ -167,16 +166,18 @@ def stage_options(stage, *keys):
 
 def train_options(stage):
     """Params function: what decides the result of a stage of training."""
-    return lambda wildcards: shared_heads.stage_of_training(
+    return lambda wildcards: deciding(method_options(wildcards)["train"], stage)
+
+
+def accompanying_options(stage):
+    """Params function: what a stage of training reads besides.
+
+    It depends on `input` for Snakemake's sake, which does not compare such params: a preview more
+    often should not cost hours.
+    """
+    return lambda wildcards, input: accompanying(
         method_options(wildcards)["train"], stage
     )
-
-
-def indifferent_options(wildcards, input):
-    """Params function: what training reads besides. It depends on `input` for Snakemake's sake,
-    which does not compare such params: a preview more often should not cost hours."""
-    train = method_options(wildcards)["train"]
-    return {key: train[key] for key in INDIFFERENT}
 
 
 def motion_folder(method, for_spoiled=False):

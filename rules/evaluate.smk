@@ -105,7 +105,9 @@ rule score_speech_pairs:
     params:
         raw=stamp_of(pairs_folder("clean"), pairs_folder("noisy"), pairs_external),
         code=code_of("evaluate/score_speech_pairs"),
-        speech_options=CONFIG["speech"],
+        speech_options=lambda wildcards: denoiser_options(
+            CONFIG["speech"], wildcards.enhancer
+        ),
     script:
         "../workflow_scripts/evaluate/score_speech_pairs.py"
 

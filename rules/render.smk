@@ -30,8 +30,9 @@ rule render_portrait:
         gpu=gpu(),
     params:
         code=code_of("render/render_portrait"),
-        options=stage_options("render"),
-        train=stage_options("train", "device", "encoder", "rasteriser", "seed"),
+        options=lambda wildcards: render_options(
+            method_options(wildcards), wildcards.setting
+        ),
     script:
         "../workflow_scripts/render/render_portrait.py"
 

@@ -231,7 +231,7 @@ rule plot_speech:
     params:
         raw=stamp_of(truth_file("clean_speech.flac")),
         code=code_of("report/plot_speech"),
-        sample_rate_hz=CONFIG["media"]["sample_rate_hz"],
+        sample_rate_hz=lambda wildcards: CONFIG["media"]["sample_rate_hz"],
     script:
         "../workflow_scripts/report/plot_speech.py"
 

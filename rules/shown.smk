@@ -1,7 +1,13 @@
 """Which clips, methods and settings there are, and what is shown of them."""
 
 from workflow_scripts import shared_heads
-from workflow_scripts.settings import HEAD, corruption_of, is_driven, is_head
+from workflow_scripts.settings import (
+    HEAD,
+    corruption_of,
+    is_driven,
+    is_head,
+    render_options,
+)
 
 
 def clips():

@@ -1,3 +1,6 @@
+from wildtalker_core.speech.options import denoiser_options, feature_options
+
+
 # {speech}: `original`, a name under `speech.corruptions`, or `drive_` and a name under `drive`.
 wildcard_constraints:
     drive=any_of(CONFIG["drive"]),
@@ -48,7 +51,7 @@ rule prepare_drive:
     params:
         raw=stamp_of(drive_sound, drive_noise),
         code=code_of("speech/prepare_drive"),
-        sample_rate_hz=CONFIG["media"]["sample_rate_hz"],
+        sample_rate_hz=lambda wildcards: CONFIG["media"]["sample_rate_hz"],
         corruption=drive_corruption,
     script:
         "../workflow_scripts/speech/prepare_drive.py"
@@ -75,7 +78,9 @@ rule denoise_speech:
     params:
         raw=stamp_of(external_speech),
         code=code_of("speech/denoise_speech"),
-        options=stage_options("speech"),
+        options=lambda wildcards: denoiser_options(
+            clip_config(wildcards)["speech"], wildcards.denoiser
+        ),
     script:
         "../workflow_scripts/speech/denoise_speech.py"
 
@@ -107,7 +112,11 @@ rule extract_audio_features:
             weights_of("speech", "whisper_model", "hf_model", "deepspeech_model")
         ),
         code=code_of("speech/extract_audio_features"),
-        options=stage_options("speech"),
+        options=lambda wildcards: feature_options(
+            clip_config(wildcards)["speech"],
+            wildcards.denoiser,
+            is_own=not wildcards.speech.startswith("drive_"),
+        ),
     script:
         "../workflow_scripts/speech/extract_audio_features.py"
 
@@ -133,6 +142,9 @@ rule denoise:
     params:
         raw=stamp_of(list(CONFIG["denoise"].values())),
         code=code_of("speech/denoise"),
-        options=CONFIG["speech"],
+        options=lambda wildcards: {
+            "denoiser": CONFIG["speech"]["denoiser"],
+            **denoiser_options(CONFIG["speech"], CONFIG["speech"]["denoiser"]),
+        },
     script:
         "../workflow_scripts/speech/denoise.py"

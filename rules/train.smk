@@ -1,3 +1,6 @@
+from wildtalker_core.speech.options import portrait_options
+
+
 rule train_head:
     input:
         unpack(scene_inputs),
@@ -17,7 +20,7 @@ rule train_head:
         gpu=gpu(),
     params:
         options=train_options("head"),
-        indifferent=indifferent_options,
+        accompanying=accompanying_options("head"),
     script:
         "../workflow_scripts/train/train_head.py"
 
@@ -46,7 +49,7 @@ rule finetune_lips:
     params:
         raw=stamp_of(weights_of("train", "lpips_backbone")),
         options=train_options("lips"),
-        indifferent=indifferent_options,
+        accompanying=accompanying_options("lips"),
     script:
         "../workflow_scripts/train/finetune_lips.py"
 
@@ -74,7 +77,7 @@ rule train_torso:
         gpu=gpu(),
     params:
         options=train_options("torso"),
-        indifferent=indifferent_options,
+        accompanying=accompanying_options("torso"),
         head_of=head_owner,
     script:
         "../workflow_scripts/train/train_torso.py"
@@ -103,7 +106,7 @@ rule train_splats:
     params:
         raw=stamp_of(weights_of("train", "lpips_backbone")),
         options=train_options("splats"),
-        indifferent=indifferent_options,
+        accompanying=accompanying_options("splats"),
     script:
         "../workflow_scripts/train/train_splats.py"
 
@@ -135,7 +138,16 @@ rule pack_portrait:
     params:
         code=code_of("train/pack_portrait"),
         raw=stamp_of(clip_path),
-        options=lambda wildcards: method_options(wildcards),
-        clip=lambda wildcards: CONFIG["clips"].get(wildcards.clip, {}),
+        options=lambda wildcards: {
+            "train": train_options("splats")(wildcards),
+            "speech": portrait_options(method_options(wildcards)["speech"]),
+            "render": stage_options(
+                "render", "mouth_gain", "close_in_silence", "lip_smoothing"
+            )(wildcards),
+        },
+        clip=lambda wildcards: {
+            key: CONFIG["clips"].get(wildcards.clip, {}).get(key)
+            for key in ("consent", "licence")
+        },
     script:
         "../workflow_scripts/train/pack_portrait.py"

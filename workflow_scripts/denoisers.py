@@ -10,7 +10,7 @@ ROW_NAMES = {"none": "noisy", "deepfilternet": "deepfilternet (trained network)"
 
 
 def denoiser_of(name: str, options: Mapping[str, Any]) -> Denoiser:
-    """The denoiser ``name`` with the options of a config section ``speech``.
+    """The denoiser ``name`` with its options of the config section ``speech``.
 
     Raises InputError: unknown name, impossible scales, a network without its weights.
     """

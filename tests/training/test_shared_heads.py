@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.conftest import ROOT
 from workflow_scripts import configuration
-from workflow_scripts.shared_heads import head_options, head_owner
+from workflow_scripts.shared_heads import head_key, head_owner
 
 CONFIG = {
     "clips": {"me": {"path": "me.mp4"}},
@@ -37,4 +37,4 @@ def test_first_method_with_the_same_head_owns_it():
         "longer_torso": "wildtalker",
         "longer_lips": "longer_lips",
     }
-    assert "torso" not in head_options(views["wildtalker"])["train"]
+    assert "torso" not in head_key(views["wildtalker"])

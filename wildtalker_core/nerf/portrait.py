@@ -66,16 +66,16 @@ class PortraitShape:
     n_audio_features: int
     audio_window: int
     lip_feature: str
-    n_mouth_shapes: int
     n_heard: int
     sampling: str
     n_steps_across: int
     n_samples: int
-    n_fine_samples: int
     occupancy_resolution: int
-    alpha_resolution: int
     head: HeadShape
     torso: TorsoShape
+    n_mouth_shapes: int = 5
+    n_fine_samples: int = 128
+    alpha_resolution: int = 128
 
     @property
     def step(self) -> float:

@@ -45,47 +45,50 @@ class Denoiser:
 
 
 def make_denoiser(name: str, options: Mapping[str, Any]) -> Denoiser:
-    """The denoiser ``name`` with the options of a config section ``speech``.
+    """The denoiser ``name``.
+
+    Args:
+        options: those of the config section ``speech`` that it reads (:mod:`speech.options`).
 
     Raises InputError: unknown name, impossible scales.
     """
-    scales = scales_from_config(options["scales"])
-    alpha, leading = options["over_subtraction"], options["leading_seconds"]
-    by_name = {
-        "none": Denoiser(lambda rows, rate_hz: rows),
-        "mss": Denoiser(
-            lambda rows, rate_hz: denoise(
-                rows, rate_hz, stretched(scales, rate_hz), alpha, leading
-            ),
-            leading,
-        ),
-        "mss_adaptive": Denoiser(
+    makers = {
+        "none": lambda: Denoiser(lambda rows, rate_hz: rows),
+        "mss": lambda: _subtraction(scales_from_config(options["scales"]), options),
+        "mss_adaptive": lambda: Denoiser(
             lambda rows, rate_hz: denoise_adaptive(
                 rows, rate_hz, stretched(ADAPTIVE_SCALES, rate_hz)
             )
         ),
-        "spectral_subtraction": Denoiser(
-            lambda rows, rate_hz: denoise(
-                rows, rate_hz, stretched([_BOLL_SCALE], rate_hz), alpha, leading
-            ),
-            leading,
-        ),
-        "log_mmse": Denoiser(
-            lambda rows, rate_hz: denoise_log_mmse(
-                rows, rate_hz, stretched([_BOLL_SCALE], rate_hz)[0], leading
-            ),
-            leading,
-        ),
-        "noisereduce": Denoiser(lambda rows, rate_hz: _noisereduce(rows, rate_hz, True)),
-        "noisereduce_nonstationary": Denoiser(
+        "spectral_subtraction": lambda: _subtraction([_BOLL_SCALE], options),
+        "log_mmse": lambda: _log_mmse(options["leading_seconds"]),
+        "noisereduce": lambda: Denoiser(lambda rows, rate_hz: _noisereduce(rows, rate_hz, True)),
+        "noisereduce_nonstationary": lambda: Denoiser(
             lambda rows, rate_hz: _noisereduce(rows, rate_hz, False)
         ),
     }
-    if name not in by_name:
+    if name not in makers:
         raise InputError(
-            f"config speech.denoiser: {name}", "is unknown", f"use one of {', '.join(by_name)}"
+            f"config speech.denoiser: {name}", "is unknown", f"use one of {', '.join(makers)}"
         )
-    return by_name[name]
+    return makers[name]()
+
+
+def _subtraction(scales: Iterable[Scale], options: Mapping[str, Any]) -> Denoiser:
+    alpha, leading = options["over_subtraction"], options["leading_seconds"]
+    return Denoiser(
+        lambda rows, rate_hz: denoise(rows, rate_hz, stretched(scales, rate_hz), alpha, leading),
+        leading,
+    )
+
+
+def _log_mmse(leading_seconds: float) -> Denoiser:
+    return Denoiser(
+        lambda rows, rate_hz: denoise_log_mmse(
+            rows, rate_hz, stretched([_BOLL_SCALE], rate_hz)[0], leading_seconds
+        ),
+        leading_seconds,
+    )
 
 
 def stretched(scales: Iterable[Scale], sample_rate_hz: int) -> tuple[Scale, ...]:

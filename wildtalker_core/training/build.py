@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -65,68 +65,80 @@ def portrait_shape(
     """Sizes of a portrait of ``scene`` with the config section ``train.model``.
 
     Args:
+        model: entries may be absent whose part the portrait does not have, and those of the torso
+            where it will be made anew (:func:`with_new_torso`).
         layout: of the hash tables (:class:`HashGridShape`).
     """
-    head_grid = HashGridShape(
-        n_levels=model["grid_levels"],
-        n_features_per_level=model["grid_features_per_level"],
-        log2_hashmap_size=model["grid_log2_hashmap_size"],
-        base_resolution=model["grid_base_resolution"],
-        finest_resolution=model["grid_finest_resolution"],
-        layout=layout,
-    )
-    torso_grid = HashGridShape(
-        n_dims=2,
-        n_levels=model["torso_levels"],
-        n_features_per_level=2,
-        log2_hashmap_size=model["torso_log2_hashmap_size"],
-        base_resolution=16,
-        finest_resolution=model["torso_finest_resolution"],
-        layout=layout,
-    )
-    return PortraitShape(
+    return options_of(
+        PortraitShape,
+        model,
         height=scene.height,
         width=scene.width,
         focal_length=scene.focal_length,
         n_frames=scene.n_frames,
         n_audio_features=scene.audio_features.shape[1],
         audio_window=scene.audio_features.shape[2],
-        lip_feature=model["lip_feature"],
-        n_mouth_shapes=model["n_mouth_shapes"],
         n_heard=n_remembered(len(scene.seen_train_frames), scene.noisy_audio_features is not None),
-        sampling=model["sampling"],
-        n_steps_across=model["n_steps_across"],
-        n_samples=model["n_samples"],
-        n_fine_samples=model["n_fine_samples"],
-        occupancy_resolution=model["occupancy_resolution"],
-        alpha_resolution=model["alpha_resolution"],
         head=options_of(
-            HeadShape, model, grid=head_grid, half_extents=tuple(model["half_extents"])
+            HeadShape,
+            model,
+            grid=_prefixed(HashGridShape, model, "grid_", layout=layout),
+            half_extents=tuple(model["half_extents"]),
         ),
-        torso=TorsoShape(
-            grid=torso_grid,
-            pose=model["torso_pose"],
-            n_pose_octaves=model["torso_pose_octaves"],
-            n_pixel_octaves=model["torso_pixel_octaves"],
-            n_hidden=model["torso_hidden"],
-            n_deform_hidden=model["torso_deform_hidden"],
-            follows_head=model["torso_follows_head"],
-        ),
+        torso=_torso_shape(model, layout),
     )
+
+
+def _torso_shape(model: Mapping[str, Any], layout: str) -> TorsoShape:
+    if "torso_levels" not in model:  # made anew in its own stage
+        return TorsoShape(HashGridShape(n_levels=1, log2_hashmap_size=4, layout=layout))
+    grid = _prefixed(
+        HashGridShape, model, "torso_", layout=layout, n_features_per_level=2, base_resolution=16
+    )
+    return _prefixed(TorsoShape, model, "torso_", grid=grid)
+
+
+def _prefixed(
+    kind: type[Options], values: Mapping[str, Any], prefix: str, **others: Any
+) -> Options:
+    """As :func:`options_of`; ``n_levels`` is the entry ``{prefix}levels``."""
+    named = {field.name: prefix + field.name.removeprefix("n_") for field in fields(kind)}
+    return options_of(kind, {n: values[key] for n, key in named.items() if key in values}, **others)
 
 
 def new_portrait(
     scene: Scene, model: Mapping[str, Any], encoder: str, device: torch.device, seed: int
 ) -> Portrait:
     """An untrained portrait of ``scene`` on ``device``; the same for the same seed."""
-    torch.manual_seed(seed)
     encoder = resolve_encoder(encoder, device)
-    portrait = Portrait(portrait_shape(scene, model, layout_of(encoder)), encoder)
+    shape = portrait_shape(scene, model, layout_of(encoder))
+    portrait = _untrained(shape, encoder, model.get("grid_init", 0.0), seed)
     with torch.no_grad():
-        for tables in grid_tables(portrait):
-            tables.uniform_(-model["grid_init"], model["grid_init"])
         portrait.background.copy_(torch.as_tensor(scene.background).float() / 255)
     return portrait.to(device)
+
+
+def with_new_torso(portrait: Portrait, model: Mapping[str, Any], seed: int) -> Portrait:
+    """The portrait with an untrained torso of the sizes in ``train.model``; all else stays."""
+    shape = replace(
+        portrait.shape,
+        torso=_torso_shape(model, layout_of(portrait.encoder)),
+        alpha_resolution=model["alpha_resolution"],
+    )
+    new = _untrained(shape, portrait.encoder, model["grid_init"], seed)
+    of_torso = ("torso.", "torso_codes", "alpha_grid.")
+    kept = {k: v for k, v in portrait.state_dict().items() if not k.startswith(of_torso)}
+    new.load_state_dict(new.state_dict() | kept)
+    return new.to(portrait.background.device)
+
+
+def _untrained(shape: PortraitShape, encoder: str, grid_init: float, seed: int) -> Portrait:
+    torch.manual_seed(seed)
+    portrait = Portrait(shape, encoder)
+    with torch.no_grad():
+        for tables in grid_tables(portrait):
+            tables.uniform_(-grid_init, grid_init)
+    return portrait
 
 
 def open_portrait(

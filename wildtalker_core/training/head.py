@@ -69,12 +69,12 @@ class HeadOptions:
     attention_region: str
     expression_attention: str
     uncertainty: float
-    smoothness: float
     expression_noise: float
-    lambda_patches: float
-    face_patch_size: int
     occupancy_every: int
     hide: bool
+    smoothness: float = 0.0
+    lambda_patches: float = 0.0
+    face_patch_size: int = 32
 
 
 class HeadTargets:

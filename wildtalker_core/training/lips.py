@@ -35,7 +35,7 @@ class LipOptions:
     """
 
     patch_size: int
-    lambda_lpips: float
+    lambda_lpips: float = 0.0
 
 
 def finetune_lips(

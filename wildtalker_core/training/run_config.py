@@ -9,7 +9,7 @@ from typing import Any
 from wildtalker_core.media.digests import digest_of_arrays, digest_of_file, digest_of_stack
 from wildtalker_core.scene.body_motion import BodyMotion
 from wildtalker_core.scene.scene import STACKS, Scene
-from wildtalker_core.training.options import INDIFFERENT
+from wildtalker_core.training.options import deciding
 
 
 def run_config(
@@ -27,8 +27,6 @@ def run_config(
 
     Returns: the options that the stage reads, and digests of its inputs by name.
     """
-    others = {"head", "lips", "torso", "splats"} - {stage}
-    config = {key: value for key, value in train.items() if key not in (*others, *INDIFFERENT)}
     sound = {
         "audio_features": scene.audio_features,
         "is_silent": scene.is_silent,
@@ -44,4 +42,4 @@ def run_config(
         inputs["portrait"] = digest_of_file(portrait_path)
     if motion is not None:
         inputs["body_motion"] = digest_of_arrays(motion.to_arrays())
-    return {"train": config, "inputs": inputs}
+    return {"train": deciding(train, stage), "inputs": inputs}

@@ -53,12 +53,12 @@ class SplatOptions:
     lip_weight: float
     predicted_share: float
     basis_decay: float
-    lambda_lpips: float
-    perceptual_from: float
-    perceptual_every: int
-    patch_size: int
     static_weight: str
     reference: str
+    lambda_lpips: float = 0.0
+    perceptual_from: float = 0.5
+    perceptual_every: int = 4
+    patch_size: int = 64
 
 
 def train_splats(

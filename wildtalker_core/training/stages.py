@@ -31,6 +31,7 @@ from wildtalker_core.training.build import (
     new_portrait,
     options_of,
     restore_portrait,
+    with_new_torso,
 )
 from wildtalker_core.training.checkpoints import load_latest_checkpoint
 from wildtalker_core.training.clip import Clip
@@ -104,7 +105,7 @@ def lips_stage(
     outcome = lips.finetune_lips(
         portrait, clip, told_lips(portrait, clip),
         options_of(head.HeadOptions, train["lips"]),
-        options_of(lips.LipOptions, train["lips"], lambda_lpips=train["lambda_lpips"]),
+        options_of(lips.LipOptions, {**train, **train["lips"]}),
         perceptual,
         options_of(Optimiser, train["lips"]),
         _run(portrait, clip, train, "lips", folder, log, show, config),
@@ -123,7 +124,8 @@ def torso_stage(
 ) -> Trained:
     """Third stage: the torso under the frozen head."""
     device = choose_device(train["device"])
-    portrait, _ = restore_portrait(portrait_path, train["encoder"], device)
+    finished_head, _ = restore_portrait(portrait_path, train["encoder"], device)
+    portrait = with_new_torso(finished_head, train["model"], train["seed"])
     clip = Clip.of(scene, device)
     values = train["torso"]
     config = run_config(train, "torso", scene, portrait_path, motion)
@@ -159,10 +161,7 @@ def splats_stage(
     portrait, moments, figures = new_splat_portrait(
         scene, motion, {**values, "rasteriser": rasteriser}, device, train["seed"]
     )
-    options = options_of(
-        SplatOptions, values, static_weight=train["static_weight"],
-        reference=train["torso_reference"], lambda_lpips=train["lambda_lpips"],
-    )  # fmt: skip
+    options = options_of(SplatOptions, {**train, **values}, reference=train["torso_reference"])
     print(f"splats on {device}: rasteriser {rasteriser}, {portrait.shape.body.n} Gaussians")
 
     def picture_of(frame: int) -> Tensor:

@@ -39,7 +39,7 @@ def main(
     Args:
         external_dir: enhanced files of a method outside; those that it lacks are noted as such.
         enhancer: a denoiser's name, or what the external folder is called.
-        speech_options: the config section ``speech``, for denoisers.
+        speech_options: what the denoiser reads of the config section ``speech``.
 
     Raises InputError: folders that are not named, are empty or do not pair; unreadable files.
     """

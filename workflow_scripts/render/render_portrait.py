@@ -117,7 +117,6 @@ def main(
     video_path: str,
     facts_path: str,
     options: dict,
-    train: dict,
 ) -> None:
     """Write the video with its sound, and the facts of its making.
 
@@ -128,15 +127,15 @@ def main(
             it was filmed instead of where the head's pose says, ``head`` and ``head_{corruption}``
             the split in mode head, ``training_frames`` as many frames that the portrait was trained
             on (its ceiling), ``drive_{name}`` all of the driving speech.
-        options: the config section ``render``; train: ``train`` (encoder, device, seed).
+        options: what the setting reads (``settings.render_options``).
     """
     scene, fps = load_scene(**scene_files), load_json(manifest_path)["fps"]
-    device = choose_device(train["device"])
-    portrait = open_portrait(Path(portrait_path), {**train, **options}, device)
+    device = choose_device(options["device"])
+    portrait = open_portrait(Path(portrait_path), options, device)
     driving = load_arrays(driving_features_path, "audio_features", "is_silent")
     if is_driven(setting):
         n_frames = len(driving["audio_features"])
-        performance = driven_performance(scene, n_frames, fps, train["seed"])
+        performance = driven_performance(scene, n_frames, fps, options["seed"])
     else:
         is_seen = setting == "training_frames"
         own_frames = last_seen_frames(scene) if is_seen else scene.test_frames
@@ -190,5 +189,4 @@ if __name__ == "__main__":
             snakemake.output.video,
             snakemake.output.facts,
             snakemake.params.options,
-            snakemake.params.train,
         )

@@ -19,7 +19,7 @@ def main(sound_paths: Sequence[str], denoised_paths: Sequence[str], options: dic
     """Denoise each file in pieces, so that its length does not matter.
 
     Args:
-        options: the config section ``speech``, which names the denoiser.
+        options: ``denoiser``, and what it reads of the config section ``speech``.
 
     Raises InputError: no recording named, an unreadable one, the denoiser ``external``.
     """

@@ -24,7 +24,7 @@ def main(
     """Write the denoised speech: same rate, length, channels and sample format.
 
     Args:
-        options: the config section ``speech``.
+        options: what the denoiser reads of the config section ``speech``.
         external_path: the finished file of the denoiser ``external``.
         split_path: of the clip whose speech it is: no part of it is told of the next ones. None for
             a speech that only drives.

@@ -40,7 +40,7 @@ def main(
         split_path: of the clip whose speech it is: no part of it is told of the next ones. None for
             another recording, which decides itself how many frames there are.
         raw_speech_path: the clip's speech before the ``denoiser``.
-        options: the config section ``speech``.
+        options: what is read of the config section ``speech`` (``speech.options``).
 
     Raises InputError: the clip's speech does not have the manifest's length; an encoder's weights
         are missing or not usable.

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from wildtalker_core.scene.scene import load_scene
+from wildtalker_core.training.options import joined
 from wildtalker_core.training.stages import lips_stage
 from workflow_scripts.job import job
 from workflow_scripts.perceptual import perceptual_loss, settle_perceptual
@@ -44,6 +45,6 @@ if __name__ == "__main__":
             snakemake.input.head,
             snakemake.output.portrait,
             snakemake.output.figures,
-            {**snakemake.params.options, **snakemake.params.indifferent},
+            joined(snakemake.params.options, snakemake.params.accompanying),
             read_tried(snakemake.input.tried),
         )

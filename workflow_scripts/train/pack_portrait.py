@@ -39,7 +39,6 @@ from workflow_scripts.weight_inputs import read_tried, settle_audio_features, wh
 _FRAMES_AHEAD = 1
 _HEARING = ("audio_features", "logmel_floor_db", "denoiser", "scales", "over_subtraction",
             "leading_seconds")  # fmt: skip
-_RENDER = ("mouth_gain", "close_in_silence", "lip_smoothing")
 
 
 @dataclass(frozen=True)
@@ -67,13 +66,14 @@ def main(
 
     Args:
         video_path: of the clip, whose digest is kept.
-        clip: the config entry of the clip; options: all sections as the method sees them, with
-            ``speech.audio_features`` settled.
+        clip: consent and licence; options: ``speech`` (``audio_features`` settled) and ``render``
+            are kept for who speaks; with ``train``, what the portrait was trained with, they are
+            what the digest is of.
     """
     scene, motion = load_scene(**scene_files), load_body_motion(body_motion_path)
     fps = load_json(manifest_path)["fps"]
     device = torch.device("cpu")
-    portrait = open_portrait(Path(portrait_path), {**options["train"], **options["render"]}, device)
+    portrait = open_portrait(Path(portrait_path), {"rasteriser": "auto"}, device)
     assert isinstance(portrait, SplatPortrait)  # what the rule gives
     shapes, basis = measure_mouth(scene, portrait.shape.n_mouth)
     moments = filmed_moments(scene, motion, shapes, device)
@@ -91,8 +91,8 @@ def main(
         "config_digest": digest(json.dumps(options, sort_keys=True, default=str).encode()),
         "code_digest": code_digest(),
         "date": datetime.now(UTC).date().isoformat(),
-        "consent": clip.get("consent"),
-        "licence": clip.get("licence"),
+        "consent": clip["consent"],
+        "licence": clip["licence"],
     }
     kept = Kept(
         portrait=portrait,
@@ -101,7 +101,7 @@ def main(
         blinks=blink_manner(scene.expression[scene.train_frames], fps),
         fps=fps,
         hearing={**{n: speech[n] for n in _HEARING}, "sample_rate_hz": 16000},
-        render={name: options["render"][name] for name in _RENDER},
+        render=options["render"],
         made_of=made_of,
         encoder=encoder,
     )

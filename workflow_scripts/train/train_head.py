@@ -4,6 +4,7 @@ from pathlib import Path
 
 from wildtalker_core.media.files import load_arrays
 from wildtalker_core.scene.scene import load_scene
+from wildtalker_core.training.options import joined
 from wildtalker_core.training.stages import head_stage
 from workflow_scripts.job import job
 from workflow_scripts.scene_inputs import scene_paths
@@ -15,7 +16,7 @@ def main(scene_files: dict[str, str], portrait_path: str, figures_path: str, opt
 
     Args:
         scene_files: arguments of ``load_scene``.
-        options: the config section ``train``, with its preset filled in.
+        options: what the stage reads of the config section ``train`` (``training.options``).
     """
     folder = Path(portrait_path).parent  # checkpoints and tensorboard there survive a kill
     checkpoints = folder / "checkpoints" / "head"
@@ -34,5 +35,5 @@ if __name__ == "__main__":
             scene_paths(snakemake.input),
             snakemake.output.portrait,
             snakemake.output.figures,
-            {**snakemake.params.options, **snakemake.params.indifferent},
+            joined(snakemake.params.options, snakemake.params.accompanying),
         )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from wildtalker_core.scene.body_motion import load_body_motion
 from wildtalker_core.scene.scene import load_scene
+from wildtalker_core.training.options import joined
 from wildtalker_core.training.stages import torso_stage
 from workflow_scripts.job import job
 from workflow_scripts.scene_inputs import scene_paths
@@ -44,6 +45,6 @@ if __name__ == "__main__":
             snakemake.input.lips,
             snakemake.output.portrait,
             snakemake.output.figures,
-            {**snakemake.params.options, **snakemake.params.indifferent},
+            joined(snakemake.params.options, snakemake.params.accompanying),
             snakemake.params.head_of,
         )
