@@ -87,8 +87,26 @@ class Counting:
 
 
 def test_files_of_the_first_version_open(tmp_path):
-    save_kept(tmp_path / "now.portrait", tiny_kept())
+    """Each Gaussian had directions of its own, as where each is its own node."""
+    kept = tiny_kept()
+    body = kept.portrait.body
+    with torch.no_grad():
+        for directions in (*body.face.parameters(), *body.soft.parameters()):
+            directions.normal_()
+    save_kept(tmp_path / "now.portrait", kept)
     tensors, header = load_tensors(tmp_path / "now.portrait")
     first = {name: value for name, value in header.items() if name != "encoder"} | {"version": 1}
-    save_tensors(tmp_path / "old.portrait", tensors, first)
-    assert load_kept(tmp_path / "old.portrait", "torch").encoder is None
+    del first["shape"]["body"]["n_face_nodes"], first["shape"]["body"]["n_soft_nodes"]
+    held = {name: value for name, value in tensors.items() if not name.endswith(("near", "shares"))}
+    assert len(tensors) == len(held) + 4
+    save_tensors(tmp_path / "old.portrait", held, first)
+    old = load_kept(tmp_path / "old.portrait", "torch")
+    assert old.encoder is None
+    conditions = torch.randn(body.shape.n_face), torch.randn(body.shape.n_soft)
+    moved = old.portrait.body(*conditions)
+    now = load_kept(tmp_path / "now.portrait", "torch").portrait.body(*conditions)
+    assert torch.equal(moved.means, now.means) and torch.equal(moved.opacities, now.opacities)
+    directions = old.portrait.body.soft.means
+    torch.testing.assert_close(
+        moved.means[6:] - old.portrait.body.means[6:], directions @ conditions[1]
+    )

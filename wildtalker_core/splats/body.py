@@ -9,7 +9,9 @@ breaks hair and cheeks into specks where the head turns as it was not seen to.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +49,12 @@ class BodyShape:
     def to_dict(self) -> dict[str, int]:
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, int]) -> BodyShape:
+        """Inverse of :meth:`to_dict`; before there were nodes each Gaussian was its own."""
+        own = {"n_face_nodes": values["n_head"], "n_soft_nodes": values["n_rest"]}
+        return cls(**{**own, **values})
+
 
 @dataclass(frozen=True)
 class Gaussians:
@@ -79,8 +87,19 @@ class Bases(nn.Module):
         self.means = nn.Parameter(torch.zeros(n_nodes, 3, n_conditions))
         self.colours = nn.Parameter(torch.zeros(n_nodes, 3, n_conditions))
         self.opacities = nn.Parameter(torch.zeros(n_nodes, n_conditions))
-        self.register_buffer("near", torch.zeros(n, N_NEAR, dtype=torch.int32))
+        # Until it is set: with as many nodes as Gaussians each is its own.
+        own = torch.arange(n, dtype=torch.int32) % max(n_nodes, 1)
+        self.register_buffer("near", own[:, None].repeat(1, N_NEAR))
         self.register_buffer("shares", torch.full((n, N_NEAR), 1 / N_NEAR))
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Tensor], prefix: str, *others: Any
+    ) -> None:
+        """As PyTorch's. Files from before there were nodes hold a direction for each Gaussian."""
+        if len(self.means) == len(self.near):
+            state_dict.setdefault(f"{prefix}near", self.near)
+            state_dict.setdefault(f"{prefix}shares", self.shares)
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     def forward(self, conditions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Conditions [k] -> changes of means [n, 3], colours [n, 3], opacity logits [n]."""

@@ -59,7 +59,7 @@ class SplatShape:
     @classmethod
     def from_dict(cls, values: dict) -> SplatShape:
         """Inverse of :meth:`to_dict` (after JSON)."""
-        return cls(**{**values, "body": BodyShape(**values["body"])})
+        return cls(**{**values, "body": BodyShape.from_dict(values["body"])})
 
     @property
     def n_face(self) -> int:
