@@ -147,20 +147,13 @@ def mel_matrix(
     Mel scale of Slaney's Auditory Toolbox (linear below 1 kHz, logarithmic above); filters divided
     by half their width, so that white noise gives a flat spectrum.
     """
-    triangles, _ = mel_triangles(n_mels, n_fft, sample_rate_hz, low_hz, high_hz)
-    triangles /= np.maximum(triangles.sum(axis=1, keepdims=True), 1e-12)
-    return triangles.astype(np.float32)
-
-
-def mel_triangles(
-    n_mels: int, n_fft: int, sample_rate_hz: int, low_hz: float, high_hz: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Filters [n_mels, n_fft / 2 + 1] of height 1, and their widths [n_mels] in hertz."""
     edges_hz = _mel_to_hz(np.linspace(_hz_to_mel(low_hz), _hz_to_mel(high_hz), n_mels + 2))
     bins_hz = np.arange(n_fft // 2 + 1) * sample_rate_hz / n_fft
     rising = (bins_hz - edges_hz[:-2, None]) / (edges_hz[1:-1] - edges_hz[:-2])[:, None]
     falling = (edges_hz[2:, None] - bins_hz) / (edges_hz[2:] - edges_hz[1:-1])[:, None]
-    return np.maximum(0.0, np.minimum(rising, falling)), edges_hz[2:] - edges_hz[:-2]
+    triangles = np.maximum(0.0, np.minimum(rising, falling))
+    triangles /= np.maximum(triangles.sum(axis=1, keepdims=True), 1e-12)
+    return triangles.astype(np.float32)
 
 
 def _hz_to_mel(hz: float) -> float:

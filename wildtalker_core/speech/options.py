@@ -11,13 +11,17 @@ _OF_DENOISER = {
     "log_mmse": ("leading_seconds",),
     "deepfilternet": ("deepfilternet_model",),
 }
+_OF_WHISPER = ("whisper_model", "whisper_layer")
 _OF_FEATURES = {
-    "auto": ("logmel_floor_db", "whisper_model", "whisper_layer"),
+    "auto": ("logmel_floor_db", *_OF_WHISPER),  # whisper, where its weights are
     "logmel": ("logmel_floor_db",),
-    "whisper": ("logmel_floor_db", "whisper_model", "whisper_layer"),
+    "whisper": ("logmel_floor_db", *_OF_WHISPER),
     "hf": ("hf_model", "hf_layer"),
     "deepspeech": ("deepspeech_model",),
 }
+#: What a portrait file keeps of how the speech was prepared that its ears know.
+KEPT = ("audio_features", "logmel_floor_db", "denoiser", "scales", "over_subtraction",
+        "leading_seconds")  # fmt: skip
 
 
 def denoiser_options(speech: Mapping[str, Any], denoiser: str) -> dict[str, Any]:
@@ -26,13 +30,10 @@ def denoiser_options(speech: Mapping[str, Any], denoiser: str) -> dict[str, Any]
 
 
 def portrait_options(speech: Mapping[str, Any]) -> dict[str, Any]:
-    """What a portrait file keeps of how its speech was prepared, and what finds the encoder."""
-    kept = ("audio_features", "logmel_floor_db", "denoiser", "scales", "over_subtraction",
-            "leading_seconds")  # fmt: skip
-    encoder = ("whisper_model", "whisper_layer")
-    names = (*kept, *(encoder if speech["audio_features"] in ("auto", "whisper") else ()))
-    denoiser = denoiser_options(speech, speech["denoiser"])
-    return {name: speech[name] for name in names} | denoiser
+    """What packing a portrait file reads: what is kept in it, and what finds the encoder."""
+    encoder = _OF_WHISPER if speech["audio_features"] in ("auto", "whisper") else ()
+    read = {name: speech[name] for name in (*KEPT, *encoder)}
+    return read | denoiser_options(speech, speech["denoiser"])
 
 
 def feature_options(speech: Mapping[str, Any], denoiser: str, is_own: bool) -> dict[str, Any]:
@@ -42,14 +43,8 @@ def feature_options(speech: Mapping[str, Any], denoiser: str, is_own: bool) -> d
         denoiser: through which it went.
         is_own: whether it is the clip's own, which a portrait also hears in noise.
     """
-    backend = speech["audio_features"]
-    # `auto` is `whisper` where its weights are.
-    names = [
-        "audio_features",
-        "look_ahead_seconds",
-        *_OF_FEATURES[backend.replace("auto", "whisper")],
-    ]
-    read = {key: speech[key] for key in names}
+    of_backend = _OF_FEATURES[speech["audio_features"]]
+    read = {key: speech[key] for key in ("audio_features", "look_ahead_seconds", *of_backend)}
     if not is_own:
         return read
     read["noise_training"] = speech["noise_training"]

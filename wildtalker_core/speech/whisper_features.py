@@ -11,6 +11,7 @@ from functools import cache
 from typing import Protocol
 
 import numpy as np
+from librosa import filters
 
 from wildtalker_core.speech.audio_features import (
     FLOOR_DB,
@@ -20,7 +21,6 @@ from wildtalker_core.speech.audio_features import (
     AudioFeatures,
     active_level_dbfs,
     log_mel,
-    mel_triangles,
 )
 
 SAMPLE_RATE_HZ = 16000
@@ -131,9 +131,8 @@ def mel_spectra(samples: np.ndarray, n_mels: int, ceiling: float | None = _CEILI
 
 @cache
 def _filters(n_mels: int) -> np.ndarray:
-    """Whisper's mel filters [n_mels, 201]: triangles of unit area, up to 8 kHz."""
-    triangles, widths_hz = mel_triangles(n_mels, _N_FFT, SAMPLE_RATE_HZ, 0.0, SAMPLE_RATE_HZ / 2)
-    return (triangles * (2.0 / widths_hz)[:, None]).astype(np.float32)
+    """Whisper's mel filters [n_mels, 201]."""
+    return filters.mel(sr=SAMPLE_RATE_HZ, n_fft=_N_FFT, n_mels=n_mels)
 
 
 def _stretch(

@@ -30,6 +30,11 @@ def in_memory(*stacks: FrameStack) -> list[FrameStack]:
     return result
 
 
+def unit(values: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 -> float32 in [0, 1] on ``device``."""
+    return sent(values, device).float() / 255
+
+
 def random_frames(frames: np.ndarray, n: int, generator: torch.Generator) -> np.ndarray:
     """``n`` of the frames, each drawn from all of them."""
     return frames[torch.randint(len(frames), (n,), generator=generator).numpy()]
@@ -80,5 +85,5 @@ class Clip:
         )
 
     def unit(self, values: np.ndarray) -> Tensor:
-        """uint8 -> float32 in [0, 1] on the device."""
-        return sent(values, self.device).float() / 255
+        """As :func:`unit`, on the device."""
+        return unit(values, self.device)

@@ -8,14 +8,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from wildtalker_core.mouth.shape import LIPS
+from wildtalker_core.scene.face_points import LEFT_EYE, RIGHT_EYE
 from wildtalker_core.splats.body import N_NEAR
 
-#: MediaPipe's rims of both eyes, and the irises.
-_EYES = (
-    33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246,
-    263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466,
-    *range(468, 478),
-)  # fmt: skip
+_IRISES = range(468, 478)  # MediaPipe's, both
 #: Head units (the face is .30 wide) around lips and eyes in which each Gaussian is a node.
 #: ASSUME lids and lips move past what is beside them.
 _FINE = 0.025
@@ -61,5 +57,5 @@ def place_nodes(means: np.ndarray, spacing: float, is_fine: np.ndarray | None = 
 
 def near_lips_and_eyes(means: np.ndarray, template: np.ndarray) -> np.ndarray:
     """[n] bool of Gaussians [n, 3] near those landmarks of the template [478, 3], as seen."""
-    parts = template[[*LIPS, *_EYES], :2]
+    parts = template[[*LIPS, *LEFT_EYE, *RIGHT_EYE, *_IRISES], :2]
     return cKDTree(parts).query(means[:, :2])[0] < _FINE

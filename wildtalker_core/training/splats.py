@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wildtalker_core.devices import sent
 from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.scene.scene import FrameStack, Scene
 from wildtalker_core.splats.portrait import SplatPortrait
-from wildtalker_core.training.clip import BACKGROUND, HANDS, random_frames
+from wildtalker_core.training.clip import BACKGROUND, HANDS, random_frames, unit
 from wildtalker_core.training.lips import lip_patch
 from wildtalker_core.training.losses import PerceptualLoss, static_weight
 from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, optimise
@@ -89,7 +88,7 @@ def train_splats(
         colours, alpha = portrait.draw(moment)
         estimate = colours + (1 - alpha)[..., None] * portrait.background(moment)
         weight, is_person = frame_weight(scene, frame, options, device)
-        target = _unit(shown[frame], device)
+        target = unit(shown[frame], device)
         photometric = photometric_loss(estimate, target, weight, options.lambda_dssim)
         outline = (weight * (alpha - is_person).square()).mean()
         parts = {"photometric": photometric, "outline": outline}
@@ -141,13 +140,9 @@ def frame_weight(
 ) -> tuple[Tensor, Tensor]:
     """Weight of each pixel's loss [h, w] (Eq. 6), and the person's soft mask [h, w]."""
     parsing = scene.parsing[frame]
-    weight = static_weight(_unit(scene.transient_mask[frame], device), options.static_weight)
+    weight = static_weight(unit(scene.transient_mask[frame], device), options.static_weight)
     if options.static_weight != "none":
-        weight = weight * (1 - _unit(parsing[..., HANDS], device))
+        weight = weight * (1 - unit(parsing[..., HANDS], device))
     x0, y0, x1, y1 = np.round(scene.lip_box[frame]).astype(int)
     weight[y0:y1, x0:x1] *= options.lip_weight
-    return weight, 1 - _unit(parsing[..., BACKGROUND], device)
-
-
-def _unit(values: np.ndarray, device: torch.device) -> Tensor:
-    return sent(values, device).float() / 255
+    return weight, 1 - unit(parsing[..., BACKGROUND], device)

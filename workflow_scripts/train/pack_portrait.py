@@ -23,6 +23,7 @@ from wildtalker_core.pretrained.whisper import load_whisper
 from wildtalker_core.scene.body_motion import load_body_motion
 from wildtalker_core.scene.scene import Scene, load_scene
 from wildtalker_core.speech.audio_features import LIVE_SECONDS, N_MELS
+from wildtalker_core.speech.options import KEPT
 from wildtalker_core.speech.whisper_encoder import WhisperEncoder
 from wildtalker_core.speech.whisper_features import whisper_features
 from wildtalker_core.splats.portrait import SplatPortrait, SplatShape
@@ -37,8 +38,6 @@ from workflow_scripts.weight_inputs import read_tried, settle_audio_features, wh
 # ASSUME a live ear hears one frame behind the one it shows: with the window's own reach that is
 # 0.18 s at 25 fps, which leaves room for drawing within a quarter of a second.
 _FRAMES_AHEAD = 1
-_HEARING = ("audio_features", "logmel_floor_db", "denoiser", "scales", "over_subtraction",
-            "leading_seconds")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def main(
         loop=moments[torch.as_tensor(longest_run(scene.seen_train_frames))],
         blinks=blink_manner(scene.expression[scene.train_frames], fps),
         fps=fps,
-        hearing={**{n: speech[n] for n in _HEARING}, "sample_rate_hz": 16000},
+        hearing={**{n: speech[n] for n in KEPT}, "sample_rate_hz": 16000},
         render=options["render"],
         made_of=made_of,
         encoder=encoder,
