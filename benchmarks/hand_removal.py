@@ -23,7 +23,7 @@ import numpy as np
 from situations import CHOSEN_ON, HELD_OUT, Clip, defaults, make_clip
 from transient_mask import both_ways, measure
 
-from wildtalker_core.motion.hand_removal import (
+from wildtalker_core.occlusion.hand_removal import (
     Plan,
     View,
     coarse_hidden,
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=4, help="fill and score each n-th frame")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    options, lama = defaults("motion"), None
+    options, lama = defaults("occlusion"), None
     wanted = {
         f"{title}/{name}": scenario
         for title, scenarios in (("chosen_on", CHOSEN_ON), ("held_out", HELD_OUT))

@@ -24,14 +24,14 @@ sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 
 from synthetic_portrait import Situation, build_portrait, render_situation  # noqa: E402
 
-from wildtalker_core.face.head_pose import HeadTrack, jitter_px, track_head  # noqa: E402
-from wildtalker_core.face.landmarks import find_faces, track_landmarks  # noqa: E402
-from wildtalker_core.face.skin_tracks import follow_skin  # noqa: E402
-from wildtalker_core.face.stabilizer import bundle_adjust, smooth_poses  # noqa: E402
 from wildtalker_core.geometry.rotations import align_rotations, geodesic_distance  # noqa: E402
 from wildtalker_core.media.splits import Split  # noqa: E402
-from wildtalker_core.motion.synthetic_hand import Gesture  # noqa: E402
+from wildtalker_core.person.head_pose import HeadTrack, jitter_px, track_head  # noqa: E402
+from wildtalker_core.person.landmarks import find_faces, track_landmarks  # noqa: E402
+from wildtalker_core.pose.skin_tracks import follow_skin  # noqa: E402
+from wildtalker_core.pose.stabilizer import bundle_adjust, smooth_poses  # noqa: E402
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh  # noqa: E402
+from wildtalker_core.robustness.synthetic_hand import Gesture  # noqa: E402
 
 SIZE, FPS = 256, 25.0
 

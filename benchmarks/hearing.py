@@ -3,7 +3,7 @@
     python benchmarks/hearing.py results/anchor results/congress ... --weights FILE
     python benchmarks/hearing.py results/anchor ... --weights FILE --noise [FILE ...]
 
-Takes clips as far as their head poses (targets ``face/head_pose.npz`` and
+Takes clips as far as their head poses (targets ``pose/head_pose.npz`` and
 ``speech/original.mss_adaptive/audio_features.npz`` under a clip's results); nothing is drawn. A row
 of the first table has the part of the mouth's motion that cross-validation over training frames
 leaves unexplained, by which features are chosen; and on the test split, which chooses nothing: the
@@ -32,7 +32,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.noisy_hearing import noises_for  # noqa: E402
-from wildtalker_core.face.landmarks import MOUTH_OF_68  # noqa: E402
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle  # noqa: E402
 from wildtalker_core.media.audio import read_waveform  # noqa: E402
 from wildtalker_core.media.files import load_arrays, load_json  # noqa: E402
@@ -45,6 +44,7 @@ from wildtalker_core.mouth.shape import (  # noqa: E402
     mouth_points,
     mouth_shapes,
 )
+from wildtalker_core.person.landmarks import MOUTH_OF_68  # noqa: E402
 from wildtalker_core.pretrained.whisper import load_whisper  # noqa: E402
 from wildtalker_core.speech import mixing  # noqa: E402
 from wildtalker_core.speech.audio_features import LIVE_SECONDS, log_mel  # noqa: E402
@@ -83,8 +83,8 @@ class Clip:
 def load_clip(folder: Path) -> Clip:
     """Read what the workflow has left of a clip."""
     manifest = load_json(folder / "media" / "manifest.json")
-    face = load_arrays(folder / "face" / "landmarks.npz", "landmarks", "is_interpolated")
-    pose = load_arrays(folder / "face" / "head_pose.npz", "T_camera_head", "focal_length")
+    face = load_arrays(folder / "person" / "landmarks.npz", "landmarks", "is_interpolated")
+    pose = load_arrays(folder / "pose" / "head_pose.npz", "T_camera_head", "focal_length")
     speech, rate_hz = read_waveform(folder / "speech" / SPEECH / "speech.wav")
     raw_speech, _ = read_waveform(folder / "media" / "speech.wav")
     size = manifest["size_px"]

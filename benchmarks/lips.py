@@ -39,7 +39,6 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from wildtalker_core.face.landmarks import MOUTH_OF_68
 from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
 from wildtalker_core.media.files import load_json
@@ -58,6 +57,7 @@ from wildtalker_core.mouth.shape import (
     mouth_shapes,
 )
 from wildtalker_core.nerf.portrait import Portrait
+from wildtalker_core.person.landmarks import MOUTH_OF_68
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh
 from wildtalker_core.scene.body_motion import BodyMotion, load_body_motion
 from wildtalker_core.scene.scene import Scene, load_scene

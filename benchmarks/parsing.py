@@ -20,11 +20,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from wildtalker_core.face import parsing  # noqa: E402
 from wildtalker_core.media.files import save_json  # noqa: E402
 from wildtalker_core.media.frame_store import FrameStore, write_frames  # noqa: E402
 from wildtalker_core.media.splits import Split, save_split  # noqa: E402
-from workflow_scripts.face import detect_landmarks, parse_portrait  # noqa: E402
+from wildtalker_core.person import parsing  # noqa: E402
+from workflow_scripts.person import detect_landmarks, parse_portrait  # noqa: E402
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:

@@ -83,7 +83,9 @@ def wanted_files(folder: Path) -> list[str]:
     """What makes Snakemake run every stage of :data:`STAGES`."""
     clip = folder / "results" / "long"
     speech = clip / "speech" / "original.mss_adaptive" / "audio_features.npz"
-    return [str(p) for p in (speech, clip / "motion" / "overlay.png", clip / "scene" / "scene.npz")]
+    return [
+        str(p) for p in (speech, clip / "occlusion" / "overlay.png", clip / "scene" / "scene.npz")
+    ]
 
 
 def run_measured(command: list[str], log_path: Path, figures_path: Path) -> int:

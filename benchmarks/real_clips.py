@@ -6,7 +6,7 @@ For clips whose truth nobody knows: the frames, those without a face, whether al
 frame is equally long and the speech lasts as long as the frames, the head's jitter (mean second
 difference of the projected rigid points, pixels at 512; the person's own motion is in it) of the
 per-frame fit and of the stabilised pose, and how much of the picture is called transient or hands.
-Overlays show the rest: results/{clip}/motion/overlay.png.
+Overlays show the rest: results/{clip}/occlusion/overlay.png.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from wildtalker_core.face.parsing import HANDS
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.files import load_arrays, load_json
 from wildtalker_core.media.frame_store import FrameStore
+from wildtalker_core.person.parsing import HANDS
 
 STORES = (
-    "media/frames", "face/parsing", "motion/transient_mask", "motion/hand_free",
+    "media/frames", "person/parsing", "occlusion/transient_mask", "occlusion/hand_free",
 )  # fmt: skip
 N_LOOKED_AT = 100
 
@@ -41,8 +41,8 @@ def line(clip: Path) -> str:
     manifest = load_json(clip / "media" / "manifest.json")
     n, source = manifest["n_frames"], manifest["source"]
     stores = {name: FrameStore(clip / f"{name}.zarr.zip") for name in STORES}
-    landmarks = load_arrays(clip / "face" / "landmarks.npz", "is_interpolated")
-    pose = load_arrays(clip / "face" / "head_pose.npz", "coarse_jitter_px", "jitter_px")
+    landmarks = load_arrays(clip / "person" / "landmarks.npz", "is_interpolated")
+    pose = load_arrays(clip / "pose" / "head_pose.npz", "coarse_jitter_px", "jitter_px")
     speech, rate_hz = read_waveform(clip / "media" / "speech.wav")
     features = next((clip / "speech").glob("*/audio_features.npz"))
     lengths = {len(store) for store in stores.values()} | {len(landmarks["is_interpolated"])}
@@ -52,8 +52,8 @@ def line(clip: Path) -> str:
         f"{clip.name:12s} {source['width']:5d}x{source['height']:<5d} {source['fps']:6.2f} {n:6d} "
         f"{len(manifest['faceless_frames']):8d} {int(landmarks['is_interpolated'].sum()):12d} "
         f"{'yes' if is_whole else 'NO':>6s} {float(pose['coarse_jitter_px']):8.2f} "
-        f"{float(pose['jitter_px']):10.2f} {share(stores['motion/transient_mask']):9.2%} "
-        f"{share(stores['face/parsing'], HANDS):7.2%}"
+        f"{float(pose['jitter_px']):10.2f} {share(stores['occlusion/transient_mask']):9.2%} "
+        f"{share(stores['person/parsing'], HANDS):7.2%}"
     )
 
 

@@ -32,9 +32,9 @@ from synthetic_portrait import (  # noqa: E402
 from wildtalker_core.media.files import load_arrays, save_arrays, save_json  # noqa: E402
 from wildtalker_core.media.frame_store import FrameStore, write_frames  # noqa: E402
 from wildtalker_core.media.splits import Split, save_split  # noqa: E402
-from wildtalker_core.motion.synthetic_hand import Gesture, HandPalette  # noqa: E402
+from wildtalker_core.robustness.synthetic_hand import Gesture, HandPalette  # noqa: E402
 from workflow_scripts.configuration import default_options  # noqa: E402
-from workflow_scripts.face import detect_landmarks, parse_portrait  # noqa: E402
+from workflow_scripts.person import detect_landmarks, parse_portrait  # noqa: E402
 
 FPS = 25.0
 N_FRAMES = 84
@@ -238,8 +238,8 @@ def read_clip(folder: Path) -> Clip:
 
 
 def find_face(folder: Path) -> None:
-    """Landmarks and parsing of the frames in ``folder``, with the defaults of the face stage."""
-    options = defaults("face")
+    """Landmarks and parsing of the frames in ``folder``, with the defaults of the stage person."""
+    options = defaults("person")
     n_frames = len(FrameStore(folder / "frames.zarr.zip"))
     save_split(folder / "split.json", Split((n_frames,) * 3, np.ones(n_frames, bool)))
     detect_landmarks.main(

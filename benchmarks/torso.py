@@ -191,7 +191,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    options = defaults("motion")
+    options = defaults("occlusion")
     print("PSNR (dB) of the torso; reference: the hand-free frames themselves, all frames")
     print(f"{'':12}hands in  reference | test: wildtalker  no_transient_mask   gain | all:", end="")
     print("  wildtalker  no_transient_mask   gain  seconds")

@@ -28,16 +28,16 @@ import cv2
 import numpy as np
 from situations import CHOSEN_ON, FPS, HELD_OUT, Clip, Scenario, defaults, make_clip
 
-from wildtalker_core.motion.flow import DisFlow, FlowEstimator, measure_motion, without_hands
-from wildtalker_core.motion.hand_removal import hidden_region
-from wildtalker_core.motion.rigid_motion import RigidMotion
-from wildtalker_core.motion.transient_mask import (
+from wildtalker_core.occlusion.flow import DisFlow, FlowEstimator, measure_motion, without_hands
+from wildtalker_core.occlusion.hand_removal import hidden_region
+from wildtalker_core.occlusion.rigid_motion import RigidMotion
+from wildtalker_core.occlusion.transient_mask import (
     accumulate,
     restrict_to_transients,
     threshold_px,
     without_head_motion,
 )
-from workflow_scripts.motion.accumulate_transient_masks import backward, make_decay
+from workflow_scripts.occlusion.accumulate_transient_masks import backward, make_decay
 
 DEFAULT = "accumulated (default)"
 #: Thresholds of the flow alone, shares of the frame height per frame.
@@ -228,7 +228,7 @@ def report(
     estimate: FlowEstimator | None,
 ) -> None:
     """Print the table of one set of situations."""
-    options = defaults("motion")
+    options = defaults("occlusion")
     found: dict[str, dict[str, Scores]] = {}
     for name, scenario in scenarios.items():
         clip = make_clip(scenario, folder / name)

@@ -27,7 +27,7 @@ from scipy.ndimage import gaussian_filter1d
 from skimage import data
 from synthetic_speech import mouth_track
 
-from wildtalker_core.motion.synthetic_hand import (
+from wildtalker_core.robustness.synthetic_hand import (
     CANVAS_PX,
     Gesture,
     HandMotion,

@@ -93,7 +93,7 @@ def results(pattern):
 
 
 def code_of(script):
-    """Params entry: digest of all modules that a rule's script imports, e.g. "face/track_head".
+    """Params entry: digest of all modules that a rule's script imports, e.g. "person/track_head".
 
     Snakemake sees a change of the script itself only. A changed digest makes the output stale.
     Training leaves it out on purpose, since an edited comment should not cost hours; remove the
@@ -153,8 +153,8 @@ def stage_options(stage, *keys):
     """
 
     def options(wildcards):
-        if stage == "motion":
-            section = motion_options(wildcards)
+        if stage == "occlusion":
+            section = occlusion_options(wildcards)
         elif hasattr(wildcards, "method"):
             section = method_options(wildcards)[stage]
         else:
@@ -180,26 +180,26 @@ def accompanying_options(stage):
     )
 
 
-def motion_folder(method, for_spoiled=False):
-    """Folder of a method's masks: the shared one unless it overlays the section motion."""
-    shared = (SPOILED_CONFIG if for_spoiled else CONFIG)["motion"]
-    own = method_view(method, for_spoiled)["motion"]
+def occlusion_folder(method, for_spoiled=False):
+    """Folder of a method's masks: the shared one unless it overlays the section occlusion."""
+    shared = (SPOILED_CONFIG if for_spoiled else CONFIG)["occlusion"]
+    own = method_view(method, for_spoiled)["occlusion"]
     if own == shared:
-        return "motion"
+        return "occlusion"
     first = next(
         name
         for name in CONFIG["methods"]
-        if method_view(name, for_spoiled)["motion"] == own
+        if method_view(name, for_spoiled)["occlusion"] == own
     )
-    return f"motion.{first}"
+    return f"occlusion.{first}"
 
 
-def motion_options(wildcards):
-    """The section motion that a folder of masks is made with."""
-    method = wildcards.motion.removeprefix("motion").removeprefix(".")
+def occlusion_options(wildcards):
+    """The section occlusion that a folder of masks is made with."""
+    method = wildcards.occlusion.removeprefix("occlusion").removeprefix(".")
     if method:
-        return method_options(wildcards, method)["motion"]
-    return clip_config(wildcards)["motion"]
+        return method_options(wildcards, method)["occlusion"]
+    return clip_config(wildcards)["occlusion"]
 
 
 def gpu():

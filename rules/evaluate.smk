@@ -6,9 +6,9 @@ rule score_render:
         scene=results("{clip}/scene/scene.npz"),
         # A spoiled clip's torso is where the clean one's is.
         parsing=lambda wildcards: results(
-            f"{CLEAN_CLIP if is_spoiled(wildcards) else wildcards.clip}/face/parsing.zarr.zip"
+            f"{CLEAN_CLIP if is_spoiled(wildcards) else wildcards.clip}/person/parsing.zarr.zip"
         ),
-        hand_free=results("{clip}/motion/hand_free.zarr.zip"),
+        hand_free=results("{clip}/occlusion/hand_free.zarr.zip"),
         truth=truth_file("hand_free.mp4"),
         speech=lambda wildcards: (
             results("{clip}/speech/{setting}/clean_speech.wav")

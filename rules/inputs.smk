@@ -89,8 +89,8 @@ def speech_file(wildcards, speech, name):
 
 def scene_inputs(wildcards):
     """Input function: the files of a method's scene."""
-    motion = motion_folder(wildcards.method, is_spoiled(wildcards))
-    return scene_files(results(wildcards.clip), heard_speech(wildcards), motion)
+    occlusion = occlusion_folder(wildcards.method, is_spoiled(wildcards))
+    return scene_files(results(wildcards.clip), heard_speech(wildcards), occlusion)
 
 
 def head_owner(wildcards):
@@ -203,7 +203,7 @@ def sections_with_weights():
         for name in sorted({*denoisers, *CONFIG["report"]["denoisers"]})
     ]
     sections += [
-        (stage, view[stage]) for view in views for stage in ("motion", "train")
+        (stage, view[stage]) for view in views for stage in ("occlusion", "train")
     ]
     if robustness_clips():
         sections += [

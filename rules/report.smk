@@ -148,7 +148,7 @@ rule plot_comparison:
             (
                 f"{CONFIG['clips'][clip]['truth']}/hand_free.mp4"
                 if "truth" in CONFIG["clips"][clip]
-                else results(f"{clip}/motion/hand_free.zarr.zip")
+                else results(f"{clip}/occlusion/hand_free.zarr.zip")
             )
             for clip in clips()
         ],
@@ -349,9 +349,9 @@ rule write_report:
             setting="self_driven",
         ),
         spoiled_overlay=expand(
-            results("{clip}/motion/overlay.png"), clip=strongest_clip()
+            results("{clip}/occlusion/overlay.png"), clip=strongest_clip()
         ),
-        overlays=expand(results("{clip}/motion/overlay.png"), clip=clips()),
+        overlays=expand(results("{clip}/occlusion/overlay.png"), clip=clips()),
         portraits=[
             results(f"{clip}/render/{method}/{setting}.mp4")
             for clip in clips()

@@ -2,14 +2,14 @@ rule assemble_scene:
     input:
         manifest=results("{clip}/media/manifest.json"),
         split=results("{clip}/media/split.json"),
-        landmarks=results("{clip}/face/landmarks.npz"),
-        head_pose=results("{clip}/face/head_pose.npz"),
-        expression=results("{clip}/face/expression.npz"),
-        background=results("{clip}/face/background.png"),
+        landmarks=results("{clip}/person/landmarks.npz"),
+        head_pose=results("{clip}/pose/head_pose.npz"),
+        expression=results("{clip}/pose/expression.npz"),
+        background=results("{clip}/person/background.png"),
         frames=results("{clip}/media/frames.zarr.zip"),
-        parsing=results("{clip}/face/parsing.zarr.zip"),
-        transient_mask=results("{clip}/motion/transient_mask.zarr.zip"),
-        hand_free=results("{clip}/motion/hand_free.zarr.zip"),
+        parsing=results("{clip}/person/parsing.zarr.zip"),
+        transient_mask=results("{clip}/occlusion/transient_mask.zarr.zip"),
+        hand_free=results("{clip}/occlusion/hand_free.zarr.zip"),
     output:
         scene=results("{clip}/scene/scene.npz"),
     log:
@@ -30,7 +30,7 @@ rule assemble_scene:
 rule register_body:
     input:
         **scene_files(results("{clip}"), "original.none"),
-        head_pose=results("{clip}/face/head_pose.npz"),
+        head_pose=results("{clip}/pose/head_pose.npz"),
     output:
         body_motion=results("{clip}/scene/body_motion.npz"),
     log:

@@ -152,7 +152,7 @@ def any_of(names):
 wildcard_constraints:
     clip=any_of([*clips(), CLEAN_CLIP, *robustness_clips()]),
     method=any_of(table_methods()),
-    motion=r"motion(\.[A-Za-z0-9_-]+)?",
+    occlusion=r"occlusion(\.[A-Za-z0-9_-]+)?",
     setting=any_of([*settings(), "training_frames", "torso_given"]),
     speech="[A-Za-z0-9_-]+",
     denoiser="[a-z0-9_]+",

@@ -12,20 +12,33 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "wildtalker_core"
-STAGES = ("media", "speech", "face", "motion", "scene", "train", "render", "evaluate", "report")
+STAGES = (
+    "media",
+    "speech",
+    "person",
+    "occlusion",
+    "pose",
+    "scene",
+    "train",
+    "render",
+    "evaluate",
+    "report",
+)
 
 #: What a package of the core may import from the core, besides itself and EVERYWHERE.
 MAY_IMPORT = {
     "media": set(),
     "geometry": set(),
     "speech": {"media", "geometry"},
-    "face": {"media", "geometry"},
-    "motion": {"media", "geometry"},
-    "scene": {"media", "geometry", "speech", "face", "motion"},
+    "person": {"media", "geometry"},
+    "occlusion": {"media", "geometry"},
+    "robustness": {"media", "geometry"},
+    "pose": {"media", "geometry", "person"},
+    "scene": {"media", "geometry", "speech", "person", "occlusion", "pose"},
     "mouth": {"geometry", "scene"},
     "nerf": {"geometry", "mouth"},
     "splats": {"geometry", "mouth"},
-    "training": {"media", "geometry", "motion", "scene", "mouth", "nerf", "splats"},
+    "training": {"media", "geometry", "occlusion", "scene", "mouth", "nerf", "splats"},
     "live": {"media", "geometry", "speech", "mouth", "splats"},
     "metrics": set(),
     "pretrained": {"media", "speech"},  # speech has the form of an encoder

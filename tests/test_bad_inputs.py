@@ -120,10 +120,10 @@ def test_bad_clip(tmp_path, make, words):
 def test_a_few_frames_without_a_face_are_interpolated_marked_and_listed(tmp_path):
     covered = cut(tmp_path, "-vf", "drawbox=w=iw:h=ih:t=fill:enable='between(n,30,34)'")
     config = {**SMALL, "clips": {"me": {"path": str(covered)}}}
-    status, terminal = snakemake(tmp_path, config, "me/face/landmarks.npz")
+    status, terminal = snakemake(tmp_path, config, "me/person/landmarks.npz")
     assert status == 0, terminal
     manifest = load_json(tmp_path / "results/me/media/manifest.json")
-    face = load_arrays(tmp_path / "results/me/face/landmarks.npz")
+    face = load_arrays(tmp_path / "results/me/person/landmarks.npz")
     assert manifest["faceless_frames"] == [30, 31, 32, 33, 34]
     assert set(range(30, 35)) <= set(np.flatnonzero(face["is_interpolated"]))
     assert not face["is_interpolated"][[0, 20, 45, 70]].any()

@@ -22,7 +22,7 @@ from workflow_scripts.weight_inputs import REGISTRY
 METHODS = {"field": "field", "body": "splats"}
 WILDCARDS = {
     "clip": ["astronaut"],
-    "motion": ["motion"],
+    "occlusion": ["occlusion"],
     "method": list(METHODS),
     "speech": ["original", "drive_greeting"],
     "drive": ["greeting"],

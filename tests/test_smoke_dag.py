@@ -63,7 +63,7 @@ def test_every_stage_agrees_on_the_number_of_frames(run):
     assert scene.n_frames == manifest["n_frames"]
     assert (scene.height, scene.width) == (96, 96)
     assert set(scene.train_frames).isdisjoint(scene.test_frames)
-    parsing = FrameStore(clip / "face" / "parsing.zarr.zip")[[0, 50]]
+    parsing = FrameStore(clip / "person" / "parsing.zarr.zip")[[0, 50]]
     assert (parsing.sum(-1, dtype=int) == 255).all()
 
 

@@ -57,7 +57,7 @@ def test_each_edited_module_changes_its_importers_only(tree):
 @pytest.mark.parametrize(
     "script",
     [ROOT / f"workflow_scripts/{name}.py" for name in (
-        "face/track_head", "media/spoil_clip", "render/render_portrait")],
+        "person/track_head", "media/spoil_clip", "render/render_portrait")],
     ids=lambda path: path.stem,
 )  # fmt: skip
 def test_what_python_loads_is_in_the_closure(script):

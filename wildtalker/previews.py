@@ -10,12 +10,12 @@ import numpy as np
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.frame_store import FrameStore
-from wildtalker_core.motion.overlay import colour_mask, colour_parsing
+from wildtalker_core.occlusion.overlay import colour_mask, colour_parsing
 
 #: The method that a config gives without naming one.
 METHOD = "wildtalker_splats"
 _FRAMES = "media/frames.zarr.zip"
-_MASKS = "motion/transient_mask.zarr.zip"
+_MASKS = "occlusion/transient_mask.zarr.zip"
 _N_LOOKED_AT = 12
 _WIDTH_PX = 640
 
@@ -53,7 +53,10 @@ def _crop(clip_dir: Path) -> np.ndarray:
 
 
 def _parsing(clip_dir: Path) -> np.ndarray:
-    frames, parsing = FrameStore(clip_dir / _FRAMES), FrameStore(clip_dir / "face/parsing.zarr.zip")
+    frames, parsing = (
+        FrameStore(clip_dir / _FRAMES),
+        FrameStore(clip_dir / "person/parsing.zarr.zip"),
+    )
     return colour_parsing(frames[len(frames) // 2], parsing[len(frames) // 2])
 
 
@@ -64,7 +67,7 @@ def _masks(clip_dir: Path) -> np.ndarray:
 
 
 def _hand_free(clip_dir: Path) -> np.ndarray:
-    return FrameStore(clip_dir / "motion/hand_free.zarr.zip")[_most_masked(clip_dir)]
+    return FrameStore(clip_dir / "occlusion/hand_free.zarr.zip")[_most_masked(clip_dir)]
 
 
 def _most_masked(clip_dir: Path) -> int:
@@ -89,9 +92,9 @@ _TENSORBOARD = f"train/{METHOD}/tensorboard/splats"
 #: Name, what it is drawn from (the file that comes last), how; in the order in which they appear.
 _PICTURES: dict[str, tuple[str, Callable[[Path], np.ndarray | None]]] = {
     "crop": (_FRAMES, _crop),
-    "parsing": ("face/parsing.zarr.zip", _parsing),
+    "parsing": ("person/parsing.zarr.zip", _parsing),
     "masks": (_MASKS, _masks),
-    "hand_free": ("motion/hand_free.zarr.zip", _hand_free),
+    "hand_free": ("occlusion/hand_free.zarr.zip", _hand_free),
     "portrait": (_TENSORBOARD, _portrait),
 }
 

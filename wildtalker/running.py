@@ -19,7 +19,18 @@ from typing import Any, BinaryIO
 
 HERE = Path(__file__).resolve().parent
 #: Order in which the stages of a portrait are shown; `evaluate` is first, as it fetches weights.
-STAGES = ("evaluate", "media", "speech", "face", "motion", "scene", "train", "render", "report")
+STAGES = (
+    "evaluate",
+    "media",
+    "speech",
+    "person",
+    "occlusion",
+    "pose",
+    "scene",
+    "train",
+    "render",
+    "report",
+)
 _BAR = re.compile(r"([^:]+): +(\d+)%\|")
 _STOP_SECONDS = 10
 

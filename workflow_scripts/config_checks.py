@@ -26,7 +26,7 @@ def check_together(view: Mapping[str, Any], where: str) -> None:
 
 def _problems(view: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """(key, problem, remedy) of each demand that is not met."""
-    speech, motion, train = view["speech"], view["motion"], view["train"]
+    speech, occlusion, train = view["speech"], view["occlusion"], view["train"]
     if train["perceptual"] == "lpips" and not train["lpips_backbone"]:
         yield (
             "train.perceptual",
@@ -35,18 +35,18 @@ def _problems(view: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         )
     yield from _patch_problems(train, int(view["media"]["size_px"]))
     yield from _device_problems(train)
-    if motion["inpaint"] == "lama" and not (
-        motion["lama_weights_path"] or os.environ.get("LAMA_MODEL")
+    if occlusion["inpaint"] == "lama" and not (
+        occlusion["lama_weights_path"] or os.environ.get("LAMA_MODEL")
     ):
         yield (
-            "motion.inpaint",
-            "is lama, but motion.lama_weights_path names no file with its weights",
+            "occlusion.inpaint",
+            "is lama, but occlusion.lama_weights_path names no file with its weights",
             "give weights/big-lama.pt, which the run fetches, or use temporal",
         )
-    if motion["flow"] == "ptlflow" and not motion["flow_weights_path"]:
+    if occlusion["flow"] == "ptlflow" and not occlusion["flow_weights_path"]:
         yield (
-            "motion.flow",
-            "is ptlflow, but motion.flow_weights_path names no file with its weights",
+            "occlusion.flow",
+            "is ptlflow, but occlusion.flow_weights_path names no file with its weights",
             "give the file, or use dis",
         )
     if speech["source"] != "original" and speech["source"] not in speech["corruptions"]:

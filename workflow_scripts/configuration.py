@@ -19,13 +19,26 @@ import yaml
 from wildtalker_core.errors import InputError
 from workflow_scripts.config_checks import check_together
 
-STAGES = ("media", "speech", "face", "motion", "scene", "train", "render", "evaluate", "report")
+STAGES = (
+    "media",
+    "speech",
+    "person",
+    "occlusion",
+    "pose",
+    "scene",
+    "train",
+    "render",
+    "evaluate",
+    "report",
+)
 #: Sections that a method may overlay; the others are shared by all methods of a clip.
-METHOD_STAGES = ("speech", "motion", "train", "render")
+METHOD_STAGES = ("speech", "occlusion", "train", "render")
 #: Of `speech` only these: the rest is not in the paths of the files, which methods share.
 METHOD_SPEECH = ("source", "denoiser")
 #: Sections that `robustness` may overlay for its own clips.
-ROBUSTNESS_STAGES = ("media", "speech", "face", "motion", "scene", "train")
+ROBUSTNESS_STAGES = ("media", "speech", "person", "occlusion", "pose", "scene", "train")
+#: Sections of earlier versions.
+_RENAMED = {"face": "person and pose", "motion": "occlusion"}
 BASELINES = ("ground_truth", "mean_frame", "nearest_landmarks")
 
 Config = dict[str, Any]
@@ -283,6 +296,8 @@ def _check(value: Any, schema: Mapping[str, Any], where: str) -> None:
 
 
 def _known(name: str, known: Any) -> str:
+    if name in _RENAMED:
+        return f"it is now {_RENAMED[name]}"
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {near[0]}?" if near else f"use one of: {', '.join(known)}"
 

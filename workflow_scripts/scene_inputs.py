@@ -9,22 +9,22 @@ _PLACES = {
     "scene": "scene/scene.npz",
     "audio_features": "speech/{speech}/audio_features.npz",
     "frames": "media/frames.zarr.zip",
-    "hand_free": "{motion}/hand_free.zarr.zip",
-    "parsing": "face/parsing.zarr.zip",
-    "transient_mask": "{motion}/transient_mask.zarr.zip",
+    "hand_free": "{occlusion}/hand_free.zarr.zip",
+    "parsing": "person/parsing.zarr.zip",
+    "transient_mask": "{occlusion}/transient_mask.zarr.zip",
 }
 
 
-def scene_files(clip_folder: Any, speech: str, motion: str = "motion") -> dict[str, str]:
+def scene_files(clip_folder: Any, speech: str, occlusion: str = "occlusion") -> dict[str, str]:
     """Paths by named input.
 
     Args:
         clip_folder: ``results/{clip}``; wildcards in braces stay.
         speech: whose audio features, such as ``original.mss_adaptive``.
-        motion: folder of masks and hand-free frames, the shared one or a method's own.
+        occlusion: folder of masks and hand-free frames, the shared one or a method's own.
     """
     return {
-        name: f"{clip_folder}/{place.format(speech=speech, motion=motion)}"
+        name: f"{clip_folder}/{place.format(speech=speech, occlusion=occlusion)}"
         for name, place in _PLACES.items()
     }
 

@@ -27,9 +27,9 @@ IS_USED: dict[tuple[str, str], Callable[[Mapping[str, Any]], bool]] = {
     ("speech", "hf_model"): lambda options: options["audio_features"] == "hf",
     ("speech", "deepspeech_model"): lambda options: options["audio_features"] == "deepspeech",
     ("speech", "deepfilternet_model"): lambda options: options["denoiser"] == "deepfilternet",
-    ("face", "face_landmarker_path"): lambda options: True,
-    ("motion", "flow_weights_path"): lambda options: options["flow"] == "ptlflow",
-    ("motion", "lama_weights_path"): lambda options: options["inpaint"] == "lama",
+    ("pose", "face_landmarker_path"): lambda options: True,
+    ("occlusion", "flow_weights_path"): lambda options: options["flow"] == "ptlflow",
+    ("occlusion", "lama_weights_path"): lambda options: options["inpaint"] == "lama",
     ("train", "lpips_backbone"): lambda options: options["perceptual"] == "lpips",
     ("evaluate", "lpips_weights"): lambda options: options["lpips_weights"] != "auto",
     ("evaluate", "syncnet_weights"): lambda options: True,
@@ -93,7 +93,7 @@ def weight_inputs(stage: str, options: Mapping[str, Any], *keys: str) -> list[st
     A checkpoint of ``speech.hf_model`` is a folder: its files by the registry where it is one of
     ours, else its ``config.json``; a name on the model hub has no file to wait for.
 
-    >>> weight_inputs("motion", {"flow": "dis", "flow_weights_path": "x.ckpt"}, "flow_weights_path")
+    >>> weight_inputs("occlusion", {"flow": "dis", "flow_weights_path": "x"}, "flow_weights_path")
     []
     """
     files = []
@@ -129,7 +129,7 @@ def check_present(stage: str, options: Mapping[str, Any]) -> None:
 def fetchable_for(entry: str) -> list[str]:
     """What the registry has for an entry of the config (``stage.key``): files, or their folders.
 
-    >>> fetchable_for("motion.lama_weights_path")
+    >>> fetchable_for("occlusion.lama_weights_path")
     ['weights/big-lama.pt']
     """
     found = [

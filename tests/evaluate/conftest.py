@@ -97,10 +97,10 @@ def made_clip(tmp_path_factory: pytest.TempPathFactory) -> MadeClip:
     )
     parsing = np.zeros((SIZE_PX, SIZE_PX, 5), np.uint8)
     parsing[:150, :, 1], parsing[150:, :, 3] = 255, 255
-    with write_frames(clip / "face/parsing.zarr.zip", N_FRAMES, parsing.shape) as store:
+    with write_frames(clip / "person/parsing.zarr.zip", N_FRAMES, parsing.shape) as store:
         for _ in range(N_FRAMES):
             store.append(parsing)
-    with write_frames(clip / "motion/hand_free.zarr.zip", N_FRAMES, frames.shape[1:]) as store:
+    with write_frames(clip / "occlusion/hand_free.zarr.zip", N_FRAMES, frames.shape[1:]) as store:
         for frame in frames:
             store.append(frame)
     for part, seconds in (("head", 1800), ("lips", 900), ("torso", 900)):

@@ -147,7 +147,7 @@ def test_no_network(tmp_path, monkeypatch):
     with pytest.raises(
         InputError,
         match=f"cannot be reached .*connect this machine.*copy the file .* to {path}, or do without"
-        r" it .motion.inpaint: temporal",
+        r" it .occlusion.inpaint: temporal",
     ):
         fetch(weights, path)
     assert left_behind(tmp_path) == []

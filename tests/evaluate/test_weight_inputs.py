@@ -46,9 +46,9 @@ def snakemake(folder: Path, config: dict, *arguments: str) -> subprocess.Complet
 
 
 def test_only_what_is_used_is_needed():
-    assert weight_inputs("motion", LAMA, "lama_weights_path") == ["weights/big-lama.pt"]
-    assert weight_inputs("motion", LAMA | {"inpaint": "temporal"}, "lama_weights_path") == []
-    assert weight_inputs("motion", LAMA | {"lama_weights_path": ""}, "lama_weights_path") == []
+    assert weight_inputs("occlusion", LAMA, "lama_weights_path") == ["weights/big-lama.pt"]
+    assert weight_inputs("occlusion", LAMA | {"inpaint": "temporal"}, "lama_weights_path") == []
+    assert weight_inputs("occlusion", LAMA | {"lama_weights_path": ""}, "lama_weights_path") == []
 
 
 @pytest.mark.parametrize(
@@ -82,17 +82,17 @@ def test_every_entry_of_the_config_that_names_weights_is_known():
 def test_a_missing_file_is_named_before_anything_starts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = LAMA | {"flow": "dis", "flow_weights_path": ""}
-    check_present("motion", options)
+    check_present("occlusion", options)
     with pytest.raises(
         InputError, match=r"my.pt: does not exist .config motion.lama_.*give weights/big-lama.pt"
     ):
-        check_present("motion", options | {"lama_weights_path": "my.pt"})
+        check_present("occlusion", options | {"lama_weights_path": "my.pt"})
     Path("my.pt").touch()
-    check_present("motion", options | {"lama_weights_path": "my.pt"})
+    check_present("occlusion", options | {"lama_weights_path": "my.pt"})
 
 
 def test_what_the_run_could_fetch_instead():
-    assert fetchable_for("motion.lama_weights_path") == ["weights/big-lama.pt"]
+    assert fetchable_for("occlusion.lama_weights_path") == ["weights/big-lama.pt"]
     assert fetchable_for("speech.hf_model") == [
         "weights/wav2vec2-base-960h",
         "weights/hubert-large-ls960-ft",
@@ -108,7 +108,7 @@ def test_only_the_registrys_files_are_fetched():
 
 def test_the_run_fetches_what_the_config_names(tmp_path):
     config = {
-        "motion": LAMA,
+        "occlusion": LAMA,
         "evaluate": {"syncnet_weights": "own.model"},
         "methods": {
             "ours": {},

@@ -39,7 +39,7 @@ def test_raft_small_finds_a_shift_in_both_pairs_of_a_batch(shared_data):
 def test_flow_errors_name_the_remedy(tmp_path):
     with pytest.raises(InputError, match="not a model of ptlflow"):
         PtlFlow("no_such_net", "x.pth", "cpu")
-    with pytest.raises(InputError, match="does not exist; set motion.flow_weights_path"):
+    with pytest.raises(InputError, match="does not exist; set occlusion.flow_weights_path"):
         PtlFlow("raft_small", str(tmp_path / "absent.pth"), "cpu")
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(InputError, match="plain weights"):

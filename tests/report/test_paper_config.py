@@ -108,13 +108,13 @@ def test_masks_are_made_once_for_all_methods_that_have_them(plan):
 def test_wildtalker_is_the_papers_method_and_ours_stands_beside_it():
     paper, ours = method_options("wildtalker"), method_options("ours")
     assert paper["speech"]["denoiser"] == "mss"
-    mask = {key: paper["motion"][key] for key in ("decay", "direction", "use_hands", "inpaint")}
+    mask = {key: paper["occlusion"][key] for key in ("decay", "direction", "use_hands", "inpaint")}
     assert mask == {
         "decay": "adaptive", "direction": "forward", "use_hands": False, "inpaint": "lama"
     }  # fmt: skip
     assert paper["train"]["model"]["lip_feature"] == "audio"
-    assert ours["speech"]["denoiser"] == "mss_adaptive" and ours["motion"]["decay"] == "memory"
-    assert not method_options("raw_flow")["motion"]["beyond_rigid"]
+    assert ours["speech"]["denoiser"] == "mss_adaptive" and ours["occlusion"]["decay"] == "memory"
+    assert not method_options("raw_flow")["occlusion"]["beyond_rigid"]
 
 
 def test_ablations_take_away_one_thing_each():

@@ -26,16 +26,11 @@ from wildtalker_core.training import stages
 from wildtalker_core.training.checkpoints import save_portrait
 from wildtalker_core.training.losses import ms_ssim_loss
 from workflow_scripts.configuration import default_options
-from workflow_scripts.face import (
-    detect_landmarks,
-    measure_expression,
-    parse_portrait,
-    stabilize_head,
-    track_head,
-)
 from workflow_scripts.media import extract_frames, extract_speech
 from workflow_scripts.media import split_frames as split_script
-from workflow_scripts.motion import accumulate_transient_masks, estimate_flow, remove_hands
+from workflow_scripts.occlusion import accumulate_transient_masks, estimate_flow, remove_hands
+from workflow_scripts.person import detect_landmarks, parse_portrait, track_head
+from workflow_scripts.pose import measure_expression, stabilize_head
 from workflow_scripts.scene import assemble_scene, register_body
 from workflow_scripts.scene_inputs import scene_files, scene_paths
 from workflow_scripts.speech import corrupt_speech, denoise_speech, extract_audio_features
@@ -87,7 +82,9 @@ def make_clips(folder: Path) -> tuple[Path, Path]:
 
 def prepare(video: Path, folder: Path, find_faces: FaceDetector) -> None:
     """Every rule from the raw clip to the scene, as the workflow calls them."""
-    media, face, motion = (f"{folder}/{stage}" for stage in ("media", "face", "motion"))
+    media, person, occlusion, pose = (
+        f"{folder}/{stage}" for stage in ("media", "person", "occlusion", "pose")
+    )
     frames, manifest, split = (
         f"{media}/{name}" for name in ("frames.zarr.zip", "manifest.json", "split.json")
     )
@@ -99,48 +96,48 @@ def prepare(video: Path, folder: Path, find_faces: FaceDetector) -> None:
     extract_speech.main(str(video), manifest, split, speech, f"{media}/speech.json")
     prepare_speech(folder, speech, manifest, split)
 
-    values, landmarks = options("face"), f"{face}/landmarks.npz"
+    values, landmarks = options("person"), f"{person}/landmarks.npz"
     detect_landmarks.main(
         frames, manifest, split, landmarks,
         **{key: values[key] for key in (
             "max_faces", "max_gap_seconds", "max_faceless_share", "smoothing_window_frames",
             "smoothing_order")},
     )  # fmt: skip
-    parsing, background = f"{face}/parsing.zarr.zip", f"{face}/background.png"
+    parsing, background = f"{person}/parsing.zarr.zip", f"{person}/background.png"
     parse_portrait.main(
         frames, landmarks, split, parsing, background,
         values["max_hand_gap_frames"], values["min_hand_frames"],
     )  # fmt: skip
-    track = f"{face}/head_track.npz"
+    track = f"{person}/head_track.npz"
     track_head.main(
         landmarks, manifest, split, track,
         values["focal_length_prior"], values["focal_length_spread"],
     )  # fmt: skip
-    expression = f"{face}/expression.npz"
+    expression = f"{pose}/expression.npz"
     measure_expression.main(frames, landmarks, track, split, expression, None)
 
-    values = options("motion", direction="both")
-    magnitude, rigid = f"{motion}/flow_magnitude.zarr.zip", f"{motion}/rigid_motion.npz"
+    values = options("occlusion", direction="both")
+    magnitude, rigid = f"{occlusion}/flow_magnitude.zarr.zip", f"{occlusion}/rigid_motion.npz"
     estimate = estimate_flow.make_estimator(values)
     estimate_flow.main(frames, parsing, landmarks, split, magnitude, rigid, estimate, 1, True)
-    mask, hand_free = f"{motion}/transient_mask.zarr.zip", f"{motion}/hand_free.zarr.zip"
+    mask, hand_free = f"{occlusion}/transient_mask.zarr.zip", f"{occlusion}/hand_free.zarr.zip"
     accumulate_transient_masks.main(
         frames, magnitude, rigid, parsing, manifest, split, mask, values
     )
     remove_hands.main(frames, parsing, mask, split, hand_free, values)
-    values, pose = options("face"), f"{face}/head_pose.npz"
+    values, head_pose = options("pose"), f"{pose}/head_pose.npz"
     stabilize_head.main(
-        frames, landmarks, track, mask, split, pose,
+        frames, landmarks, track, mask, split, head_pose,
         **{key: values[key] for key in (
             "stabilizer", "pose_window_frames", "n_references", "n_skin_points", "n_compared")},
     )  # fmt: skip
     values = options("scene")
     assemble_scene.main(
-        manifest, split, landmarks, pose, expression, background, frames, parsing, mask, hand_free,
-        f"{folder}/scene/scene.npz", values["face_margin"], values["lip_margin"],
+        manifest, split, landmarks, head_pose, expression, background, frames, parsing, mask,
+        hand_free, f"{folder}/scene/scene.npz", values["face_margin"], values["lip_margin"],
     )  # fmt: skip
     register_body.main(
-        scene_paths(scene_files(folder, "noisy.mss")), pose, f"{folder}/scene/body_motion.npz",
+        scene_paths(scene_files(folder, "noisy.mss")), head_pose, f"{folder}/scene/body_motion.npz",
         values["torso_soft_components"],
     )  # fmt: skip
 
@@ -175,8 +172,8 @@ def test_the_clips_differ_where_they_should(prepared):
 
 @pytest.mark.parametrize(
     "store",
-    ["media/frames", "face/parsing", "motion/flow_magnitude", "motion/transient_mask",
-     "motion/hand_free"],
+    ["media/frames", "person/parsing", "occlusion/flow_magnitude", "occlusion/transient_mask",
+     "occlusion/hand_free"],
 )  # fmt: skip
 def test_stacks_are_the_same_before_the_test(prepared, store):
     own, noise = (FrameStore(folder / f"{store}.zarr.zip")[:UNSEEN] for folder in prepared)
@@ -189,8 +186,8 @@ OF_THE_TEST = {"test_frames", "jitter_px", "coarse_jitter_px"}
 
 @pytest.mark.parametrize(
     "file",
-    ["face/landmarks", "face/head_track", "face/expression", "motion/rigid_motion",
-     "face/head_pose", "speech/noisy.mss/audio_features", "scene/scene", "scene/body_motion"],
+    ["person/landmarks", "person/head_track", "pose/expression", "occlusion/rigid_motion",
+     "pose/head_pose", "speech/noisy.mss/audio_features", "scene/scene", "scene/body_motion"],
 )  # fmt: skip
 def test_arrays_are_the_same_before_the_test(prepared, file):
     own, noise = (load_arrays(folder / f"{file}.npz") for folder in prepared)
@@ -200,7 +197,7 @@ def test_arrays_are_the_same_before_the_test(prepared, file):
 
 
 def test_plate_and_sound_are_the_same_before_the_test(prepared):
-    plates = [read_image(folder / "face" / "background.png") for folder in prepared]
+    plates = [read_image(folder / "person" / "background.png") for folder in prepared]
     assert np.array_equal(*plates)
     for name in ("media", "speech/noisy", "speech/noisy.mss"):
         own, noise = (read_waveform(folder / name / "speech.wav")[0] for folder in prepared)

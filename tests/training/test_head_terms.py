@@ -10,8 +10,8 @@ import torch
 
 from tests.training.conftest import tiny_preset
 from wildtalker_core.errors import InputError
-from wildtalker_core.face.landmarks import NOSE_TIP
 from wildtalker_core.nerf.portrait import Traces
+from wildtalker_core.person.landmarks import NOSE_TIP
 from wildtalker_core.training import head, stages
 from wildtalker_core.training.build import new_portrait, options_of
 from wildtalker_core.training.clip import Clip

@@ -11,7 +11,7 @@ import torch
 
 from tests.training.conftest import preset
 from tests.training.tiny_scene import SIZE, make_motion, make_scene
-from wildtalker_core.motion.registration import similarity_matrix
+from wildtalker_core.occlusion.registration import similarity_matrix
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.training import stages
 from wildtalker_core.training.build import open_portrait

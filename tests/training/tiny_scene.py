@@ -8,7 +8,7 @@ import numpy as np
 
 from wildtalker_core.media.files import save_arrays
 from wildtalker_core.media.frame_store import write_frames
-from wildtalker_core.motion.registration import Motion
+from wildtalker_core.occlusion.registration import Motion
 from wildtalker_core.scene.body_motion import BodyMotion
 from wildtalker_core.scene.scene import Scene
 

@@ -35,8 +35,8 @@ def make(rule: str, clip: Path) -> None:
     frames = np.full((3, 32, 32, 3), 90, np.uint8)
     files = {
         "extract_frames": ("media/frames.zarr.zip", frames),
-        "parse_portrait": ("face/parsing.zarr.zip", np.full((3, 32, 32, 5), 51, np.uint8)),
-        "accumulate_transient_masks": ("motion/transient_mask.zarr.zip", frames[..., 0]),
+        "parse_portrait": ("person/parsing.zarr.zip", np.full((3, 32, 32, 5), 51, np.uint8)),
+        "accumulate_transient_masks": ("occlusion/transient_mask.zarr.zip", frames[..., 0]),
     }
     if rule in files:
         path, stack = files[rule]

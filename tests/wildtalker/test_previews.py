@@ -32,8 +32,8 @@ def test_pictures_come_with_their_files(tmp_path):
     assert np.abs(shown(previews, "crop").astype(int) - 10 * (N // 2)).max() <= 2
     masks = np.zeros((N, SIZE, SIZE), np.uint8)
     masks[-1] = 255  # of the frames that are looked at
-    store(tmp_path / "me/motion/transient_mask.zarr.zip", masks)
-    store(tmp_path / "me/motion/hand_free.zarr.zip", 255 - frames)
+    store(tmp_path / "me/occlusion/transient_mask.zarr.zip", masks)
+    store(tmp_path / "me/occlusion/hand_free.zarr.zip", 255 - frames)
     assert set(previews.versions()) == {"crop", "masks", "hand_free"}
     red, green, blue = shown(previews, "masks")[5, 5].astype(int)
     assert red > green + 50 and red > blue + 50

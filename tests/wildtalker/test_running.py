@@ -38,7 +38,7 @@ def test_jobs_are_counted_by_stage(tmp_path):
         tmp_path, "touch {output}", told=lambda p, e: stages.append(dict(p.n_done))
     )
     assert status == 0 and progress.failure is None
-    assert progress.n_jobs == progress.n_done == {"media": 1, "face": 1, "all": 1}
+    assert progress.n_jobs == progress.n_done == {"media": 1, "person": 1, "all": 1}
     assert {"media": 1} in stages  # told as it happens, not at the end
     assert progress.warnings == ["warning: a.mp4: is odd"]
 
@@ -88,7 +88,7 @@ def test_stop_ends_the_jobs_too(tmp_path):
 
 @pytest.mark.parametrize(
     ("rule", "stage"),
-    [("track_head", "face"), ("pack_portrait", "train"), ("try_weights", "evaluate"),
+    [("track_head", "person"), ("pack_portrait", "train"), ("try_weights", "evaluate"),
      ("all", "all")],
 )  # fmt: skip
 def test_stages_of_rules(rule, stage):
@@ -105,4 +105,4 @@ def test_make_tells_each_job(capsys):
     ):
         progress.take_event(event)
         tell(progress, event)
-    assert capsys.readouterr().err == "[1/2] media: split_frames\n[2/2] face: track_head\n"
+    assert capsys.readouterr().err == "[1/2] media: split_frames\n[2/2] person: track_head\n"

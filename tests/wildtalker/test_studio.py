@@ -86,7 +86,7 @@ def test_a_video_becomes_a_portrait_that_talks(served):
     key = served.send(b"a video")
     facts = served.wait(key, "ready")
     assert [(s["name"], s["n_done"]) for s in facts["stages"]] == [
-        ("media", 1), ("face", 1), ("motion", 1), ("train", 1),
+        ("media", 1), ("person", 1), ("occlusion", 1), ("train", 1),
     ]  # fmt: skip
     assert {"crop", "parsing", "masks"} == set(facts["pictures"])
     status, jpeg = served.ask("GET", f"/picture?video={key}&name=crop")
@@ -143,7 +143,11 @@ def test_a_failure_is_one_line_and_the_run_goes_on(served, capfd):
     (served.folder / key / "mended").touch()
     assert served.ask("POST", f"/run?video={key}")[0] == 204
     facts = served.wait(key, "ready")
-    assert [s["name"] for s in facts["stages"]] == ["face", "motion", "train"]  # no second crop
+    assert [s["name"] for s in facts["stages"]] == [
+        "person",
+        "occlusion",
+        "train",
+    ]  # no second crop
 
 
 def is_alive(pid):

@@ -3,8 +3,8 @@
 const $ = (id) => document.getElementById(id);
 const VIDEO_BYTES = 2e9, POLL_MS = 1000, IDLE_MS = 5000;
 const STAGES = {
-  evaluate: "Networks", media: "Frames and sound", speech: "Speech", face: "Face and head",
-  motion: "Hands and masks", scene: "Scene and body", train: "Portrait",
+  evaluate: "Networks", media: "Frames and sound", speech: "Speech", person: "Face and body",
+  occlusion: "Hands and masks", pose: "Head pose", scene: "Scene and body", train: "Portrait",
 };
 const PICTURES = {
   crop: "The crop around the face", parsing: "Head, neck, torso and hands",

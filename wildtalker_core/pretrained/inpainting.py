@@ -27,9 +27,9 @@ class Lama:
         path = Path(weights_path or os.environ.get("LAMA_MODEL", ""))
         if not path.is_file():
             raise InputError(
-                f"motion.lama_weights_path {'(not set)' if path == Path() else path}",
+                f"occlusion.lama_weights_path {'(not set)' if path == Path() else path}",
                 "names no file",
-                "set it, or the variable LAMA_MODEL, to big-lama.pt, or set motion.inpaint to "
+                "set it, or the variable LAMA_MODEL, to big-lama.pt, or set occlusion.inpaint to "
                 "temporal, which needs no weights",
             )
         ensure_torchvision_ops()

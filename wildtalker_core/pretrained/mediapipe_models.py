@@ -143,7 +143,7 @@ class BlendshapeModel:
             raise InputError(
                 task_path,
                 "does not exist",
-                "fetch face_landmarker.task or leave face.face_landmarker_path empty",
+                "fetch face_landmarker.task or leave pose.face_landmarker_path empty",
             )
         options = vision.FaceLandmarkerOptions(
             base_options=BaseOptions(model_asset_path=str(task_path)),
@@ -157,7 +157,7 @@ class BlendshapeModel:
             raise InputError(
                 task_path,
                 f"is not a FaceLandmarker task ({error})",
-                "fetch face_landmarker.task or leave face.face_landmarker_path empty",
+                "fetch face_landmarker.task or leave pose.face_landmarker_path empty",
             ) from error
 
     def __enter__(self) -> BlendshapeModel:

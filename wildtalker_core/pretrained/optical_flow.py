@@ -11,7 +11,7 @@ from wildtalker_core.pretrained.torchvision_ops import ensure_torchvision_ops
 
 
 class PtlFlow:
-    """One network of ptlflow as a :data:`wildtalker_core.motion.flow.FlowEstimator`.
+    """One network of ptlflow as a :data:`wildtalker_core.occlusion.flow.FlowEstimator`.
 
     Args:
         model: a name of ptlflow, e.g. ``gmflow`` (the paper's) or ``raft_small``.
@@ -31,14 +31,14 @@ class PtlFlow:
             import ptlflow
         except ModuleNotFoundError as error:
             raise InputError(
-                "motion.flow: ptlflow",
+                "occlusion.flow: ptlflow",
                 f"needs a package that is not installed ({error.name})",
-                'make extra, or pip install "wildtalker[flow]"; motion.flow: dis needs none',
+                'make extra, or pip install "wildtalker[flow]"; occlusion.flow: dis needs none',
             ) from None
 
         if model not in ptlflow.get_model_names():
             raise InputError(
-                f"motion.flow_model {model}",
+                f"occlusion.flow_model {model}",
                 "is not a model of ptlflow",
                 f"take one of {', '.join(ptlflow.get_model_names())}",
             )
@@ -53,7 +53,7 @@ class PtlFlow:
             raise InputError(
                 weights_path,
                 f"holds no weights of {model} ({str(error).splitlines()[-1].strip()})",
-                "give the file that belongs to motion.flow_model",
+                "give the file that belongs to occlusion.flow_model",
             ) from error
         self._model.eval().to(self._device)
 
@@ -79,8 +79,8 @@ def _read_state(path: Path) -> dict:
         raise InputError(
             path,
             "does not exist",
-            "set motion.flow_weights_path to the weights of motion.flow_model, "
-            "or motion.flow to dis, which needs none",
+            "set occlusion.flow_weights_path to the weights of occlusion.flow_model, "
+            "or occlusion.flow to dis, which needs none",
         )
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file

@@ -185,7 +185,7 @@ REGISTRY = {
             "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
             3758596,
             "Apache-2.0 (Google)",
-            "blendshapes: face.face_landmarker_path, evaluate.blendshape_model",
+            "blendshapes: pose.face_landmarker_path, evaluate.blendshape_model",
             "evaluate.blendshape_model: null",
         ),
         _published(
@@ -196,8 +196,8 @@ REGISTRY = {
             "344c77bbcb158f17dd143070d1e789f38a66c04202311ae3a258ef66667a9ea9",
             205669692,
             "Apache-2.0 (LaMa)",
-            "hand removal with motion.inpaint: lama: motion.lama_weights_path",
-            "motion.inpaint: temporal",
+            "hand removal with occlusion.inpaint: lama: occlusion.lama_weights_path",
+            "occlusion.inpaint: temporal",
         ),
         _published(
             "GMFlow",
@@ -206,8 +206,8 @@ REGISTRY = {
             "5a18a9e8",
             None,
             "Apache-2.0 (GMFlow)",
-            "flow with motion.flow: ptlflow, the paper's network: motion.flow_weights_path",
-            "motion.flow: dis",
+            "flow with occlusion.flow: ptlflow, the paper's network: occlusion.flow_weights_path",
+            "occlusion.flow: dis",
         ),
         _published(
             "RAFT",
@@ -216,8 +216,8 @@ REGISTRY = {
             "802bbcfd",
             None,
             "BSD-3-Clause (RAFT)",
-            "flow with motion.flow_model: raft: motion.flow_weights_path",
-            "motion.flow: dis",
+            "flow with occlusion.flow_model: raft: occlusion.flow_weights_path",
+            "occlusion.flow: dis",
         ),
         _published(
             "RAFT small",
@@ -226,8 +226,8 @@ REGISTRY = {
             "b7d9f997",
             None,
             "BSD-3-Clause (RAFT)",
-            "flow with motion.flow_model: raft_small: motion.flow_weights_path",
-            "motion.flow: dis",
+            "flow with occlusion.flow_model: raft_small: occlusion.flow_weights_path",
+            "occlusion.flow: dis",
         ),
         _published(
             "wav2vec 2.0 base, its shape",

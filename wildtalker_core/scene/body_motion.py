@@ -15,8 +15,8 @@ import torch
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
 from wildtalker_core.media.files import load_arrays
 from wildtalker_core.media.image import at_most
-from wildtalker_core.motion.plate import is_moving, moved_plate
-from wildtalker_core.motion.registration import (
+from wildtalker_core.occlusion.plate import is_moving, moved_plate
+from wildtalker_core.occlusion.registration import (
     Motion,
     register,
     similarity_matrix,

@@ -10,8 +10,8 @@ from scipy.interpolate import LinearNDInterpolator
 from scipy.spatial import cKDTree
 
 from wildtalker_core.media.image import fill_nearest
-from wildtalker_core.motion.registration import Motion, similarity_matrix
 from wildtalker_core.mouth.shape import LIPS
+from wildtalker_core.occlusion.registration import Motion, similarity_matrix
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.training.clip import BACKGROUND, HANDS, HEAD, NECK, TORSO
 

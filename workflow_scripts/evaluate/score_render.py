@@ -10,7 +10,6 @@ import numpy as np
 import pandas
 
 from wildtalker_core.errors import InputError
-from wildtalker_core.face import landmarks as mesh
 from wildtalker_core.media.audio import cut_to_frames, read_waveform
 from wildtalker_core.media.files import atomic_path, load_arrays, load_json, save_json
 from wildtalker_core.media.frame_store import FrameStore
@@ -27,6 +26,7 @@ from wildtalker_core.metrics.frame_scores import (
     picture_regions,
 )
 from wildtalker_core.metrics.video_scores import NO_REFERENCE, Scores, absent, scored
+from wildtalker_core.person import landmarks as mesh
 from wildtalker_core.progress import progress
 from workflow_scripts.evaluate.score_speech import clean_reference
 from workflow_scripts.job import job
@@ -50,7 +50,7 @@ class Files:
     """What is read.
 
     render: the video's own JSON (frames, mode, seconds_per_frame, device, kind). reference: a known
-    hand-free video at the clip's own size and rate, or the store ``motion/hand_free.zarr.zip``.
+    hand-free video at the clip's own size and rate, or the store ``occlusion/hand_free.zarr.zip``.
     speech: what the portrait should be seen to say: the clip's speech, or the driving one.
     clean_speech: the clip's known clean speech, heard instead of ``speech`` in frames of the clip:
     noise under a voice is nothing that lips follow. training: JSON of each training stage; none for

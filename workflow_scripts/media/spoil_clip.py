@@ -12,8 +12,8 @@ from wildtalker_core.media.files import load_json, save_json
 from wildtalker_core.media.frame_store import FrameStore, write_frames
 from wildtalker_core.media.splits import load_split
 from wildtalker_core.media.video import VideoWriter
-from wildtalker_core.motion import spoiling
 from wildtalker_core.progress import progress
+from wildtalker_core.robustness import spoiling
 from workflow_scripts.job import job
 from workflow_scripts.speech import corrupt_speech
 

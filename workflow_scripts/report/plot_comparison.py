@@ -11,10 +11,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
 
-from wildtalker_core.face.landmarks import LOWER_LIP_INNER, UPPER_LIP_INNER
 from wildtalker_core.media.files import atomic_path, load_arrays, load_json
 from wildtalker_core.media.image import resize_image
 from wildtalker_core.media.video import read_video
+from wildtalker_core.person.landmarks import LOWER_LIP_INNER, UPPER_LIP_INNER
 from workflow_scripts.job import job
 from workflow_scripts.reference import read_reference
 

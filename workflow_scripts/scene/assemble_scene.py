@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 
 from wildtalker_core.errors import InputError
-from wildtalker_core.face.landmarks import face_box, lip_box
 from wildtalker_core.media.files import load_arrays, load_json, save_arrays
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.splits import load_split
+from wildtalker_core.person.landmarks import face_box, lip_box
 from wildtalker_core.scene.scene import Scene
 from workflow_scripts.job import job
 

@@ -1,1 +1,0 @@
-"""What can be said of the person from single frames: landmarks, parsing, head pose, expression."""

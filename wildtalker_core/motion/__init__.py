@@ -1,1 +1,0 @@
-"""Motion: what moves beyond the rigid person (flow), what to ignore (masks), what lies behind."""

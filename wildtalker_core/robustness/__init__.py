@@ -1,0 +1,1 @@
+"""Clips spoiled on purpose: drawn hands, and what a method loses by them."""

@@ -1,0 +1,104 @@
+"""Frames and landmarks -> soft parsing of every frame and a background without the person."""
+
+from collections.abc import Iterator
+from itertools import chain, islice
+
+import cv2
+import numpy as np
+
+from wildtalker_core.media.files import atomic_path, load_arrays
+from wildtalker_core.media.frame_store import FrameStore, write_frames
+from wildtalker_core.media.splits import load_split
+from wildtalker_core.person import parsing
+from wildtalker_core.pretrained.mediapipe_models import BodyPose, Hands, SelfieSegmentation
+from wildtalker_core.progress import progress
+from workflow_scripts.job import job
+
+#: Frames that teach the colours, and frames that the background is taken from.
+N_COLOUR_FRAMES, N_PLATE_FRAMES = 40, 100
+
+
+def main(
+    frames_path: str,
+    landmarks_path: str,
+    split_path: str,
+    parsing_path: str,
+    background_path: str,
+    max_hand_gap_frames: int,
+    min_hand_frames: int,
+) -> None:
+    """Write ``parsing.zarr.zip`` and ``background.png``; options as in config/schema/person.yaml.
+
+    Colours and background are learnt from training frames.
+    """
+    frames, split = FrameStore(frames_path), load_split(split_path)
+    landmarks = load_arrays(landmarks_path, "landmarks")["landmarks"]
+    detected, bodies = [], []
+    with Hands() as find_hands, BodyPose() as find_body:
+        for frame in progress(frames, "hands", len(frames)):
+            detected.append(find_hands(frame)[..., :2])
+            # The body is only asked for the elbows of hands in view.
+            bodies.append(find_body(frame) if len(detected[-1]) else None)
+    hands = []
+    for start, stop in split.spans:
+        known = parsing.complete_hands(detected[:stop], max_hand_gap_frames, min_hand_frames)
+        hands += known[start:]
+
+    with SelfieSegmentation() as find_person:
+        few = _spread(split.frames("train"), N_COLOUR_FRAMES)
+        examples = list(frames[few])
+        people = [find_person(frame) for frame in examples]
+        colours = parsing.fit_colours(examples, people, landmarks[few], [hands[i] for i in few])
+        is_lasting_skin = parsing.lasting_skin(examples, people, colours)
+
+        numbers = iter(progress(range(len(frames)), "parsing", len(frames)))
+
+        def memberships(n_frames: int) -> Iterator[np.ndarray]:
+            for i in islice(numbers, n_frames):
+                frame = frames[i]
+                yield parsing.parse_frame(
+                    frame,
+                    find_person(frame),
+                    landmarks[i],
+                    hands[i],
+                    bodies[i],
+                    colours,
+                    is_lasting_skin,
+                )
+
+        steady = chain.from_iterable(
+            parsing.steady(memberships(stop - start)) for start, stop in split.spans
+        )
+        plate_frames = set(_spread(split.frames("train"), N_PLATE_FRAMES))
+        backgrounds = []
+        with write_frames(parsing_path, len(frames), (*frames.shape[1:3], 5)) as writer:
+            for i, frame in enumerate(steady):
+                writer.append(parsing.quantise(frame))
+                if i in plate_frames:
+                    # A copy: a view would keep all five classes in memory.
+                    backgrounds.append(frame[..., parsing.BACKGROUND].astype(np.float16))
+    margin_px = max(2, round(frames.shape[1] / 64))
+    plate = parsing.background_plate(list(frames[sorted(plate_frames)]), backgrounds, margin_px)
+    with atomic_path(background_path) as partial:
+        cv2.imwrite(str(partial), cv2.cvtColor(plate, cv2.COLOR_RGB2BGR))
+
+
+def _spread(frames: np.ndarray, n_wanted: int) -> list[int]:
+    """At most ``n_wanted`` of the frame numbers, evenly spread."""
+    n_frames = len(frames)
+    at = np.linspace(0, n_frames - 1, min(n_wanted, n_frames)).astype(int)
+    return frames[np.unique(at)].tolist()
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        options = snakemake.params.options
+        main(
+            snakemake.input.frames,
+            snakemake.input.landmarks,
+            snakemake.input.split,
+            snakemake.output.parsing,
+            snakemake.output.background,
+            max_hand_gap_frames=options["max_hand_gap_frames"],
+            min_hand_frames=options["min_hand_frames"],
+        )
