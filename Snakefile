@@ -52,3 +52,8 @@ rule fetch_all:
         all_weights(),
         all_tried_weights(),
     localrule: True
+
+
+# Hours of training are not thrown away without a word.
+onstart:
+    replaced.name_replaced(workflow.dag)

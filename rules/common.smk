@@ -47,6 +47,7 @@ from workflow_scripts import (
     configuration,
     raw_config,
     raw_inputs,
+    replaced,
 )
 
 # Not below ROOT where a wheel is installed.
