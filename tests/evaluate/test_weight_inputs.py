@@ -84,7 +84,7 @@ def test_a_missing_file_is_named_before_anything_starts(tmp_path, monkeypatch):
     options = LAMA | {"flow": "dis", "flow_weights_path": ""}
     check_present("occlusion", options)
     with pytest.raises(
-        InputError, match=r"my.pt: does not exist .config motion.lama_.*give weights/big-lama.pt"
+        InputError, match=r"my.pt: does not exist .config occlusion.lama_.*give weights/big-lama.pt"
     ):
         check_present("occlusion", options | {"lama_weights_path": "my.pt"})
     Path("my.pt").touch()
