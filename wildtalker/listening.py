@@ -35,7 +35,7 @@ def serve(application: Any, arguments: argparse.Namespace, token: str | None) ->
     """Print the address and serve until interrupted."""
     import uvicorn
 
-    from wildtalker.serving import MOST_MESSAGE
+    from wildtalker.visit import MOST_MESSAGE
 
     query = f"?token={token}" if token else ""
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host

@@ -38,6 +38,7 @@ class Studio(Server):
         token: that every address needs, or None for 127.0.0.1 alone.
         max_sessions: conversations at once, and uploads at once.
         most_bytes: of one video.
+        host: address that is listened on.
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class Studio(Server):
         token: str | None = None,
         max_sessions: int = 4,
         most_bytes: int = MOST_BYTES,
+        host: str = "127.0.0.1",
     ) -> None:
-        super().__init__(None, token, max_sessions)
+        super().__init__(None, token, max_sessions, host)
         self.videos, self.most_bytes = videos, most_bytes
         self.n_uploads = 0
         self._uploaded_at: list[float] = []

@@ -22,7 +22,8 @@ from websockets.sync.client import connect
 
 from tests.live.test_session import RATE, tiny_kept, voice
 from tests.report.chromium import CHROMIUM, Page
-from wildtalker.serving import MOST_MESSAGE, Server, application
+from wildtalker.serving import Server, application
+from wildtalker.visit import MOST_MESSAGE
 from wildtalker_core import open_portrait
 from wildtalker_core.live.portrait_file import save_kept
 from wildtalker_core.media.audio import write_waveform

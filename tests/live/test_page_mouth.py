@@ -33,16 +33,20 @@ LOOK = """(() => {
 })()"""
 
 
-@pytest.fixture
-def port(tmp_path):
-    """A page whose portrait is the brighter the wider its mouth is open."""
+def bright_portrait(folder):
+    """A portrait that is the brighter the wider its mouth is open."""
     kept = tiny_kept(size=64)
     with torch.no_grad():
         kept.portrait.body.opacity_logits.fill_(2.0)
         kept.portrait.body.colours.fill_(0.3)
         kept.portrait.body.face.colours[..., 0] = 0.2
-    save_kept(tmp_path / "me.portrait", kept)
-    server, thread, port = serve(open_portrait(tmp_path / "me.portrait"))
+    save_kept(folder / "me.portrait", kept)
+    return open_portrait(folder / "me.portrait")
+
+
+@pytest.fixture
+def port(tmp_path):
+    server, thread, port = serve(bright_portrait(tmp_path))
     yield port
     server.should_exit = True
     thread.join(10)

@@ -28,6 +28,6 @@ def run(arguments: argparse.Namespace) -> int:
     portrait = open_portrait(arguments.portrait)
     manners.apply(arguments, portrait)
     portrait.voice = find_voice(arguments.voice)
-    server = Server(portrait, token, arguments.sessions)
+    server = Server(portrait, token, arguments.sessions, arguments.host)
     listening.serve(application(server), arguments, token)
     return 0

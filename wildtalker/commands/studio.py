@@ -34,6 +34,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     token = listening.token_for(arguments.host)
     videos = Videos(arguments.folder, command, arguments.preset, arguments.size)
-    studio = Studio(videos, token, arguments.sessions)
+    studio = Studio(videos, token, arguments.sessions, host=arguments.host)
     listening.serve(studio_application(studio), arguments, token)
     return 0

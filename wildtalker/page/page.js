@@ -1,11 +1,12 @@
 "use strict";
-// One WebSocket: JSON for controls, binary for sound and frames (docs/live.md has the form).
+// One WebSocket: JSON for controls, binary for sound and frames (docs/live.md has the form); where
+// webrtc.js has sound and picture, its frames are headers alone.
 const $ = (id) => document.getElementById(id);
-const FILE_BYTES = 200e6, FILE_SECONDS = 600, AHEAD_SECONDS = 5;
+const HEADER_BYTES = 28, FILE_BYTES = 200e6, FILE_SECONDS = 600, AHEAD_SECONDS = 5;
 const canvas = $("portrait"), pen = canvas.getContext("2d");
 const say = (text) => { $("status").textContent = text; };
 let socket, sound, microphone = null, playing = 0, shown = [], waiting = 0, playsUntil = 0;
-let sentAt = [];
+let isSaying = false, wasSpeaking = false;
 window.seen = [];  // times, sizes and loudness of the last frames, for whoever looks
 
 function connect() {
@@ -13,7 +14,7 @@ function connect() {
   socket = new WebSocket(`${scheme}//${location.host}/live${location.search}`);
   socket.binaryType = "arraybuffer";
   socket.onopen = () => say("Ready");
-  socket.onclose = (event) => { stopMicrophone(); say(event.reason || "The connection is closed"); };
+  socket.onclose = (event) => { leavePeer(); stopMicrophone(); say(event.reason || "The connection is closed"); };
   socket.onmessage = (event) => {
     if (typeof event.data === "string") return told(JSON.parse(event.data));
     frame(event.data);
@@ -23,6 +24,9 @@ function connect() {
 function told(message) {
   if (message.error) say(message.error);
   if (message.gain !== undefined) $("gain").value = message.gain;
+  if (message.voice !== undefined) $("words").hidden = !message.voice;
+  if (message.webrtc) connectPeer();
+  if (message.answer && peer) peer.setRemoteDescription({ type: "answer", sdp: message.answer });
 }
 
 async function frame(data) {
@@ -31,19 +35,26 @@ async function frame(data) {
   const [dropped, nSamples] = [view.getUint32(12, true), view.getUint32(16, true)];
   waiting = view.getFloat32(20, true);
   const isSpeaking = view.getUint32(24, true) === 1;
-  const pcm = new Int16Array(data.slice(28, 28 + 2 * nSamples));
-  const picture = await createImageBitmap(new Blob([new Uint8Array(data, 28 + 2 * nSamples)]));
+  $("dropped").textContent = dropped;
+  $("delay").textContent = microphone ? `${Math.round(1000 * lag)} ms` : "–";
+  if (wasSpeaking && !isSpeaking && isSaying) { isSaying = false; say("Ready"); }
+  wasSpeaking = isSpeaking;
+  if (data.byteLength === HEADER_BYTES) return note({ seconds, isSpeaking, nSamples, loudness: 0 });
+  const end = HEADER_BYTES + 2 * nSamples, pcm = new Int16Array(data.slice(HEADER_BYTES, end));
+  const picture = await createImageBitmap(new Blob([new Uint8Array(data, end)]));
   let wait = 0;
   if (isSpeaking && !microphone && sound && pcm.length) wait = play(pcm);
   setTimeout(() => {
     if (canvas.width !== picture.width) { canvas.width = picture.width; canvas.height = picture.height; }
     pen.drawImage(picture, 0, 0);
     shown.push(performance.now());
-    window.seen.push({ seconds, isSpeaking, nSamples, loudness: loudness(pcm) });
-    if (window.seen.length > 500) window.seen.shift();
+    note({ seconds, isSpeaking, nSamples, loudness: loudness(pcm) });
   }, 1000 * wait);
-  $("dropped").textContent = dropped;
-  $("delay").textContent = microphone ? `${Math.round(1000 * lag)} ms` : "–";
+}
+
+function note(facts) {
+  window.seen.push(facts);
+  if (window.seen.length > 500) window.seen.shift();
 }
 
 function loudness(pcm) {
@@ -88,6 +99,7 @@ function send(samples, rate) {
 async function wake() {
   sound = sound || new AudioContext();
   await sound.resume();
+  hush();
 }
 
 async function startMicrophone() {
@@ -100,9 +112,11 @@ async function startMicrophone() {
   await sound.audioWorklet.addModule("worklet.js");
   const node = new AudioWorkletNode(sound, "pieces");
   sound.createMediaStreamSource(stream).connect(node);
-  node.port.onmessage = (event) => send(event.data, sound.sampleRate);
+  node.port.onmessage = (event) => { if (!peerRuns()) send(event.data, sound.sampleRate); };
   microphone = { stream, node };
   playing++;
+  isSaying = false;
+  carryMicrophone();
   control({ microphone: true, interrupt: true });
   $("microphone").setAttribute("aria-pressed", "true");
   $("microphone").textContent = "Stop listening";
@@ -114,6 +128,7 @@ function stopMicrophone() {
   microphone.node.port.onmessage = null;
   microphone.stream.getTracks().forEach((track) => track.stop());
   microphone = null;
+  carryMicrophone();
   $("microphone").setAttribute("aria-pressed", "false");
   $("microphone").textContent = "Microphone";
   control({ microphone: false });
@@ -130,6 +145,7 @@ async function speak(file) {
   catch { return say(`${file.name} has no sound that this browser can read`); }
   if (decoded.duration > FILE_SECONDS) return say("The sound is longer than ten minutes");
   control({ interrupt: true });
+  isSaying = true;
   const mine = ++playing, channel = decoded.getChannelData(0);
   say(`Saying ${file.name}`);
   const step = Math.round(decoded.sampleRate / 4);
@@ -140,18 +156,34 @@ async function speak(file) {
     waiting += 0.25;
     await new Promise((r) => setTimeout(r, 60));
   }
-  if (mine === playing) say("Ready");
+}
+
+async function sayText(text) {
+  if (!text.trim()) return;
+  await wake();
+  stopMicrophone();
+  playing++;
+  isSaying = true;
+  say("Saying the text");
+  control({ interrupt: true, text });
 }
 
 $("microphone").onclick = () => (microphone ? stopMicrophone() : startMicrophone());
 $("interrupt").onclick = () => {
-  playing++; playsUntil = 0;
+  playing++; playsUntil = 0; isSaying = false;
   if (sound && !microphone) { sound.close(); sound = null; }
   control({ interrupt: true });
   say("Interrupted");
 };
 $("background").onchange = (event) => control({ background: event.target.value });
 $("gain").oninput = (event) => control({ gain: Number(event.target.value) });
+$("words").onsubmit = (event) => { event.preventDefault(); sayText($("text").value); };
+// Enter says it, Shift and Enter begin a line.
+$("text").onkeydown = (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  sayText($("text").value);
+};
 $("file").onchange = (event) => speak(event.target.files[0]);
 // A file that misses the field would otherwise replace the page.
 document.ondragover = (event) => { event.preventDefault(); $("drop").classList.add("over"); };
