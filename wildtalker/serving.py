@@ -101,7 +101,9 @@ def live_route(server: Server) -> WebSocketRoute:
             else:
                 await Visit(portrait, socket, server.host).run()
         except InputError as error:  # its path is nobody's business
-            await socket.close(1008, closing_reason(f"the portrait {error.problem}; {error.remedy}"))
+            await socket.close(
+                1008, closing_reason(f"the portrait {error.problem}; {error.remedy}")
+            )
         finally:
             server.n_sessions -= 1
 

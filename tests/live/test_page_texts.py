@@ -8,7 +8,6 @@ import socketserver
 import sys
 import threading
 
-import numpy as np
 import pytest
 
 pytest.importorskip("uvicorn", reason="starlette and uvicorn are not installed")
@@ -25,7 +24,7 @@ KEY = "sk-very-secret"
 
 
 def command(code):
-    """A voice of a few lines of Python, which finds its output in ``path`` and the text in stdin."""
+    """A voice in Python, which finds its output in ``path`` and the text in ``text``."""
     code = f"import shutil, sys, time; path = sys.argv[1]; text = sys.stdin.read(); {code}"
     return shlex.join([sys.executable, "-c", code, "{output}"])
 
@@ -88,7 +87,7 @@ def speaks(visitor, n_frames=200):
 @pytest.mark.parametrize("name", ["exits", "nothing", "no sound", "absent", "refuses", "junk",
                                   "no HTTP", "forbidden", "no address"])  # fmt: skip
 def test_a_voice_that_fails(served, answering, monkeypatch, caplog, name):
-    """The visit goes on; the log knows why, the visitor is told neither command, address nor key."""
+    """The visit goes on; the log knows why, the visitor learns no command, address or key."""
     portrait, port = served
     monkeypatch.setenv("WILDTALKER_VOICE_KEY", KEY)
     ok = b"HTTP/1.0 200 OK\r\nContent-Type: audio/wav\r\n\r\n"

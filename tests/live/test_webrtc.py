@@ -1,4 +1,4 @@
-"""Sound and picture by WebRTC over loopback: in a browser, and against visitors that break rules."""
+"""Sound and picture by WebRTC over loopback: in a browser, and visitors that break rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("uvicorn", reason="starlette and uvicorn are not installed")
-aiortc = pytest.importorskip("aiortc", reason="aiortc is not installed")
+pytest.importorskip("aiortc", reason="aiortc is not installed")
+import aiortc
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -227,7 +228,9 @@ async def one_who_vanishes(address):
     visitor = await asyncio.to_thread(connect, address)
     connection = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
     visitor.send(json.dumps({"offer": await offer_of(connection)}))
-    while not isinstance(told := await asyncio.to_thread(visitor.recv), str) or "answer" not in told:
+    while (
+        not isinstance(told := await asyncio.to_thread(visitor.recv), str) or "answer" not in told
+    ):
         pass
     answer = aiortc.RTCSessionDescription(json.loads(told)["answer"], "answer")
     await connection.setRemoteDescription(answer)
