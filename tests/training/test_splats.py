@@ -13,8 +13,8 @@ from tests.training.conftest import preset
 from tests.training.tiny_scene import SIZE, make_motion, make_scene
 from wildtalker_core.occlusion.registration import similarity_matrix
 from wildtalker_core.scene.scene import Scene
-from wildtalker_core.training import stages
-from wildtalker_core.training.build import open_portrait
+from wildtalker_core.training import splats, stages
+from wildtalker_core.training.build import open_portrait, options_of
 from wildtalker_core.training.checkpoints import save_portrait
 from wildtalker_core.training.splat_build import fit_torso_prediction, new_splat_portrait
 
@@ -165,3 +165,50 @@ def test_a_file_opens_without_being_told_what_it_is(learnt, tmp_path):
     torch.testing.assert_close(
         opened.picture(moments[1])[0], trained.portrait.picture(moments[1])[0]
     )
+
+
+def test_patches_lie_on_lips_and_person(monkeypatch):
+    scene = make_scene()
+    options = options_of(
+        splats.SplatOptions, OPTIONS["splats"], static_weight="none", reference="frames",
+        lambda_patches=0.1, perceptual_every=4, patch_size=6,
+    )  # fmt: skip
+    monkeypatch.setattr(splats, "_PATCH_PX", 5)
+    generator = torch.Generator().manual_seed(0)
+    found = [
+        (name, patch)
+        for step in range(400)
+        for name, _, patch in splats.patches_of(step, scene, 3, options, generator)
+    ]
+    is_person = scene.parsing[3][..., 0] < 128
+    assert [name for name, _ in found[:2]] == ["lips", "person"] and len(found) == 200
+    lips = {(rows.start, columns.start) for name, (rows, columns) in found if name == "lips"}
+    x0, y0, x1, y1 = scene.lip_box[3]
+    assert lips == {(round((y0 + y1) / 2 - 3), round((x0 + x1) / 2 - 3))}
+    covered = np.zeros_like(is_person)
+    for name, patch in found:
+        assert (
+            is_person[patch].any() and is_person[patch].shape == ((6, 6), (5, 5))[name == "person"]
+        )
+        covered[patch] = True
+    assert covered[is_person].mean() > 0.9
+
+
+def test_no_patch_shows_what_a_hand_hides(tmp_path):
+    scene = make_scene(with_hand=True)
+    under_hand = []
+
+    def perceptual(estimate, reference):
+        is_hand = (reference[0].detach() * 255).round().eq(torch.tensor([0.0, 255, 0])).all(-1)
+        if reference.shape[1] == SIZE and is_hand.any():
+            errors = (estimate - reference).detach().abs()[0].amax(-1)
+            under_hand.append((errors[is_hand].max().item(), errors[~is_hand].max().item()))
+        return (estimate - reference).square().mean()
+
+    options = preset(
+        "smoke", renderer="splats",
+        splats={"n_gaussians": 200, "steps": 16, "perceptual_from": 0, "perceptual_every": 2},
+    )  # fmt: skip
+    stages.splats_stage(scene, make_motion(scene), options, perceptual, tmp_path, silent)
+    hidden, seen = np.array(under_hand).T
+    assert hidden.max() < 1e-6 and seen.min() > 0.01

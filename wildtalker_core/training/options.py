@@ -36,7 +36,7 @@ _UNREAD = {
 #: Those that a stage reads for its perceptual loss alone.
 _OF_PERCEPTUAL = {
     "lips": ("lambda_patches", "face_patch_size"),
-    "splats": ("perceptual_from", "perceptual_every", "patch_size"),
+    "splats": ("lambda_patches", "perceptual_from", "perceptual_every", "patch_size"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,10 +13,12 @@ from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.scene.scene import FrameStack, Scene
 from wildtalker_core.splats.portrait import SplatPortrait
 from wildtalker_core.training.clip import BACKGROUND, HANDS, random_frames, unit
-from wildtalker_core.training.lips import lip_patch
 from wildtalker_core.training.losses import PerceptualLoss, static_weight
 from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, optimise
 from wildtalker_core.training.photometric_loss import photometric_loss
+
+#: Side of the patches on the person, pixels. ASSUME AlexNet sees enough of its surroundings there.
+_PATCH_PX = 96
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,11 @@ class SplatOptions:
         predicted_share: part of the steps in which the torso stands where the head's pose says, as
             it will in frames that were not filmed.
         basis_decay: weight decay of the bases.
-        lambda_lpips: factor of the perceptual loss on the lip patch (Eq. 7).
-        perceptual_from: part of the steps after which it is added; perceptual_every: steps from
+        lambda_lpips: factor of the perceptual loss on the lip patch (Eq. 7); lambda_patches: on
+            patches anywhere on the person.
+        perceptual_from: part of the steps after which they are added; perceptual_every: steps from
             one to the next.
-        patch_size: side of the patch, pixels.
+        patch_size: side of the lip patch, pixels.
         static_weight: form of ``losses.static_weight``.
         reference: ``hand_free`` frames, as the paper, or the ``frames`` as they were filmed.
     """
@@ -55,6 +59,7 @@ class SplatOptions:
     static_weight: str
     reference: str
     lambda_lpips: float = 0.0
+    lambda_patches: float = 0.0
     perceptual_from: float = 0.5
     perceptual_every: int = 4
     patch_size: int = 64
@@ -73,7 +78,7 @@ def train_splats(
 
     Args:
         moments: what the portrait is told of all frames of the scene, [n_frames, ...].
-        perceptual: of lip patches (Eq. 7), where its weights are.
+        perceptual: of patches (Eq. 7), where its weights are.
     """
     stacks = {"hand_free": scene.hand_free_frames, "frames": scene.frames}
     shown: FrameStack = stacks[options.reference]
@@ -87,19 +92,21 @@ def train_splats(
             moment = replace(moment, torso=predicted[frame])
         colours, alpha = portrait.draw(moment)
         estimate = colours + (1 - alpha)[..., None] * portrait.background(moment)
-        weight, is_person = frame_weight(scene, frame, options, device)
+        counts, is_person = frame_weight(scene, frame, options, device)
+        weight = counts.clone()
+        weight[box_of(scene.lip_box[frame])] *= options.lip_weight
         target = unit(shown[frame], device)
         photometric = photometric_loss(estimate, target, weight, options.lambda_dssim)
         outline = (weight * (alpha - is_person).square()).mean()
         parts = {"photometric": photometric, "outline": outline}
         loss = photometric + options.lambda_alpha * outline
-        has_patch = step >= options.perceptual_from * optimiser.steps
-        if perceptual is not None and has_patch and step % options.perceptual_every == 0:
-            rows, columns = patch_of(scene, frame, options.patch_size)
-            patches = (picture[None, rows, columns] for picture in (estimate, target))
-            parts["lips"] = perceptual(*patches)
-            # As often as it is left out it counts for more.
-            loss = loss + options.lambda_lpips * options.perceptual_every * parts["lips"]
+        if perceptual is not None and step >= options.perceptual_from * optimiser.steps:
+            # Where nothing counts there is nothing to correct.
+            seen = torch.lerp(target, estimate, counts[..., None])
+            for name, factor, patch in patches_of(step, scene, frame, options, generator):
+                parts[name] = perceptual(seen[patch][None], target[patch][None])
+                # As often as it is left out it counts for more.
+                loss = loss + factor * options.perceptual_every * parts[name]
         return Step(loss, parts, {"frames": np.array([frame])})
 
     groups = parameter_groups(portrait, options)
@@ -128,21 +135,46 @@ def parameter_groups(portrait: SplatPortrait, options: SplatOptions) -> list[Gro
     return groups
 
 
-def patch_of(scene: Scene, frame: int, size: int) -> tuple[slice, slice]:
-    """Rows and columns of a square around the lips, inside the picture, which may be smaller."""
+def patches_of(
+    step: int, scene: Scene, frame: int, options: SplatOptions, generator: torch.Generator
+) -> Iterator[tuple[str, float, tuple[slice, slice]]]:
+    """Name, factor and place of the squares that the perceptual loss sees in a step.
+
+    Lips and person have steps of their own, so that none takes much longer than another.
+    """
+    turn = step % options.perceptual_every
+    if turn == 0:
+        x0, y0, x1, y1 = scene.lip_box[frame]
+        middle = np.array(((x0 + x1) / 2, (y0 + y1) / 2))
+        yield "lips", options.lambda_lpips, square_around(middle, options.patch_size, scene)
+    if turn == options.perceptual_every // 2 and options.lambda_patches:
+        rows, columns = np.nonzero(scene.parsing[frame][..., BACKGROUND] < 128)
+        chosen = int(torch.randint(max(len(rows), 1), (), generator=generator))
+        if len(rows):
+            middle = np.array((columns[chosen], rows[chosen]))
+            yield "person", options.lambda_patches, square_around(middle, _PATCH_PX, scene)
+
+
+def square_around(middle: np.ndarray, size: int, scene: Scene) -> tuple[slice, slice]:
+    """Rows and columns of a square about (x, y), inside the picture, which may be smaller."""
     size = min(size, scene.height, scene.width)
-    x, y = lip_patch(scene.lip_box[frame], size, scene.height, scene.width)[0]
+    first = np.round(middle - size / 2).astype(int)
+    x, y = np.clip(first, 0, (scene.width - size, scene.height - size)).tolist()
     return slice(y, y + size), slice(x, x + size)
+
+
+def box_of(corners: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of a box (x0, y0, x1, y1)."""
+    x0, y0, x1, y1 = np.round(corners).astype(int).tolist()
+    return slice(y0, y1), slice(x0, x1)
 
 
 def frame_weight(
     scene: Scene, frame: int, options: SplatOptions, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Weight of each pixel's loss [h, w] (Eq. 6), and the person's soft mask [h, w]."""
+    """How much each pixel counts [h, w] (Eq. 6), and the person's soft mask [h, w]."""
     parsing = scene.parsing[frame]
-    weight = static_weight(unit(scene.transient_mask[frame], device), options.static_weight)
+    counts = static_weight(unit(scene.transient_mask[frame], device), options.static_weight)
     if options.static_weight != "none":
-        weight = weight * (1 - unit(parsing[..., HANDS], device))
-    x0, y0, x1, y1 = np.round(scene.lip_box[frame]).astype(int)
-    weight[y0:y1, x0:x1] *= options.lip_weight
-    return weight, 1 - unit(parsing[..., BACKGROUND], device)
+        counts = counts * (1 - unit(parsing[..., HANDS], device))
+    return counts, 1 - unit(parsing[..., BACKGROUND], device)
