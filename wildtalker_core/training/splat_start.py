@@ -22,6 +22,9 @@ _SPREAD, _FLATNESS = 0.55, float(np.exp(-0.7))
 #: Of the picture's height: how far the torso goes on beyond the frame, and the neck behind the
 #: chin. ASSUME twice the shift that a nodding head was seen to make.
 _BEYOND_FRAME, _BEHIND_CHIN = 0.07, 0.14
+#: Of the picture's height: how far from a person's outline background is still seen. ASSUME four
+#: pixels at 256, of which the masks are off by two.
+_OUTLINE = 0.015
 _MOST_AVERAGED = 100  # frames of the mean registered torso
 #: Depth behind the lips at which the inside of the mouth stands, head units.
 _MOUTH_DEPTH = 0.03
@@ -242,8 +245,8 @@ class _Canvas:
         is_rest |= _beyond_frame(is_rest, inside, pad)
         hidden = _behind_chin(is_rest, parsing, round(_BEHIND_CHIN * scene.height))
         is_rest |= hidden
-        fill_nearest(colours, is_rest & ~(own | known), own | known)
-        share = _head_share(parsing, hidden)
+        _fill_hidden(colours, is_rest, own | known, is_background & inside, scene.height)
+        share = _head_share(parsing, hidden, scene.height)
         T = scene.T_camera_head[reference]
         frame_to_canvas = np.linalg.inv(_about_middle(to_frame[reference], scene))
         f = np.diag([scene.focal_length, scene.focal_length, 1.0])
@@ -296,16 +299,31 @@ def _beyond_frame(is_rest: np.ndarray, inside: np.ndarray, pad: int) -> np.ndarr
 
 
 def _behind_chin(is_rest: np.ndarray, parsing: np.ndarray, reach: int) -> np.ndarray:
-    """Where neck and torso go on upwards behind the head [h, w] bool."""
+    """Where neck and torso go on behind the head, upwards and behind hanging hair [h, w] bool."""
     is_head = parsing[..., HEAD] > 127
     hidden = np.zeros_like(is_rest)
     for column in np.flatnonzero((is_rest & ~is_head).any(0) & is_head.any(0)):
-        top = int(np.flatnonzero(is_rest[:, column] & ~is_head[:, column])[0])
-        hidden[max(0, top - reach) : top, column] = True
+        shown = np.flatnonzero(is_rest[:, column] & ~is_head[:, column])
+        hidden[max(0, shown[0] - reach) : shown[-1], column] = True
     return hidden & is_head
 
 
-def _head_share(parsing: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+def _fill_hidden(
+    colours: np.ndarray,
+    is_rest: np.ndarray,
+    is_known: np.ndarray,
+    is_background: np.ndarray,
+    height: int,
+) -> None:
+    """Give what no frame shows of ``is_rest`` [h, w] the colour [h, w, 3] nearest to it, in place.
+
+    At its outline the person is mixed with the background, which must not spread.
+    """
+    is_pure = is_known & (_distance_to(is_background) > _OUTLINE * height)
+    fill_nearest(colours, is_rest & ~is_known, is_pure if is_pure.any() else is_known)
+
+
+def _head_share(parsing: np.ndarray, hidden: np.ndarray, height: int) -> np.ndarray:
     """Skinning weight of the head [h, w]: from the distances to head and torso, smooth.
 
     What goes on behind the head counts as head only above a neck: where a chin stands before the
@@ -314,16 +332,25 @@ def _head_share(parsing: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     ASSUME at most .85 on the neck and .02 on the torso: weights learnt per Gaussian gained nothing
     over these and drew ragged collars.
 
+    ASSUME torso that is narrower than .05 of the height is none: it is shadow between hair and
+    neck, and a piece of torso there tears the neck open as the head moves.
+
     Args:
         hidden: [h, w] bool, of :func:`_behind_chin`.
+        height: of the frame, pixels.
     """
-    is_neck, is_torso = parsing[..., NECK] > 127, parsing[..., TORSO] > 127
+    is_neck = parsing[..., NECK] > 127
     is_head = (parsing[..., HEAD] > 127) & ~(hidden & ~is_neck.any(0))
-    to_torso, to_head = (
-        cv2.distanceTransform((~part).astype(np.uint8), cv2.DIST_L2, 5)
-        for part in (is_torso, is_head)
-    )
+    narrow = np.ones((2 * round(0.025 * height) + 1,) * 2, np.uint8)
+    torso = (parsing[..., TORSO] > 127).astype(np.uint8)
+    wide = cv2.morphologyEx(torso, cv2.MORPH_OPEN, narrow)
+    to_torso, to_head = _distance_to((wide if wide.any() else torso) > 0), _distance_to(is_head)
     return np.clip(0.85 * to_torso / (to_torso + to_head + 1e-3), 0.02, 0.85)
+
+
+def _distance_to(part: np.ndarray) -> np.ndarray:
+    """Pixels from each pixel [h, w] to the nearest one of a part [h, w] bool."""
+    return cv2.distanceTransform((~part).astype(np.uint8), cv2.DIST_L2, 5)
 
 
 def _start_rest(
