@@ -60,6 +60,9 @@ class Peer:
         host: address that the page listens on; UDP is listened to there and nowhere else.
         fps: frames a second of the session.
         hear: takes the microphone's samples [k, channels] int16 and their rate, from a thread.
+
+    Attributes:
+        pictures, sound: tracks of what is sent; their time stamps have the same zero.
     """
 
     def __init__(self, host: str, fps: float, hear: Callable[[np.ndarray, int], None]) -> None:
@@ -67,10 +70,10 @@ class Peer:
         self._loop = asyncio.get_running_loop()
         # Without a list of its own aiortc asks a STUN server on the internet.
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._pictures = _Track("video", _MOST_PICTURES)
-        self._sound = _Track("audio", _MOST_PIECES)
-        self._connection.addTrack(self._sound)
-        self._connection.addTrack(self._pictures)
+        self.pictures = _Track("video", _MOST_PICTURES)
+        self.sound = _Track("audio", _MOST_PIECES)
+        self._connection.addTrack(self.sound)
+        self._connection.addTrack(self.pictures)
         self._connection.on("track", self._on_track)
         self._listening: asyncio.Task | None = None
         self._zero_seconds: float | None = None
@@ -100,7 +103,7 @@ class Peer:
     @property
     def n_dropped(self) -> int:
         """Frames that were not sent because the line or the encoder is too slow."""
-        return self._pictures.n_dropped
+        return self.pictures.n_dropped
 
     def show(self, frame: Frame) -> None:
         """Send a frame and its sound; from any thread."""
@@ -117,7 +120,7 @@ class Peer:
         seconds = frame.time_seconds - self._zero_seconds
         picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame.picture), format="rgb24")
         picture.pts, picture.time_base = round(seconds * _PICTURE_HZ), Fraction(1, _PICTURE_HZ)
-        self._pictures.put(now, picture)
+        self.pictures.put(now, picture)
         # Sound goes on where nobody speaks, so that it stays in step with the pictures.
         n_due = round((seconds + 1 / self._fps) * _SOUND_HZ) - self._n_sent - len(self._rest)
         silence = np.zeros(max(0, n_due - len(frame.sound)), np.float32)
@@ -128,7 +131,7 @@ class Peer:
             piece.sample_rate, piece.pts = _SOUND_HZ, self._n_sent
             piece.time_base = Fraction(1, _SOUND_HZ)
             # Both tracks' clocks are told by when their frames are sent.
-            self._sound.put(now + self._n_sent / _SOUND_HZ - seconds, piece)
+            self.sound.put(now + self._n_sent / _SOUND_HZ - seconds, piece)
             self._n_sent += _PIECE
             sound = sound[_PIECE:]
         self._rest = sound
