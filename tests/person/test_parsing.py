@@ -7,6 +7,11 @@ from made_faces import made_landmarks, made_poses, made_template
 
 from wildtalker_core.person import landmarks as lm
 from wildtalker_core.person import parsing
+from wildtalker_core.person.background import background_plate, fill_smoothly
+from wildtalker_core.person.colours import fit_colours, lasting_skin, to_lab
+from wildtalker_core.person.face_frame import FaceFrame
+from wildtalker_core.person.hair import _falling, hanging
+from wildtalker_core.person.hands import complete_hands
 
 HAIR, SKIN, CLOTH, WALL = (60, 35, 20), (220, 170, 140), (40, 60, 160), (150, 160, 150)
 SIZE = 256
@@ -51,8 +56,8 @@ NO_HANDS = np.empty((0, 21, 2), np.float32)
 @pytest.fixture(scope="module")
 def person():
     frames, people, landmarks = painted()
-    colours = parsing.fit_colours(frames, people, landmarks, [NO_HANDS] * len(frames))
-    lasting = parsing.lasting_skin(frames, people, colours)
+    colours = fit_colours(frames, people, landmarks, [NO_HANDS] * len(frames))
+    lasting = lasting_skin(frames, people, colours)
     return frames, people, landmarks, colours, lasting
 
 
@@ -136,7 +141,7 @@ def test_neck_and_ear_of_a_turned_head_are_neither_hair_nor_hand(person, yaw_deg
         shades[k] = shades[k].copy()
         y = int(landmarks[k][list(lm.FACE_CONTOUR), 1].mean())
         shades[k][y : y + 12] = (shade * shades[k][y : y + 12]).astype(np.uint8)
-    colours = parsing.fit_colours(shades, people, landmarks, [NO_HANDS] * len(frames))
+    colours = fit_colours(shades, people, landmarks, [NO_HANDS] * len(frames))
     label = parsing.parse_frame(neck, mask, points, NO_HANDS, None, colours, lasting).argmax(-1)
     assert (label[shaded] == parsing.NECK).mean() > 0.9
     assert label[ear[1], ear[0]] == parsing.HEAD
@@ -156,8 +161,8 @@ def test_ears_beside_short_hair_teach_no_hair(person):
                 cv2.ellipse(canvas, at, (int(0.18 * width), 16), 0, 0, 360, value, -1)
         shown.append(frame)
         masks.append(mask)
-    colours = parsing.fit_colours(shown, masks, landmarks, [NO_HANDS] * len(frames))
-    hair = colours(parsing.to_lab(np.full((1, 1, 3), SKIN, np.uint8)))[0, 0, 0]
+    colours = fit_colours(shown, masks, landmarks, [NO_HANDS] * len(frames))
+    hair = colours(to_lab(np.full((1, 1, 3), SKIN, np.uint8)))[0, 0, 0]
     assert hair < 1, "skin beside the face is no hair"
 
 
@@ -167,18 +172,18 @@ def test_a_strand_falls_straight_and_a_collar_that_it_touches_runs_across():
     strand, collar = np.zeros((60, 60), bool), np.zeros((60, 60), bool)
     strand[10:40, 5:11] = True
     collar[40:45, 5:50] = True
-    falling = parsing._falling(strand | collar, is_above, 4)
+    falling = _falling(strand | collar, is_above, 4)
     assert falling[strand].all()
     assert not falling[40:45, 20:].any()
     slanted = np.zeros((60, 60), bool)
     for row in range(10, 58):
         slanted[row, 5 + row // 3 : 11 + row // 3] = True
-    assert parsing._falling(slanted, is_above, 4)[slanted].all()
+    assert _falling(slanted, is_above, 4)[slanted].all()
     broken = strand.copy()
     broken[28:31] = False
-    assert parsing._falling(broken, is_above, 4)[31:40, 5:11].all()
+    assert _falling(broken, is_above, 4)[31:40, 5:11].all()
     broken[26:36] = False
-    assert not parsing._falling(broken, is_above, 4)[36:].any()
+    assert not _falling(broken, is_above, 4)[36:].any()
 
 
 def test_a_collar_under_the_chin_teaches_its_colour(person):
@@ -190,8 +195,8 @@ def test_a_collar_under_the_chin_teaches_its_colour(person):
         rows = slice(*(int(contour[:, 1].max() + share * height) for share in (0.32, 0.45)))
         frame[rows, int(x - 0.4 * width) : int(x + 0.4 * width)] = collar
         collared.append(frame)
-    colours = parsing.fit_colours(collared, people, landmarks, [NO_HANDS] * len(frames))
-    likelihoods = colours(parsing.to_lab(np.full((1, 1, 3), collar, np.uint8)))[0, 0]
+    colours = fit_colours(collared, people, landmarks, [NO_HANDS] * len(frames))
+    likelihoods = colours(to_lab(np.full((1, 1, 3), collar, np.uint8)))[0, 0]
     assert likelihoods[-1] > 100 and likelihoods[-1] > 10 * likelihoods[:-1].max()
 
 
@@ -200,11 +205,11 @@ def test_a_picture_that_ends_under_the_chin_still_teaches_cloth(person):
     frames, people, landmarks, *_ = person
     shown = []
     for mask, points in zip(people, landmarks, strict=True):
-        face = parsing.FaceFrame.of(points)
+        face = FaceFrame.of(points)
         u, v = face.coordinates(SIZE, SIZE)
         shown.append(mask * ((v < 0.29 * face.height) & (np.abs(u) < 0.85 * face.width)))
-    colours = parsing.fit_colours(frames, shown, landmarks, [NO_HANDS] * len(frames))
-    hair, skin, cloth, _ = colours(parsing.to_lab(np.full((1, 1, 3), CLOTH, np.uint8)))[0, 0]
+    colours = fit_colours(frames, shown, landmarks, [NO_HANDS] * len(frames))
+    hair, skin, cloth, _ = colours(to_lab(np.full((1, 1, 3), CLOTH, np.uint8)))[0, 0]
     assert cloth > 100 and cloth > 10 * max(hair, skin)
 
 
@@ -216,11 +221,11 @@ def test_a_jacket_is_no_hair_by_a_thin_dark_edge_between_them():
     hair[10:50, 30:60] = True
     edge[50:90, 54:58] = True
     jacket[90:, 40:110] = True
-    kept = parsing._hanging(hair | edge | jacket, is_above, 10)
+    kept = hanging(hair | edge | jacket, is_above, 10)
     assert kept[15:45, 35:55].min() > 0.9
     assert not kept[95:].any()
     edge[50:90, 46:60] = True  # a strand, however, brings its own end along
-    kept = parsing._hanging(hair | edge, is_above, 10)
+    kept = hanging(hair | edge, is_above, 10)
     assert kept[52:88, 49:57].min() > 0.9
 
 
@@ -255,7 +260,7 @@ def test_a_bare_hand_at_the_edge_is_seen_by_its_skin_unless_it_always_stays(pers
         other = other.copy()
         other[-24:, 12:36] = SKIN
         always.append(other)
-    lasting = parsing.lasting_skin(always, people, colours)
+    lasting = lasting_skin(always, people, colours)
     label = parsing.parse_frame(
         frame, people[0], landmarks[0], NO_HANDS, None, colours, lasting
     ).argmax(-1)
@@ -267,7 +272,7 @@ def test_hands_are_linked_gaps_filled_and_flashes_dropped():
     detected = [path[i][None] for i in range(12)]
     detected[5] = detected[6] = NO_HANDS
     detected[9] = np.stack((path[9], made_hand(30, 40, 20)))  # a neck taken for a hand
-    complete = parsing.complete_hands(detected, max_gap_frames=3, min_frames=3)
+    complete = complete_hands(detected, max_gap_frames=3, min_frames=3)
     assert [len(h) for h in complete] == [1] * 12
     np.testing.assert_allclose(np.concatenate(complete), np.stack(path), atol=1e-3)
 
@@ -313,12 +318,12 @@ def test_background_is_found_behind_a_walking_person_and_guessed_behind_a_standi
             background[20:, a:b] = 0
         frames.append(np.clip(frame + rng.normal(0, 2, frame.shape), 0, 255).astype(np.uint8))
         backgrounds.append(background)
-    plate = parsing.background_plate(frames, backgrounds, margin_px=2).astype(int)
+    plate = background_plate(frames, backgrounds, margin_px=2).astype(int)
     error = np.abs(plate - wall)
     assert error[:, :24].mean() < 2, "walked past"
     assert error[25:, 29:35].max() < 40, "never seen, but no red either"
 
 
 def test_a_plate_of_nothing_is_grey():
-    plate = parsing.fill_smoothly(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), bool))
+    plate = fill_smoothly(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), bool))
     assert (np.abs(plate.astype(int) - 128) <= 1).all()

@@ -10,6 +10,9 @@ from wildtalker_core.media.files import atomic_path, load_arrays
 from wildtalker_core.media.frame_store import FrameStore, write_frames
 from wildtalker_core.media.splits import load_split
 from wildtalker_core.person import parsing
+from wildtalker_core.person.background import background_plate
+from wildtalker_core.person.colours import fit_colours, lasting_skin
+from wildtalker_core.person.hands import complete_hands
 from wildtalker_core.pretrained.mediapipe_models import BodyPose, Hands, SelfieSegmentation
 from wildtalker_core.progress import progress
 from workflow_scripts.job import job
@@ -41,15 +44,15 @@ def main(
             bodies.append(find_body(frame) if len(detected[-1]) else None)
     hands = []
     for start, stop in split.spans:
-        known = parsing.complete_hands(detected[:stop], max_hand_gap_frames, min_hand_frames)
+        known = complete_hands(detected[:stop], max_hand_gap_frames, min_hand_frames)
         hands += known[start:]
 
     with SelfieSegmentation() as find_person:
         few = _spread(split.frames("train"), N_COLOUR_FRAMES)
         examples = list(frames[few])
         people = [find_person(frame) for frame in examples]
-        colours = parsing.fit_colours(examples, people, landmarks[few], [hands[i] for i in few])
-        is_lasting_skin = parsing.lasting_skin(examples, people, colours)
+        colours = fit_colours(examples, people, landmarks[few], [hands[i] for i in few])
+        is_lasting_skin = lasting_skin(examples, people, colours)
 
         numbers = iter(progress(range(len(frames)), "parsing", len(frames)))
 
@@ -78,7 +81,7 @@ def main(
                     # A copy: a view would keep all five classes in memory.
                     backgrounds.append(frame[..., parsing.BACKGROUND].astype(np.float16))
     margin_px = max(2, round(frames.shape[1] / 64))
-    plate = parsing.background_plate(list(frames[sorted(plate_frames)]), backgrounds, margin_px)
+    plate = background_plate(list(frames[sorted(plate_frames)]), backgrounds, margin_px)
     with atomic_path(background_path) as partial:
         cv2.imwrite(str(partial), cv2.cvtColor(plate, cv2.COLOR_RGB2BGR))
 
