@@ -21,7 +21,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from wildtalker_core.media.image import resize_image
-from wildtalker_core.media.video import VideoWriter, read_video, sample_frames
+from wildtalker_core.media.video import read_video, sample_frames
+from wildtalker_core.media.video_writer import VideoWriter
 from wildtalker_core.metrics.image import psnr
 
 FPS = 25.0

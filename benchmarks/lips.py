@@ -42,7 +42,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
 from wildtalker_core.media.files import load_json
-from wildtalker_core.media.video import VideoWriter, read_video
+from wildtalker_core.media.video import read_video
+from wildtalker_core.media.video_writer import VideoWriter
 from wildtalker_core.metrics.frame_scores import find_faces
 from wildtalker_core.metrics.landmarks import (
     at_customary_size,

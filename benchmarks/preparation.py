@@ -32,7 +32,8 @@ sys.path.insert(0, str(ROOT))
 
 from wildtalker_core.media.crop import follow_main_face, square_around_face  # noqa: E402
 from wildtalker_core.media.image import resize_image  # noqa: E402
-from wildtalker_core.media.video import VideoWriter, sample_frames  # noqa: E402
+from wildtalker_core.media.video import sample_frames  # noqa: E402
+from wildtalker_core.media.video_writer import VideoWriter  # noqa: E402
 from wildtalker_core.pretrained.face_detector import FaceDetector  # noqa: E402
 
 FPS = 25.0

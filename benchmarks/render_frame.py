@@ -41,7 +41,7 @@ import torch  # noqa: E402
 
 from tests.training import tiny_scene  # noqa: E402
 from tests.training.conftest import preset  # noqa: E402
-from wildtalker_core.media.video import VideoWriter  # noqa: E402
+from wildtalker_core.media.video_writer import VideoWriter  # noqa: E402
 from wildtalker_core.nerf import portrait as portrait_module  # noqa: E402
 from wildtalker_core.nerf.portrait import Portrait  # noqa: E402
 from wildtalker_core.nerf.tri_plane import HashGrids  # noqa: E402

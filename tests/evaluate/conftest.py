@@ -11,7 +11,7 @@ import soundfile
 
 from wildtalker_core.media.files import save_arrays, save_json
 from wildtalker_core.media.frame_store import write_frames
-from wildtalker_core.media.video import VideoWriter
+from wildtalker_core.media.video_writer import VideoWriter
 
 N_FRAMES, SIZE_PX, FPS, RATE_HZ = 14, 192, 25.0, 16000
 TEST_FRAMES = np.arange(4, 14)

@@ -14,7 +14,7 @@ from tests.evaluate.conftest import FPS, SIZE_PX, TEST_FRAMES, MadeClip, write_r
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import load_arrays, load_json, save_arrays, save_json
 from wildtalker_core.media.frame_store import write_frames
-from wildtalker_core.media.video import VideoWriter
+from wildtalker_core.media.video_writer import VideoWriter
 from wildtalker_core.metrics.frame_scores import Models
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh
 from workflow_scripts.evaluate import score_render

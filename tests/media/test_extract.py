@@ -12,7 +12,7 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.splits import Split, save_split, split_frames
-from wildtalker_core.media.video import VideoWriter
+from wildtalker_core.media.video_writer import VideoWriter
 from workflow_scripts.configuration import default_options
 from workflow_scripts.media import extract_frames, extract_speech
 

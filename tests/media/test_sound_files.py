@@ -13,7 +13,6 @@ from tests.media.test_audio import clicks, onsets
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import (
     decode_sound,
-    mix,
     probe_waveform,
     read_waveform,
     read_waveform_blocks,
@@ -25,6 +24,7 @@ from wildtalker_core.media.sound_checks import (
     sound_faults,
     speech_level_dbfs,
 )
+from wildtalker_core.media.sound_track import mix
 from wildtalker_core.media.splits import Split, save_split
 from workflow_scripts.media import extract_speech
 from workflow_scripts.speech import prepare_drive

@@ -5,12 +5,12 @@ from tests.media.made_clips import brightness_ramp, frame_number, run_ffmpeg
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import decode_sound, write_waveform
 from wildtalker_core.media.video import (
-    VideoWriter,
     first_frame_seconds,
     probe,
     read_video,
     sample_frames,
 )
+from wildtalker_core.media.video_writer import VideoWriter
 
 
 def shown(path, fps, **span):

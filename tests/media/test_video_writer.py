@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from tests.media.test_audio import onsets
-from wildtalker_core.media import video as video_module
+from wildtalker_core.media import video_writer as video_module
 from wildtalker_core.media.audio import decode_sound, write_waveform
-from wildtalker_core.media.video import VideoWriter, read_video
+from wildtalker_core.media.video import read_video
+from wildtalker_core.media.video_writer import VideoWriter
 
 RATES = [24.0, 25.0, 29.97, 30000 / 1001, 30.0, 50.0, 60.0]
 RATE_HZ = 16000

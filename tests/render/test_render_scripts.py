@@ -13,7 +13,8 @@ from tests.training.tiny_scene import make_scene, save_scene
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import read_waveform, write_waveform
 from wildtalker_core.media.files import save_json
-from wildtalker_core.media.video import VideoWriter, read_video
+from wildtalker_core.media.video import read_video
+from wildtalker_core.media.video_writer import VideoWriter
 from workflow_scripts.frame_sound import cut_to_frames, sound_of_frames
 from workflow_scripts.render import copy_external, render_baseline, render_portrait
 from workflow_scripts.scene_inputs import scene_paths

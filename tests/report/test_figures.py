@@ -7,7 +7,8 @@ import pytest
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.image import read_image
-from wildtalker_core.media.video import VideoWriter, read_video
+from wildtalker_core.media.video import read_video
+from wildtalker_core.media.video_writer import VideoWriter
 from workflow_scripts.report import (
     compare_videos,
     plot_comparison,

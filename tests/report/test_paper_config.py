@@ -14,7 +14,7 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.report.conftest import MADE_WITH, speech_score, video_score
-from wildtalker_core.media.video import VideoWriter
+from wildtalker_core.media.video_writer import VideoWriter
 from workflow_scripts import configuration, shared_heads
 from workflow_scripts.report import tabulate
 from workflow_scripts.score_tables import read_quoted

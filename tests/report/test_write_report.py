@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 from tests.report.chromium import CHROMIUM, Page
 from tests.report.conftest import video_score
 from wildtalker_core.media.image import write_image
-from wildtalker_core.media.video import VideoWriter
+from wildtalker_core.media.video_writer import VideoWriter
 from workflow_scripts.report import tabulate_robustness, write_report
 from workflow_scripts.report.tabulate import Found, build_tables
 from workflow_scripts.report.write_report import Media, page_sections, runtime_tables

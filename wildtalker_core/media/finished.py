@@ -15,7 +15,7 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.media.container import url_of
 from wildtalker_core.media.files import atomic_path
 from wildtalker_core.media.image import write_image
-from wildtalker_core.media.video import VideoWriter
+from wildtalker_core.media.video_writer import VideoWriter
 
 _ALPHA = {".webm": ("libvpx-vp9", "yuva420p", {"crf": "24", "b": "0", "deadline": "realtime"}),
           ".mov": ("prores_ks", "yuva444p10le", {"profile": "4444"})}  # fmt: skip

@@ -58,12 +58,16 @@ def at_most(image: np.ndarray, height_px: int) -> np.ndarray:
 
 
 def resize_image(image: np.ndarray, size_px: int) -> np.ndarray:
-    """Resize a square [side, side, channels] to [size_px, size_px, channels].
+    """As :func:`resize_to_shape`, to a square of ``size_px``."""
+    return resize_to_shape(image, (size_px, size_px))
+
+
+def resize_to_shape(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Resize [height, width, channels] to the height and width ``shape``.
 
     Shrinking averages areas (no aliasing); growing interpolates by cubics.
     """
-    side = image.shape[0]
-    if side == size_px:
+    if image.shape[:2] == shape:
         return image
-    method = cv2.INTER_AREA if side > size_px else cv2.INTER_CUBIC
-    return cv2.resize(image, (size_px, size_px), interpolation=method)
+    method = cv2.INTER_AREA if image.shape[0] > shape[0] else cv2.INTER_CUBIC
+    return cv2.resize(image, shape[::-1], interpolation=method)

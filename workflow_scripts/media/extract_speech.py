@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from wildtalker_core.errors import warn
-from wildtalker_core.media.audio import audio_streams, decode_sound, write_waveform
+from wildtalker_core.media.audio import decode_sound, write_waveform
 from wildtalker_core.media.files import load_json, save_json
 from wildtalker_core.media.sound_checks import (
     clipped_share,
@@ -14,6 +14,7 @@ from wildtalker_core.media.sound_checks import (
     require_audible,
     sound_faults,
 )
+from wildtalker_core.media.sound_track import audio_streams
 from wildtalker_core.media.splits import load_split
 from wildtalker_core.media.video import zero_of
 from workflow_scripts.job import job

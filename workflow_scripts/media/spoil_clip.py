@@ -11,7 +11,7 @@ from wildtalker_core.media.crop import follow_main_face
 from wildtalker_core.media.files import load_json, save_json
 from wildtalker_core.media.frame_store import FrameStore, write_frames
 from wildtalker_core.media.splits import load_split
-from wildtalker_core.media.video import VideoWriter
+from wildtalker_core.media.video_writer import VideoWriter
 from wildtalker_core.progress import progress
 from wildtalker_core.robustness import spoiling
 from workflow_scripts.job import job

@@ -8,7 +8,8 @@ import numpy as np
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import load_arrays, load_json, save_json
 from wildtalker_core.media.image import resize_image
-from wildtalker_core.media.video import VideoWriter, codec_of, read_video, sample_frames
+from wildtalker_core.media.video import read_video, sample_frames
+from wildtalker_core.media.video_writer import VideoWriter, codec_of
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
 from workflow_scripts.settings import is_driven

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from wildtalker_core.media.files import load_json, save_json
-from wildtalker_core.media.video import VideoWriter, codec_of
+from wildtalker_core.media.video_writer import VideoWriter, codec_of
 from wildtalker_core.scene.scene import Scene, load_scene
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job

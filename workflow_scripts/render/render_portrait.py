@@ -11,7 +11,7 @@ import torch
 from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.geometry.pose_order import back_and_forth, longest_run
 from wildtalker_core.media.files import load_arrays, load_json, save_json
-from wildtalker_core.media.video import VideoWriter, codec_of
+from wildtalker_core.media.video_writer import VideoWriter, codec_of
 from wildtalker_core.mouth.blinks import BLINK_CHANNELS, new_blinks
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.progress import progress

@@ -7,7 +7,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.image import resize_image
-from wildtalker_core.media.video import VideoWriter, probe, read_video
+from wildtalker_core.media.video import probe, read_video
+from wildtalker_core.media.video_writer import VideoWriter
 from workflow_scripts.job import job
 
 #: Columns after which a new row of pictures begins.
