@@ -24,13 +24,12 @@ from situations import CHOSEN_ON, HELD_OUT, Clip, defaults, make_clip
 from transient_mask import both_ways, measure
 
 from wildtalker_core.occlusion.hand_removal import (
-    Plan,
     View,
-    coarse_hidden,
     fill_telea,
     fill_temporal,
     hidden_region,
 )
+from wildtalker_core.occlusion.source_frames import Plan, coarse_hidden
 
 
 @dataclass(frozen=True)

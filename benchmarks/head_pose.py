@@ -31,7 +31,7 @@ from wildtalker_core.person.landmarks import find_faces, track_landmarks  # noqa
 from wildtalker_core.pose.skin_tracks import follow_skin  # noqa: E402
 from wildtalker_core.pose.stabilizer import bundle_adjust, smooth_poses  # noqa: E402
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh  # noqa: E402
-from wildtalker_core.robustness.synthetic_hand import Gesture  # noqa: E402
+from wildtalker_core.robustness.gesture import Gesture  # noqa: E402
 
 SIZE, FPS = 256, 25.0
 

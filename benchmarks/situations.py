@@ -32,7 +32,8 @@ from synthetic_portrait import (  # noqa: E402
 from wildtalker_core.media.files import load_arrays, save_arrays, save_json  # noqa: E402
 from wildtalker_core.media.frame_store import FrameStore, write_frames  # noqa: E402
 from wildtalker_core.media.splits import Split, save_split  # noqa: E402
-from wildtalker_core.robustness.synthetic_hand import Gesture, HandPalette  # noqa: E402
+from wildtalker_core.robustness.gesture import Gesture  # noqa: E402
+from wildtalker_core.robustness.synthetic_hand import HandPalette  # noqa: E402
 from workflow_scripts.configuration import default_options  # noqa: E402
 from workflow_scripts.person import detect_landmarks, parse_portrait  # noqa: E402
 

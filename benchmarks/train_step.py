@@ -38,7 +38,7 @@ from tests.training.conftest import preset  # noqa: E402
 from wildtalker_core.nerf import portrait as portrait_module  # noqa: E402
 from wildtalker_core.nerf.tri_plane import HashGrids  # noqa: E402
 from wildtalker_core.scene.scene import Scene, load_scene  # noqa: E402
-from wildtalker_core.training import head  # noqa: E402
+from wildtalker_core.training import head, head_targets  # noqa: E402
 from wildtalker_core.training.build import new_portrait, options_of  # noqa: E402
 from wildtalker_core.training.clip import Clip  # noqa: E402
 from wildtalker_core.training.optimise import Optimiser, keep_freed_memory  # noqa: E402
@@ -138,8 +138,8 @@ def main() -> None:
     options = preset(ARGUMENTS.preset)
     clip = Clip.of(scene, torch.device("cpu"))
     portrait = new_portrait(scene, options["model"], "numba", clip.device, 0)
-    targets, train_frames = head.HeadTargets(clip), scene.train_frames
-    portrait.occupancy.carve(head.possible_cells(portrait, targets, train_frames))
+    targets, train_frames = head_targets.HeadTargets(clip), scene.train_frames
+    portrait.occupancy.carve(head_targets.possible_cells(portrait, targets, train_frames))
     settings = options_of(head.HeadOptions, options["head"])
     groups = head.head_parameters(portrait, options_of(Optimiser, options["head"]))
     adam = torch.optim.AdamW(

@@ -30,7 +30,7 @@ from synthetic_portrait import (  # noqa: E402
 )
 from synthetic_speech import mix_at_snr, room_noise  # noqa: E402
 
-from wildtalker_core.robustness.synthetic_hand import Gesture  # noqa: E402
+from wildtalker_core.robustness.gesture import Gesture  # noqa: E402
 
 SAMPLE_RATE_HZ = 16000
 N_FRAMES, FPS, SIZE_PX, SEED = 300, 25, 256, 7

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 
 from wildtalker_core.occlusion.hand_removal import (
-    Plan,
     View,
-    coarse_hidden,
     fill_telea,
     fill_temporal,
     hidden_region,
 )
 from wildtalker_core.occlusion.rigid_motion import BACKGROUND, HANDS, HEAD, TORSO
+from wildtalker_core.occlusion.source_frames import Plan, coarse_hidden
 
 SIZE = 128
 

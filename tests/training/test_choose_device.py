@@ -16,6 +16,7 @@ from wildtalker_core.splats.rasterisers import resolve_rasteriser
 from wildtalker_core.training import head, stages
 from wildtalker_core.training.build import choose_device, new_portrait, options_of
 from wildtalker_core.training.clip import Clip
+from wildtalker_core.training.head_targets import HeadTargets
 from wildtalker_core.training.precision import compute_dtype
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
@@ -90,7 +91,7 @@ def test_steps_and_pictures_make_no_float64(scene, name):
     portrait, clip = new_portrait(scene, options["model"], "torch", CPU, 0), Clip.of(scene, CPU)
     lip_features = stages.told_lips(portrait, clip)
     settings = options_of(head.HeadOptions, options["head"])
-    targets = head.HeadTargets(clip)
+    targets = HeadTargets(clip)
     generator = torch.Generator().manual_seed(0)
     batch = head.sample_batch(targets, scene.train_frames, settings, generator)
     with NoDoubles():

@@ -10,11 +10,13 @@ import torch
 
 from tests.training.conftest import tiny_preset
 from wildtalker_core.errors import InputError
-from wildtalker_core.nerf.portrait import Traces
+from wildtalker_core.nerf.head_field import Traces
 from wildtalker_core.person.landmarks import NOSE_TIP
 from wildtalker_core.training import head, stages
+from wildtalker_core.training.attention import face_regions, unwanted_attention
 from wildtalker_core.training.build import new_portrait, options_of
 from wildtalker_core.training.clip import Clip
+from wildtalker_core.training.head_targets import HeadTargets
 
 CPU = torch.device("cpu")
 OPTIONS = options_of(head.HeadOptions, tiny_preset("er_nerf")["head"])
@@ -32,16 +34,14 @@ TRACES = traces_of([1.0, 10.0, 100.0], [0.5, 0.25, 0.125])
 
 @pytest.mark.parametrize(("region", "wanted"), [("face", 1 / 3), ("lower_face", 11 / 3)])
 def test_speech_is_unwanted_outside_its_region(region, wanted):
-    options = replace(OPTIONS, attention_region=region, expression_attention="none")
-    parts = head._unwanted_attention(TRACES, IS_FACE, IS_LOWER_FACE, options)
+    parts = unwanted_attention(TRACES, IS_FACE, IS_LOWER_FACE, region, "none")
     assert parts.keys() == {"attention_outside"}
     torch.testing.assert_close(parts["attention_outside"], torch.tensor(wanted))
 
 
 @pytest.mark.parametrize(("form", "wanted"), [("product", 15 / 3), ("lower_face", 0.125 / 3)])
 def test_expression_is_unwanted_where_the_column_says(form, wanted):
-    options = replace(OPTIONS, expression_attention=form)
-    parts = head._unwanted_attention(TRACES, IS_FACE, IS_LOWER_FACE, options)
+    parts = unwanted_attention(TRACES, IS_FACE, IS_LOWER_FACE, "face", form)
     torch.testing.assert_close(parts["expression_attention"], torch.tensor(wanted))
 
 
@@ -49,10 +49,8 @@ def test_product_does_not_pull_at_the_lips_attention():
     lips = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
     expression = torch.ones(3, requires_grad=True)
     traces = Traces(lips, expression, torch.zeros(3), torch.zeros(0, 3), None)
-    options = replace(OPTIONS, expression_attention="product")
-    head._unwanted_attention(traces, IS_FACE, IS_LOWER_FACE, options)[
-        "expression_attention"
-    ].backward()
+    parts = unwanted_attention(traces, IS_FACE, IS_LOWER_FACE, "face", "product")
+    parts["expression_attention"].backward()
     assert lips.grad is None
     torch.testing.assert_close(expression.grad, torch.tensor([0.0, 2 / 3, 1.0]))
 
@@ -62,7 +60,7 @@ def test_regions_are_the_face_box_and_the_part_below_the_nose(scene):
     scene.landmarks[2, NOSE_TIP] = (20, 21)
     scene.face_box[2] = (12, 10, 28, 30)
     pixels = np.array([[12, 10], [11, 10], [27, 21], [27, 20], [28, 25], [20, 30]])
-    is_face, is_lower = head.face_regions(Clip.of(scene, CPU), np.full(6, 2), pixels)
+    is_face, is_lower = face_regions(Clip.of(scene, CPU), np.full(6, 2), pixels)
     assert is_face.tolist() == [True, False, True, True, False, False]
     assert is_lower.tolist() == [False, False, True, False, False, False]
 
@@ -74,7 +72,7 @@ def step_of(scene):
     portrait = new_portrait(scene, options["model"], "torch", CPU, 0)
     clip = Clip.of(scene, CPU)
     portrait.audio.standardise(clip.audio_features)
-    targets = head.HeadTargets(clip)
+    targets = HeadTargets(clip)
 
     def step(compare_neighbours=False, progress=1.0, **changes):
         settings = replace(OPTIONS, **changes)
@@ -123,7 +121,7 @@ def test_smoothness_teaches_attentions_and_uncertainty_and_no_density(step_of):
 def test_patches_are_squares_inside_the_picture_and_are_judged_as_such(step_of, scene):
     _, portrait = step_of
     clip = Clip.of(scene, CPU)
-    targets, generator = head.HeadTargets(clip), torch.Generator().manual_seed(0)
+    targets, generator = HeadTargets(clip), torch.Generator().manual_seed(0)
     options = replace(
         OPTIONS, rays_per_step=1024, frames_per_step=2, face_patch_size=16, lambda_patches=0.5,
         uncertainty=0.0,

@@ -17,11 +17,11 @@ from wildtalker_core.training.checkpoints import save_portrait
 from wildtalker_core.training.clip import Clip
 from wildtalker_core.training.head import (
     HeadOptions,
-    HeadTargets,
     head_parameters,
     head_step,
     sample_batch,
 )
+from wildtalker_core.training.head_targets import HeadTargets
 from wildtalker_core.training.losses import ms_ssim_loss
 from wildtalker_core.training.optimise import Optimiser, Step
 from wildtalker_core.training.run_config import run_config

@@ -14,6 +14,7 @@ from wildtalker_core.training import head, lips, stages
 from wildtalker_core.training.build import restore_portrait
 from wildtalker_core.training.checkpoints import save_portrait
 from wildtalker_core.training.clip import Clip
+from wildtalker_core.training.head_targets import HeadTargets
 from wildtalker_core.training.losses import ms_ssim_loss
 
 
@@ -101,7 +102,7 @@ def test_lips_and_torso_leave_what_is_not_theirs_alone(learnt):
 def lip_patch_loss(portrait, scene, options) -> float:
     """Mean of Eq. 7 over the training frames, as the lips' stage sees it."""
     clip = Clip.of(scene, torch.device("cpu"))
-    targets, told = head.HeadTargets(clip), stages.told_lips(portrait, clip)
+    targets, told = HeadTargets(clip), stages.told_lips(portrait, clip)
     shape = lips.LipOptions(patch_size=16, lambda_lpips=options["lambda_lpips"])
     generator = torch.Generator().manual_seed(0)
     steps = [

@@ -154,8 +154,7 @@ def _forward(
                     )  # fmt: skip
                     rows = out[block * _BLOCK : (block + 1) * _BLOCK]
                     for f in range(n_per_level):
-                        for i in range(_BLOCK):
-                            features[i] = 0
+                        features[:] = 0
                         for corner in range(0, 1 << n_dims, 2):
                             _gather_pair(tables, start + f, index, weight, corner, features)
                         for i in range(len(rows)):
@@ -213,8 +212,7 @@ def _backward_positions(
             )  # fmt: skip
             for corner in range(1 << n_dims):
                 # From here on, weight holds what the loss gains by the corner's weight.
-                for i in range(_BLOCK):
-                    weight[corner, i] = 0
+                weight[corner] = 0
                 for f in range(n_per_level):
                     values = grad_out[column + f, block]
                     for i in range(_BLOCK):
@@ -274,9 +272,7 @@ class _LookUp(torch.autograd.Function):
         shape: HashGridShape = ctx.shape
         use_torch_threads()
         n_grids, n_blocks, n_dims, _ = coordinates.shape
-        columns = torch.empty(grad_out.shape[1], n_blocks * _BLOCK)
-        columns[:, : ctx.n] = grad_out.t()
-        columns[:, ctx.n :] = 0
+        columns = torch.nn.functional.pad(grad_out.t(), (0, n_blocks * _BLOCK - ctx.n))
         sizes = (shape.n_entries, shape.n_features_per_level, *_levels(shape))
         read = (coordinates.numpy(), inside.numpy())
         grad_by_block = columns.view(-1, n_blocks, _BLOCK).numpy()

@@ -66,6 +66,24 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Traces:
+    """What training wants to know of rays besides what they see.
+
+    Attributes:
+        lip_attention, expression_attention, uncertainty: [rays] seen along them, that is, each
+            sample's times its (detached) share of the pixel.
+        positions: [samples, 3] of all samples.
+        frame_index: [samples] row of each sample's condition; None if there is one for all.
+    """
+
+    lip_attention: Tensor
+    expression_attention: Tensor
+    uncertainty: Tensor
+    positions: Tensor
+    frame_index: Tensor | None
+
+
+@dataclass(frozen=True)
 class HeadShape:
     """Parts and sizes of the head's networks; defaults are SyncTalk's.
 

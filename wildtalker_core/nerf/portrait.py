@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,103 +17,19 @@ from wildtalker_core.mouth.ear import Ear
 from wildtalker_core.mouth.speaking import smooth_causally, spoken_shapes
 from wildtalker_core.nerf.cpu_products import rounded_up
 from wildtalker_core.nerf.face_sync import AudioEncoder
-from wildtalker_core.nerf.hash_grid import HashGridShape
-from wildtalker_core.nerf.head_field import TRACES, Condition, HeadField, HeadShape
+from wildtalker_core.nerf.head_field import TRACES, Condition, HeadField, Traces
 from wildtalker_core.nerf.occupancy import AlphaGrid, OccupancyGrid
+from wildtalker_core.nerf.portrait_shape import PortraitShape
 from wildtalker_core.nerf.sampling import hierarchical_samples
-from wildtalker_core.nerf.torso_field import TorsoField, TorsoShape
+from wildtalker_core.nerf.torso_field import TorsoField
 from wildtalker_core.nerf.tri_plane import HashGrids
-from wildtalker_core.nerf.volume_rendering import (
-    Composite,
-    Samples,
-    composite,
-    sample_occupied,
-)
+from wildtalker_core.nerf.volume_rendering import Composite, Samples, composite, sample_occupied
 
 #: Rays stop being followed below this transmittance (RAD-NeRF, ER-NeRF).
 _OPAQUE = 1e-4
 #: Samples of a ray that are evaluated together while rendering, before looking how much light is
 #: left.
 _SAMPLES_AT_ONCE = 4
-
-
-@dataclass(frozen=True)
-class PortraitShape:
-    """Everything that decides the tensors of a portrait; stored beside its weights.
-
-    Attributes:
-        height, width: of the image, pixels.
-        focal_length: pixels.
-        n_frames: of the clip, one code each.
-        n_audio_features, audio_window: of the audio features [frames, features, window].
-        lip_feature: ``audio`` (f_l is the audio code, learnt with the picture) or ``mouth_shape``
-            (f_l is a linear map of the mouth's shape, which is learnt to be heard beforehand).
-        n_mouth_shapes: components of the mouth's shape, for ``mouth_shape``.
-        n_heard: windows of training frames that the ear remembers, for ``mouth_shape``.
-        sampling: ``occupied`` (constant steps through occupied cells) or ``hierarchical`` (even
-            intervals, then finer ones where there is something; AD-NeRF).
-        n_steps_across: marching steps along the box's depth, for ``occupied``.
-        n_samples: most occupied samples a ray, or even intervals for ``hierarchical``.
-        n_fine_samples: intervals added to them, for ``hierarchical``.
-        occupancy_resolution, alpha_resolution: cells per axis.
-    """
-
-    height: int
-    width: int
-    focal_length: float
-    n_frames: int
-    n_audio_features: int
-    audio_window: int
-    lip_feature: str
-    n_heard: int
-    sampling: str
-    n_steps_across: int
-    n_samples: int
-    occupancy_resolution: int
-    head: HeadShape
-    torso: TorsoShape
-    n_mouth_shapes: int = 5
-    n_fine_samples: int = 128
-    alpha_resolution: int = 128
-
-    @property
-    def step(self) -> float:
-        """Marching step, head units."""
-        return 2 * self.head.half_extents[2] / self.n_steps_across
-
-    @property
-    def focal_ratio(self) -> float:
-        """Focal length over half the image width."""
-        return self.focal_length / (self.width / 2)
-
-    def to_dict(self) -> dict:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> PortraitShape:
-        """Inverse of :meth:`to_dict` (after JSON)."""
-        head, torso = dict(values["head"]), dict(values["torso"])
-        head["grid"], torso["grid"] = HashGridShape(**head["grid"]), HashGridShape(**torso["grid"])
-        head["half_extents"] = tuple(head["half_extents"])
-        return cls(**{**values, "head": HeadShape(**head), "torso": TorsoShape(**torso)})
-
-
-@dataclass(frozen=True)
-class Traces:
-    """What training wants to know of rays besides what they see.
-
-    Attributes:
-        lip_attention, expression_attention, uncertainty: [rays] seen along them, that is, each
-            sample's times its (detached) share of the pixel.
-        positions: [samples, 3] of all samples.
-        frame_index: [samples] row of each sample's condition; None if there is one for all.
-    """
-
-    lip_attention: Tensor
-    expression_attention: Tensor
-    uncertainty: Tensor
-    positions: Tensor
-    frame_index: Tensor | None
 
 
 class Portrait(nn.Module):
@@ -155,13 +70,8 @@ class Portrait(nn.Module):
         """What computes the hash grids."""
         return next(part.encoder for part in self.modules() if isinstance(part, HashGrids))
 
-    # Conditions -----------------------------------------------------------------------------
-
     def lip_features(
-        self,
-        audio_features: Tensor,
-        frames: Tensor,
-        T_camera_head: Tensor | None = None,
+        self, audio_features: Tensor, frames: Tensor, T_camera_head: Tensor | None = None
     ) -> Tensor:
         """f_l of frames [k] of a speech.
 
@@ -175,9 +85,7 @@ class Portrait(nn.Module):
         """
         if self.shape.lip_feature == "audio":
             return self.audio(audio_features, frames)
-        turns = None
-        if T_camera_head is not None:
-            turns = matrix_to_axis_angle(T_camera_head[:, :3, :3])
+        turns = None if T_camera_head is None else matrix_to_axis_angle(T_camera_head[:, :3, :3])
         return self.mouth_to_lip(self.ear.shapes(audio_features, frames, turns))
 
     def unseen_codes(self) -> tuple[Tensor, Tensor]:
@@ -185,16 +93,11 @@ class Portrait(nn.Module):
 
         ASSUME the mean of all codes: the peers take frame 0's, which is any frame's accident.
         """
-        return (
-            self.head_codes.mean(0, keepdim=True),
-            self.torso_codes.mean(0, keepdim=True),
-        )
+        return self.head_codes.mean(0, keepdim=True), self.torso_codes.mean(0, keepdim=True)
 
     def predicted_torso(self, T_camera_head: Tensor) -> Tensor:
         """[k, 0]: this torso is told the head's pose [k, 4, 4] and nothing else."""
         return T_camera_head.new_zeros(len(T_camera_head), 0)
-
-    # Head -----------------------------------------------------------------------------------
 
     def sample(
         self,
@@ -297,24 +200,16 @@ class Portrait(nn.Module):
         """Pixels [k, 2] inside the projected box of all occupied cells."""
         shape = self.shape
         lower, upper = self.occupancy.bounds()
-        corners = torch.stack(
-            [torch.where(torch.tensor(c, device=lower.device).bool(), upper, lower)
-             for c in ((i & 1, i >> 1 & 1, i >> 2 & 1) for i in range(8))]
-        )  # fmt: skip
+        corners = torch.cartesian_prod(*torch.stack((lower, upper), 1))
         seen = transform_points(T_camera_head, corners)
-        if (upper <= lower).any():
-            return torch.zeros(0, 2, dtype=torch.int64, device=lower.device)
         xy = project(seen, shape.focal_length, shape.height, shape.width)
         x0, y0 = xy.amin(0).floor().long().clamp(min=0).tolist()
         x1, y1 = xy.amax(0).ceil().long().tolist()
-        x1, y1 = min(x1, shape.width), min(y1, shape.height)
-        if x1 <= x0 or y1 <= y0:
-            return torch.zeros(0, 2, dtype=torch.int64, device=lower.device)
-        return pixel_grid(y1 - y0, x1 - x0, lower.device) + torch.tensor(
-            (x0, y0), device=lower.device
-        )
-
-    # Torso ----------------------------------------------------------------------------------
+        n_rows, n_columns = max(min(y1, shape.height) - y0, 0), max(min(x1, shape.width) - x0, 0)
+        if (upper <= lower).any():
+            n_rows = 0
+        first = torch.tensor((x0, y0), device=lower.device)
+        return pixel_grid(n_rows, n_columns, lower.device) + first
 
     def torso_points(self, pixels: Tensor) -> Tensor:
         """Integer pixels [k, 2] (x, y) -> their centres in [-1, 1]."""
@@ -326,8 +221,6 @@ class Portrait(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Torso rgbs [k, 3], alpha [k] and offset [k, 2] at pixels [k, 2]."""
         return self.torso(self.torso_points(pixels), T_camera_head, self.shape.focal_ratio, code)
-
-    # Frames ---------------------------------------------------------------------------------
 
     @torch.no_grad()
     def hear(
@@ -381,7 +274,7 @@ class Portrait(nn.Module):
         shape = self.shape
         head_code, torso_code = self.unseen_codes()
         if behind is None:
-            picture = self._torso_over_background(T_camera_head, torso_code, self.chunk_rays)
+            picture = self._torso_over_background(T_camera_head, torso_code)
         else:
             picture = behind.clone()
         opacity = picture.new_zeros(shape.height, shape.width)
@@ -394,11 +287,11 @@ class Portrait(nn.Module):
             opacity[y, x] = opacities
         return picture.clamp(0, 1), opacity
 
-    def _torso_over_background(self, T_camera_head: Tensor, code: Tensor, chunk: int) -> Tensor:
+    def _torso_over_background(self, T_camera_head: Tensor, code: Tensor) -> Tensor:
         picture = self.background.clone()
         pixels = pixel_grid(self.shape.height, self.shape.width, picture.device)
         pixels = pixels[self.alpha_grid.covers(self.torso_points(pixels))]
-        for part in pixels.split(chunk):
+        for part in pixels.split(self.chunk_rays):
             rgbs, torso_alpha, _ = self.render_torso(part, T_camera_head, code)
             x, y = part.unbind(-1)
             torso_alpha = torso_alpha[:, None]

@@ -10,13 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wildtalker_core.robustness.synthetic_hand import (
-    Gesture,
-    HandMotion,
-    HandPalette,
-    draw_hands,
-    lay_over,
-)
+from wildtalker_core.robustness.gesture import Gesture, HandMotion
+from wildtalker_core.robustness.synthetic_hand import HandPalette, draw_hands, lay_over
 
 # The face detector's box (brows to chin) on the canvas of the bundled example, for which the hand's
 # lengths and targets were made: its centre and its height, canvas pixels (medians over the clip).

@@ -15,7 +15,8 @@ from wildtalker_core.nerf.cpu_products import use_exact_onednn
 from wildtalker_core.nerf.encoders import layout_of, resolve_encoder
 from wildtalker_core.nerf.hash_grid import HashGridShape
 from wildtalker_core.nerf.head_field import HeadShape
-from wildtalker_core.nerf.portrait import Portrait, PortraitShape
+from wildtalker_core.nerf.portrait import Portrait
+from wildtalker_core.nerf.portrait_shape import PortraitShape
 from wildtalker_core.nerf.position_encoding import grid_tables
 from wildtalker_core.nerf.torso_field import TorsoShape
 from wildtalker_core.scene.scene import Scene

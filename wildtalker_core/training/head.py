@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from wildtalker_core.devices import sent
 from wildtalker_core.errors import InputError
-from wildtalker_core.geometry.cameras import project
-from wildtalker_core.geometry.rotations import transform_points
+from wildtalker_core.geometry.cameras import pixel_grid
 from wildtalker_core.nerf.head_field import Condition
-from wildtalker_core.nerf.portrait import Portrait, Traces
+from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.nerf.position_encoding import grid_tables, other_parameters
-from wildtalker_core.scene.face_points import NOSE_TIP
-from wildtalker_core.training.clip import HANDS, HEAD, Clip, in_memory, random_frames
+from wildtalker_core.training.attention import (
+    difference_of_neighbours,
+    face_regions,
+    unwanted_attention,
+)
+from wildtalker_core.training.clip import Clip, random_frames
+from wildtalker_core.training.head_targets import Batch, HeadTargets, possible_cells, random_pixels
 from wildtalker_core.training.losses import (
     PerceptualLoss,
     opacity_entropy,
@@ -28,9 +31,8 @@ from wildtalker_core.training.losses import (
 )
 from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, is_due, optimise
 
-# ER-NeRF's code, and so SyncTalk's: how often neighbours are compared, and how far they are, as a
-# part of the box's half sides.
-_SMOOTH_EVERY, _SMOOTH_REACH = 16, 1e-3
+# ER-NeRF's code, and so SyncTalk's: how often neighbours are compared.
+_SMOOTH_EVERY = 16
 
 
 @dataclass(frozen=True)
@@ -75,90 +77,6 @@ class HeadOptions:
     smoothness: float = 0.0
     lambda_patches: float = 0.0
     face_patch_size: int = 32
-
-
-class HeadTargets:
-    """What the head should look like: colours and weights of pixels, frame by frame.
-
-    Attributes:
-        boxes: [n, 4] pixels x0, y0, x1, y1 around the head's mask, with a margin.
-    """
-
-    # ASSUME a tenth of the head's size around it: enough emptiness to learn where the head ends.
-    _MARGIN = 0.1
-
-    def __init__(self, clip: Clip) -> None:
-        self.clip = clip
-        self.frames, self.parsing = in_memory(clip.scene.frames, clip.scene.parsing)
-        self.boxes = np.stack([self._box(i) for i in range(clip.scene.n_frames)])
-
-    def _box(self, frame: int) -> np.ndarray:
-        height, width = self.clip.scene.height, self.clip.scene.width
-        mask = self.parsing[frame][..., HEAD] > 25
-        rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
-        if not len(rows):
-            x0, y0, x1, y1 = self.clip.scene.face_box[frame]
-        else:
-            x0, y0, x1, y1 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-        margin = self._MARGIN * max(x1 - x0, y1 - y0)
-        return np.round([
-            max(x0 - margin, 0), max(y0 - margin, 0),
-            min(x1 + margin, width), min(y1 + margin, height),
-        ]).astype(np.int64)  # fmt: skip
-
-    def of(self, frames: np.ndarray, pixels: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Colours [k, 3], head membership [k] and loss weight [k] of pixels [k, 2] of frames [k].
-
-        ASSUME a pixel counts as much as it is not a hand: where a hand crosses the face there is
-        nothing to learn about the face. The transient mask is not used here, since the talking
-        mouth itself may be called transient.
-        """
-        colours = np.empty((len(pixels), 3), np.uint8)
-        parsing = np.empty((len(pixels), self.parsing.shape[-1]), np.uint8)
-        for frame in np.unique(frames):
-            here = frames == frame
-            x, y = pixels[here].T
-            colours[here] = self.frames[int(frame)][y, x]
-            parsing[here] = self.parsing[int(frame)][y, x]
-        unit = self.clip.unit
-        return unit(colours), unit(parsing[:, HEAD]), 1 - unit(parsing[:, HANDS])
-
-
-def random_pixels(boxes: np.ndarray, per_box: int, generator: torch.Generator) -> np.ndarray:
-    """``per_box`` uniform pixels in each of the boxes [k, 4]: [k * per_box, 2] int64 (x, y)."""
-    uniform = torch.rand(len(boxes), per_box, 2, generator=generator).numpy()
-    lower, upper = boxes[:, None, :2], boxes[:, None, 2:]
-    return (
-        (lower + np.minimum(uniform * (upper - lower), upper - lower - 1))
-        .astype(np.int64)
-        .reshape(-1, 2)
-    )
-
-
-def possible_cells(portrait: Portrait, targets: HeadTargets, train_frames: np.ndarray) -> Tensor:
-    """Cells of the occupancy grid that some head could fill, [r, r, r] bool: the visual hull.
-
-    ASSUME a cell is impossible if it is seen outside the head (mask dilated by 3 % of the height)
-    in more than a tenth of 32 frames; the tenth forgives bad poses and masks.
-    """
-    scene, grid = targets.clip.scene, portrait.occupancy
-    device = targets.clip.device
-    r = grid.resolution
-    centres = grid.cell_centres(torch.arange(r**3, device=device))
-    chosen = train_frames[np.linspace(0, len(train_frames) - 1, 32).round().astype(int)]
-    kernel = np.ones((2 * round(0.03 * scene.height) + 1,) * 2, np.uint8)
-    n_outside = torch.zeros(r**3, device=device)
-    for frame in chosen:
-        parsing = targets.parsing[int(frame)]
-        possible = (parsing[..., HEAD] > 25) | (parsing[..., HANDS] > 25)
-        mask = torch.as_tensor(cv2.dilate(possible.astype(np.uint8), kernel), device=device).bool()
-        seen = transform_points(targets.clip.T_camera_head[int(frame)], centres)
-        xy = project(seen, scene.focal_length, scene.height, scene.width).long()
-        size = xy.new_tensor((scene.width, scene.height))
-        is_in_image = ((xy >= 0) & (xy < size)).all(-1)
-        x, y = torch.where(is_in_image[:, None], xy, 0).unbind(-1)
-        n_outside += is_in_image & ~mask[y, x]
-    return (n_outside <= 0.1 * len(chosen)).view(r, r, r)
 
 
 #: frames [k] -> lip features [k, n_lip], with gradients
@@ -215,32 +133,6 @@ def head_parameters(portrait: Portrait, optimiser: Optimiser) -> list[Group]:
     ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Pixels of one step.
-
-    Attributes:
-        chosen: [f] frames.
-        row: [k] index into them.
-        pixels: [k, 2].
-        patch_size: side of the square patches that the pixels are, one after the other, each in
-            reading order; 0 if they are scattered.
-    """
-
-    chosen: np.ndarray
-    row: np.ndarray
-    pixels: np.ndarray
-    patch_size: int = 0
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """For :class:`optimise.Step`: the frames, and each ray's pixel with its frame."""
-        return {
-            "frames": self.chosen,
-            "pixels": self.pixels,
-            "frame_of_pixel": self.chosen[self.row],
-        }
-
-
 def sample_batch(
     targets: HeadTargets,
     train_frames: np.ndarray,
@@ -262,12 +154,6 @@ def sample_batch(
     return Batch(chosen, np.concatenate(row), np.concatenate(pixels))
 
 
-def square_pixels(size: int) -> np.ndarray:
-    """(x, y) of the pixels of a square from 0, in reading order, [size^2, 2]."""
-    y, x = np.mgrid[:size, :size]
-    return np.stack((x, y), -1).reshape(-1, 2)
-
-
 def sample_patches(
     targets: HeadTargets,
     train_frames: np.ndarray,
@@ -287,7 +173,7 @@ def sample_patches(
         )
     middles = random_pixels(targets.boxes[chosen], n_patches, generator)
     first = np.clip(middles - size // 2, 0, (scene.width - size, scene.height - size))
-    pixels = first[:, None] + square_pixels(size)
+    pixels = first[:, None] + pixel_grid(size, size).numpy()
     row = np.arange(n_frames).repeat(n_patches * size**2)
     return Batch(chosen, row, pixels.reshape(-1, 2), size)
 
@@ -323,7 +209,6 @@ def head_step(
     backdrop = sent(backdrop.repeat_interleave(n_per_backdrop, 0), device)
     membership = membership[:, None]
     reference = membership * colours + (1 - membership) * backdrop
-    row = sent(batch.row, device)
     condition = condition_of(portrait, clip, lip_features, batch.chosen)
     if options.expression_noise:
         noise = 2 * torch.rand(condition.expression_feature.shape, generator=generator) - 1
@@ -332,23 +217,24 @@ def head_step(
     seen, traces = portrait.render_head(
         *clip.rays(frames, batch.pixels),
         condition,
-        frame_index=row,
+        frame_index=sent(batch.row, device),
         jitter=sent(torch.rand(len(colours), generator=generator), device),
     )
     estimate = seen.over(backdrop)
     errors = ray_errors(reference, estimate, options.photometric)
     is_face, is_lower_face = face_regions(clip, frames, batch.pixels)
-    parts = {"entropy": opacity_entropy(seen.opacities)}
+    unwanted = unwanted_attention(
+        traces, is_face, is_lower_face, options.attention_region, options.expression_attention
+    )
+    parts = {"entropy": opacity_entropy(seen.opacities)} | unwanted
     total = options.opacity_entropy * parts["entropy"]
-    unwanted = _unwanted_attention(traces, is_face, is_lower_face, options)
     total = total + options.attention_outside * progress * sum(unwanted.values())
-    parts |= unwanted
     if options.uncertainty:
         weight = weight * uncertainty_weights(traces.uncertainty, progress)
         parts["uncertainty"] = uncertainty_loss(errors, traces.uncertainty, is_face)
         total = total + options.uncertainty * progress * parts["uncertainty"]
     if options.smoothness and compare_neighbours:
-        parts["smoothness"] = _difference_of_neighbours(portrait, condition, traces, generator)
+        parts["smoothness"] = difference_of_neighbours(portrait, condition, traces, generator)
         total = total + options.smoothness * progress * parts["smoothness"]
     if perceptual is not None and batch.patch_size:
         shape = (-1, batch.patch_size, batch.patch_size, 3)
@@ -356,48 +242,6 @@ def head_step(
         total = total + options.lambda_patches * parts["patches"]
     parts = {"photometric": (weight * errors).mean()} | parts
     return Step(parts["photometric"] + total, parts, batch.arrays())
-
-
-def face_regions(clip: Clip, frames: np.ndarray, pixels: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Whether pixels [k, 2] of frames [k] lie in the face's box, and in it below the nose tip."""
-    x0, y0, x1, y1 = clip.scene.face_box[frames].T
-    x, y = pixels.T
-    is_face = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
-    is_below = y >= clip.scene.landmarks[frames, NOSE_TIP, 1]
-    return sent(is_face, clip.device), sent(is_face & is_below, clip.device)
-
-
-def _unwanted_attention(
-    traces: Traces, is_face: Tensor, is_lower_face: Tensor, options: HeadOptions
-) -> dict[str, Tensor]:
-    """Attention of rays where it should not be, mean over all rays, by name.
-
-    After RAD-NeRF (Tang et al. 2022), ER-NeRF (Li et al. 2023), SyncTalk (Peng et al. 2024).
-    """
-    region = {"face": is_face, "lower_face": is_lower_face}[options.attention_region]
-    parts = {"attention_outside": (traces.lip_attention * ~region).mean()}
-    if options.expression_attention == "product":
-        both = traces.expression_attention * traces.lip_attention.detach()
-        parts["expression_attention"] = (both * is_face).mean()
-    elif options.expression_attention == "lower_face":
-        parts["expression_attention"] = (traces.expression_attention * is_lower_face).mean()
-    return parts
-
-
-def _difference_of_neighbours(
-    portrait: Portrait, condition: Condition, traces: Traces, generator: torch.Generator
-) -> Tensor:
-    """Mean difference of attentions and uncertainty between samples and places beside them.
-
-    ASSUME the absolute difference; the sample's own values are not moved, its neighbour's are.
-    """
-    positions = traces.positions
-    reach = _SMOOTH_REACH * portrait.head.half_extents
-    shift = sent(2 * torch.rand(positions.shape, generator=generator) - 1, positions.device)
-    told = condition.of(traces.frame_index)
-    with torch.no_grad():
-        here = portrait.head.traces(positions, told)
-    return (portrait.head.traces(positions + reach * shift, told) - here).abs().mean()
 
 
 def condition_of(

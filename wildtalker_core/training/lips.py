@@ -8,21 +8,20 @@ import numpy as np
 import torch
 
 from wildtalker_core.devices import sent
+from wildtalker_core.geometry.cameras import pixel_grid
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.training.clip import Clip, random_frames
 from wildtalker_core.training.head import (
-    Batch,
     HeadOptions,
-    HeadTargets,
     LipFeatures,
     condition_of,
     head_parameters,
     head_step,
     sample_batch,
     sample_patches,
-    square_pixels,
     update_occupancy,
 )
+from wildtalker_core.training.head_targets import Batch, HeadTargets
 from wildtalker_core.training.losses import PerceptualLoss, head_loss
 from wildtalker_core.training.optimise import Optimiser, Outcome, Run, Step, is_due, optimise
 
@@ -87,7 +86,7 @@ def lip_patch(lip_box: np.ndarray, patch_size: int, height: int, width: int) -> 
     middle = (lip_box[:2] + lip_box[2:]) / 2
     first = np.round(middle - patch_size / 2).astype(np.int64)
     first = np.clip(first, 0, (width - patch_size, height - patch_size))
-    return square_pixels(patch_size) + first
+    return pixel_grid(patch_size, patch_size).numpy() + first
 
 
 def patch_step(

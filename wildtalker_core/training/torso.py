@@ -54,48 +54,33 @@ def train_torso(
 ) -> Outcome:
     """Train torso field and codes against the hand-free frames; the head is frozen.
 
-    The linear motion starts from the measured one. Behind the chin, where no frame shows it, the
-    torso is taught to go on as it is below, as the peers fill it in: else background shows between
-    chin and collar whenever the head rises.
+    Behind the chin, where no frame shows it, the torso is taught to go on as it is below, as the
+    peers fill it in: else background shows between chin and collar whenever the head rises.
     """
     scene = clip.scene
     stacks = {"hand_free": scene.hand_free_frames, "frames": scene.frames}
     masks, shown, parsing = in_memory(
         scene.transient_mask, stacks[options.reference], scene.parsing
     )
-    codes = portrait.torso_codes
-    size = np.array([scene.width, scene.height])
-    shifts = 2 * motion.torso.similarity[scene.train_frames, :2] / size
-    portrait.torso.learn_poses(
-        clip.T_camera_head[scene.train_frames], portrait.shape.focal_ratio,
-        torch.as_tensor(shifts, dtype=torch.float32, device=clip.device),
-    )  # fmt: skip
+    _learn_poses(portrait, clip, motion)
 
     def loss_of(step: int, generator: torch.Generator) -> Step:
         picks = random_frames(scene.train_frames, options.frames_per_step, generator)
         parts, drawn = [], []
         for frame in picks.tolist():
-            is_open, is_near_head = head_zones(parsing[frame][..., HEAD])
-            below = np.where(is_open, -1, torso_below(parsing[frame]))
-            y, x = drawn_pixels(
-                is_open, below >= 0, options.pixels_per_step // len(picks), generator
-            )
-            pixels = np.stack((x, y), -1)
-            # Hidden pixels are seen without the head, in the colour of the torso below them.
-            is_hidden = below[y, x] >= 0
-            is_near = is_near_head[y, x] & ~is_hidden
+            n_pixels = options.pixels_per_step // len(picks)
+            pixels, row, is_near = drawn_pixels(parsing[frame], n_pixels, generator)
+            x = pixels[:, 0]
             head = _head_at(portrait, clip, lip_features, frame, pixels, is_near)
-            row = np.where(is_hidden, below[y, x], y)
             targets = clip.unit(shown[frame][row, x]), clip.unit(masks[frame][row, x])
-            number = torch.full((len(y),), frame, device=clip.device)
+            number = torch.full((len(x),), frame, device=clip.device)
             parts.append((sent(pixels, clip.device), number, *head, *targets))
             drawn.append(pixels)
         pixels, frames, head_colours, head_opacities, reference, transient = (
             torch.cat(values) for values in zip(*parts, strict=True)
         )
-        rgbs, torso_alpha, _ = portrait.render_torso(
-            pixels, clip.T_camera_head[frames], codes[frames]
-        )
+        poses, codes = clip.T_camera_head[frames], portrait.torso_codes[frames]
+        rgbs, torso_alpha, _ = portrait.render_torso(pixels, poses, codes)
         behind = portrait.background[pixels[:, 1], pixels[:, 0]]
         torso_over = torso_alpha[:, None] * rgbs + (1 - torso_alpha)[:, None] * behind
         estimate = head_colours + (1 - head_opacities)[:, None] * torso_over
@@ -119,9 +104,19 @@ def train_torso(
 
     groups = [
         Group(grid_tables(portrait.torso), optimiser.lr_grids),
-        Group([*other_parameters(portrait.torso), codes], optimiser.lr_nets),
+        Group([*other_parameters(portrait.torso), portrait.torso_codes], optimiser.lr_nets),
     ]
     return optimise(portrait, groups, loss_of, optimiser, run, "torso", before_step)
+
+
+def _learn_poses(portrait: Portrait, clip: Clip, motion: BodyMotion) -> None:
+    """Let the torso's linear motion start from the measured one."""
+    frames, size = clip.scene.train_frames, (clip.scene.width, clip.scene.height)
+    shifts = 2 * motion.torso.similarity[frames, :2] / np.array(size)
+    portrait.torso.learn_poses(
+        clip.T_camera_head[frames], portrait.shape.focal_ratio,
+        torch.as_tensor(shifts, dtype=torch.float32, device=clip.device),
+    )  # fmt: skip
 
 
 def head_zones(membership: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -140,21 +135,28 @@ def head_zones(membership: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def drawn_pixels(
-    is_open: np.ndarray, is_hidden: np.ndarray, n: int, generator: torch.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns [n] of random pixels.
+    parsing: np.ndarray, n: int, generator: torch.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Random pixels of a frame's parsing [h, w, 5] that teach the torso.
+
+    Returns:
+        [n, 2] pixels (x, y); [n] row whose colour each shall have; [n] whether the head is seen
+        there. Hidden pixels are seen without the head, in the colour of the torso below them.
 
     ASSUME a twentieth of them behind the head: one even colour is soon learnt.
     """
+    is_open, is_near_head = head_zones(parsing[..., HEAD])
+    below = np.where(is_open, -1, torso_below(parsing))
+    is_hidden = below >= 0
     drawn = []
     n_hidden = n // 20 if is_hidden.any() else 0
     for where, k in ((is_open, n - n_hidden), (is_hidden, n_hidden)):
         if k:
-            rows, columns = where.nonzero()
-            chosen = torch.randint(len(rows), (k,), generator=generator).numpy()
-            drawn.append((rows[chosen], columns[chosen]))
-    rows, columns = (np.concatenate(values) for values in zip(*drawn, strict=True))
-    return rows, columns
+            places = np.argwhere(where)
+            drawn.append(places[torch.randint(len(places), (k,), generator=generator).numpy()])
+    y, x = np.concatenate(drawn).T
+    row = np.where(is_hidden[y, x], below[y, x], y)
+    return np.stack((x, y), -1), row, is_near_head[y, x] & ~is_hidden[y, x]
 
 
 def torso_below(parsing: np.ndarray) -> np.ndarray:

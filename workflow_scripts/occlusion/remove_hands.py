@@ -8,13 +8,12 @@ import numpy as np
 from wildtalker_core.media.frame_store import FrameStore, write_frames
 from wildtalker_core.media.splits import load_split
 from wildtalker_core.occlusion.hand_removal import (
-    Plan,
     View,
-    coarse_hidden,
     fill_telea,
     fill_temporal,
     hidden_region,
 )
+from wildtalker_core.occlusion.source_frames import Plan, coarse_hidden
 from wildtalker_core.progress import progress
 from workflow_scripts.job import job
 
