@@ -19,18 +19,8 @@ import yaml
 from wildtalker_core.errors import InputError
 from workflow_scripts.config_checks import check_together
 
-STAGES = (
-    "media",
-    "speech",
-    "person",
-    "occlusion",
-    "pose",
-    "scene",
-    "train",
-    "render",
-    "evaluate",
-    "report",
-)
+STAGES = ("media", "speech", "person", "occlusion", "pose", "scene", "train",
+          "render", "evaluate", "report")  # fmt: skip
 #: Sections that a method may overlay; the others are shared by all methods of a clip.
 METHOD_STAGES = ("speech", "occlusion", "train", "render")
 #: Of `speech` only these: the rest is not in the paths of the files, which methods share.
@@ -69,33 +59,19 @@ def complete_config(config: Mapping[str, Any], config_dir: Path) -> Config:
     _check(config, schema, "config")
     completed = _with_defaults(deepcopy(dict(config)), schema)
     completed["train"] = _train_section(config.get("train", {}), schema, config_dir)
+    corruptions, is_missing = completed["speech"]["corruptions"], "is not under speech.corruptions"
     for name, drive in completed["drive"].items():
         if isinstance(drive, str):
             drive = completed["drive"][name] = {"path": drive, "corruption": None}
-        corruptions = completed["speech"]["corruptions"]
-        if drive["corruption"] is not None and drive["corruption"] not in corruptions:
-            raise InputError(
-                f"config drive.{name}.corruption: {drive['corruption']}",
-                "is not under speech.corruptions",
-                _known(drive["corruption"], corruptions) if corruptions else "add it there",
-            )
+        if drive["corruption"] is not None:
+            _require(drive["corruption"], corruptions, f"drive.{name}.corruption", is_missing)
     for name in completed["evaluate"]["test_corruptions"]:
-        corruptions = completed["speech"]["corruptions"]
-        if name not in corruptions:
-            raise InputError(
-                f"config evaluate.test_corruptions: {name}",
-                "is not under speech.corruptions",
-                _known(name, corruptions) if corruptions else "add it there",
-            )
+        _require(name, corruptions, "evaluate.test_corruptions", is_missing)
+    methods = completed["methods"]
     for table in ("table1", "table2", "driven"):
         for name in completed["report"][table] or []:
-            if name not in completed["methods"]:
-                raise InputError(
-                    f"config report.{table}: {name}",
-                    "is not a method of this config",
-                    _known(name, completed["methods"]),
-                )
-    for name, overlay in completed["methods"].items():
+            _require(name, methods, f"report.{table}", "is not a method of this config")
+    for name, overlay in methods.items():
         if name in BASELINES:
             raise InputError(
                 f"config methods.{name}",
@@ -293,6 +269,12 @@ def _check(value: Any, schema: Mapping[str, Any], where: str) -> None:
         unknown = [key for key in error.instance if key not in known]
         raise InputError(f"{path}.{unknown[0]}", "unknown key", _known(unknown[0], known))
     raise InputError(path, error.message, error.schema.get("description", "see config/schema/"))
+
+
+def _require(name: str, known: Mapping[str, Any], where: str, problem: str) -> None:
+    if name not in known:
+        remedy = _known(name, known) if known else "add it there"
+        raise InputError(f"config {where}: {name}", problem, remedy)
 
 
 def _known(name: str, known: Any) -> str:

@@ -7,17 +7,15 @@ import numpy as np
 import pytest
 
 from wildtalker_core.occlusion.flow import DisFlow, measure_motion, without_hands
+from wildtalker_core.occlusion.flow_model import evaluate, fit_flow_model, landmark_motion
 from wildtalker_core.occlusion.rigid_motion import (
     BACKGROUND,
     HANDS,
     HEAD,
     TORSO,
     RigidMotion,
-    evaluate,
-    fit_flow_model,
     fit_rigid_motion,
     intensity_motion,
-    landmark_motion,
     motion_beyond,
     parts_near,
 )

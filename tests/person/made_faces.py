@@ -6,7 +6,7 @@ import torch
 from wildtalker_core.geometry.cameras import project
 from wildtalker_core.geometry.rotations import euler_to_matrix, rigid, transform_points
 from wildtalker_core.person import landmarks as lm
-from wildtalker_core.person.head_pose import to_head_units
+from wildtalker_core.person.template import to_head_units
 
 HEIGHT = WIDTH = 256
 FOCAL = 2.5 * WIDTH

@@ -14,13 +14,14 @@ from wildtalker_core.geometry.rotations import (
 )
 from wildtalker_core.person import head_pose as hp
 from wildtalker_core.person import landmarks as lm
+from wildtalker_core.person.template import procrustes, to_head_units
 
 
 def test_procrustes_undoes_a_similarity():
     shape = made_template()
     rotation = axis_angle_to_matrix(torch.tensor([0.3, -0.5, 0.2], dtype=torch.float64))
     moved = 2.5 * shape @ rotation.T + torch.tensor([1.0, 2.0, 3.0])
-    scale, back, shift = hp.procrustes(moved[None], shape)
+    scale, back, shift = procrustes(moved[None], shape)
     torch.testing.assert_close(scale, torch.tensor([0.4], dtype=torch.float64))
     torch.testing.assert_close(back[0], rotation.T)
     torch.testing.assert_close(scale[0] * moved @ back[0].T + shift[0], shape)
@@ -28,13 +29,13 @@ def test_procrustes_undoes_a_similarity():
 
 def test_procrustes_never_mirrors():
     shape = made_template()
-    _, rotation, _ = hp.procrustes((shape * torch.tensor([-1.0, 1.0, 1.0]))[None], shape)
+    _, rotation, _ = procrustes((shape * torch.tensor([-1.0, 1.0, 1.0]))[None], shape)
     assert torch.linalg.det(rotation[0]).item() == pytest.approx(1)
 
 
 def test_head_units_are_width_level_and_centre():
     turn = axis_angle_to_matrix(torch.tensor([0.2, 0.4, -0.3], dtype=torch.float64))
-    template = hp.to_head_units(7 * made_template() @ turn.T + 5)
+    template = to_head_units(7 * made_template() @ turn.T + 5)
     across = template[lm.LEFT_CONTOUR] - template[lm.RIGHT_CONTOUR]
     torch.testing.assert_close(across, torch.tensor([0.30, 0, 0], dtype=torch.float64))
     down = template[lm.CHIN] - template[lm.FOREHEAD]

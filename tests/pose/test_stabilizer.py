@@ -14,7 +14,8 @@ from wildtalker_core.geometry.rotations import (
 )
 from wildtalker_core.media.splits import Split
 from wildtalker_core.person import landmarks as lm
-from wildtalker_core.person.head_pose import HeadTrack, jitter_px, to_head_units, track_head
+from wildtalker_core.person.head_pose import HeadTrack, jitter_px, track_head
+from wildtalker_core.person.template import to_head_units
 from wildtalker_core.pose.motion import _solve_banded
 from wildtalker_core.pose.skin_references import choose_references, clearest_faces, steady_skin
 from wildtalker_core.pose.skin_tracks import SkinTracks

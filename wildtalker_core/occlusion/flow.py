@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 
 from wildtalker_core.media.image import at_most
+from wildtalker_core.occlusion.flow_model import landmark_motion
 from wildtalker_core.occlusion.rigid_motion import (
     HANDS,
     TORSO,
     RigidMotion,
     fit_rigid_motion,
     intensity_motion,
-    landmark_motion,
     motion_beyond,
     parts_near,
 )

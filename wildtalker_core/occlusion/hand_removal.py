@@ -17,13 +17,13 @@ import numpy as np
 
 from wildtalker_core.media.image import at_most
 from wildtalker_core.occlusion.flow import to_gray
+from wildtalker_core.occlusion.flow_model import evaluate
 from wildtalker_core.occlusion.rigid_motion import (
     BACKGROUND,
     HANDS,
     HEAD,
     NECK,
     TORSO,
-    evaluate,
     fit_rigid_motion,
 )
 

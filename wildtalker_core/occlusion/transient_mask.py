@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from wildtalker_core.occlusion.flow_model import evaluate
 from wildtalker_core.occlusion.rigid_motion import (
     BACKGROUND,
     HANDS,
     HEAD,
     NECK,
     RigidMotion,
-    evaluate,
     gradient_of,
 )
 

@@ -28,10 +28,10 @@ from wildtalker_core.media.splits import Split, by_parts
 from wildtalker_core.person import landmarks as lm
 from wildtalker_core.person.head_pose import (
     HeadTrack,
-    head_units_transform,
     refine_template,
 )
 from wildtalker_core.person.landmarks import smooth_without_lag
+from wildtalker_core.person.template import head_units_transform
 from wildtalker_core.pose.motion import adjust_motion
 from wildtalker_core.pose.skin_tracks import SkinTracks
 from wildtalker_core.pose.structure import Observations, Structure, adjust_structure
