@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from wildtalker_core.errors import InputError, warn
-from wildtalker_core.media.crop import follow_main_face, square_around_face
+from wildtalker_core.media.crop import Crop, follow_main_face, square_around_face
 from wildtalker_core.media.files import save_json
 from wildtalker_core.media.frame_store import write_frames
 from wildtalker_core.media.image import resize_image
@@ -34,10 +34,9 @@ def main(
 
     Raises InputError: the video cannot be read or used; the remedy is in the message.
     """
-    fps, size_px = options["fps"], options["size_px"]
+    fps = options["fps"]
     facts = probe(video_path, options["video_stream"])
     looks = look(video_path, facts, find_faces, options)
-    height, width = looks.shape
     _require_size(facts, looks.shape, options["min_source_px"])
     n_frames = len(looks.source_frames)
     _require_duration(facts, n_frames / fps, options)
@@ -47,33 +46,11 @@ def main(
     face_boxes = follow_main_face(looks.boxes, looks.shown[n_train - 1] + 1)[looks.shown]
     has_face = np.isfinite(face_boxes).all(axis=1)
     is_blank = np.isin(looks.shown, looks.shots.blank)
-    _require_face(facts, has_face, is_blank, options["max_faceless_share"])
-    if not has_face[:n_train].any():
-        raise InputError(
-            facts.path,
-            "shows no face in the part that is trained on",
-            "cut off what comes before the person (media.start_seconds)",
-        )
-    crop = square_around_face(
-        face_boxes[:n_train], height, width, options["crop_scale"], options["crop"], size_px
-    )
-    if crop.size < options["min_source_px"]:
-        raise InputError(
-            facts.path,
-            f"shows a face so small that the portrait would have {crop.size} pixels a side",
-            "film from nearer, or lower media.min_source_px or raise media.crop_scale",
-        )
-
+    _require_face(facts, has_face, is_blank, options["max_faceless_share"], n_train)
+    crop = _crop_of(facts, face_boxes[:n_train], looks.shape, options)
     # Enlarged pictures would hold nothing more.
-    size_px = min(size_px, crop.size - crop.size % 2)
-    stills = Stills(n_frames)
-    with write_frames(frames_path, n_frames, (size_px, size_px, 3)) as writer:
-        pictures = sample_frames(video_path, **span_of(options), shape=looks.shape)
-        for sampled in progress(pictures, "cutting frames", n_frames):
-            frame = resize_image(np.ascontiguousarray(crop.of(sampled.image)), size_px)
-            for _ in sampled.outputs:
-                writer.append(frame)
-                stills.see(frame)
+    size_px = min(options["size_px"], crop.size - crop.size % 2)
+    stills = _cut_out(video_path, frames_path, crop, size_px, looks, options)
 
     # First frames of new shots, as they are numbered here.
     cuts = np.searchsorted(looks.shown, looks.shots.cuts)
@@ -102,20 +79,7 @@ def main(
             "warnings": warnings,
             "sample_rate_hz": options["sample_rate_hz"],
             "n_samples": round(n_frames / fps * options["sample_rate_hz"]),
-            "source": {
-                "path": facts.path,
-                "width": width,
-                "height": height,
-                "fps": facts.fps,
-                "rotation_degrees": facts.rotation_degrees,
-                "duration_seconds": facts.duration_seconds,
-                "codec": facts.codec,
-                "dynamic_range": facts.dynamic_range,
-                "is_interlaced": facts.is_interlaced,
-                "audio_codec": facts.audio_codec,
-                "start_seconds": options["start_seconds"],
-                "first_frame_seconds": first_frame_seconds(video_path, options["video_stream"]),
-            },
+            "source": _source_of(facts, looks.shape, options),
         },
     )
 
@@ -183,6 +147,55 @@ def look(
     return Looks(shape, boxes, np.array(shown, int), source_frames, shots, warnings)
 
 
+def _cut_out(
+    video_path: str, frames_path: str, crop: Crop, size_px: int, looks: Looks, options: dict
+) -> Stills:
+    """Decode again, and write the crop of every output frame."""
+    n_frames = len(looks.shown)
+    stills = Stills(n_frames)
+    with write_frames(frames_path, n_frames, (size_px, size_px, 3)) as writer:
+        pictures = sample_frames(video_path, **span_of(options), shape=looks.shape)
+        for sampled in progress(pictures, "cutting frames", n_frames):
+            frame = resize_image(np.ascontiguousarray(crop.of(sampled.image)), size_px)
+            for _ in sampled.outputs:
+                writer.append(frame)
+                stills.see(frame)
+    return stills
+
+
+def _crop_of(
+    facts: VideoFacts, face_boxes: np.ndarray, shape: tuple[int, int], options: dict
+) -> Crop:
+    crop = square_around_face(
+        face_boxes, *shape, options["crop_scale"], options["crop"], options["size_px"]
+    )
+    if crop.size < options["min_source_px"]:
+        raise InputError(
+            facts.path,
+            f"shows a face so small that the portrait would have {crop.size} pixels a side",
+            "film from nearer, or lower media.min_source_px or raise media.crop_scale",
+        )
+    return crop
+
+
+def _source_of(facts: VideoFacts, shape: tuple[int, int], options: dict) -> dict:
+    """What the manifest says about the video."""
+    return {
+        "path": facts.path,
+        "width": shape[1],
+        "height": shape[0],
+        "fps": facts.fps,
+        "rotation_degrees": facts.rotation_degrees,
+        "duration_seconds": facts.duration_seconds,
+        "codec": facts.codec,
+        "dynamic_range": facts.dynamic_range,
+        "is_interlaced": facts.is_interlaced,
+        "audio_codec": facts.audio_codec,
+        "start_seconds": options["start_seconds"],
+        "first_frame_seconds": first_frame_seconds(facts.path, options["video_stream"]),
+    }
+
+
 def _require_size(facts: VideoFacts, shape: tuple[int, int], min_source_px: int) -> None:
     if min(shape) < min_source_px:
         raise InputError(
@@ -202,7 +215,11 @@ def _require_duration(facts: VideoFacts, seconds: float, options: dict) -> None:
 
 
 def _require_face(
-    facts: VideoFacts, has_face: np.ndarray, is_blank: np.ndarray, max_faceless_share: float
+    facts: VideoFacts,
+    has_face: np.ndarray,
+    is_blank: np.ndarray,
+    max_faceless_share: float,
+    n_train: int,
 ) -> None:
     """Blank frames show nobody and are known for it: they do not count."""
     if not has_face.any():
@@ -218,6 +235,12 @@ def _require_face(
             f"(frame {first} is the first without)",
             "cut the clip to one take of one person (media.start_seconds, media.max_seconds), "
             "or raise media.max_faceless_share",
+        )
+    if not has_face[:n_train].any():
+        raise InputError(
+            facts.path,
+            "shows no face in the part that is trained on",
+            "cut off what comes before the person (media.start_seconds)",
         )
 
 

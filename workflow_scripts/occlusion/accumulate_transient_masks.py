@@ -50,14 +50,13 @@ def main(
     """
     frames, magnitudes = FrameStore(frames_path), FrameStore(flow_magnitude_path)
     parsing = FrameStore(parsing_path)
-    motions = load_motions(rigid_motion_path)
     fps, split = load_json(manifest_path)["fps"], load_split(split_path)
     n_frames, height, width = magnitudes.shape
     # ASSUME: masks are accumulated at the size at which the flow is judged; more shows nothing new
     # and costs its area.
     scale = min(1.0, ANALYSIS_PX / height)
     size = (round(scale * width), round(scale * height))
-    motions = [motion.scaled(scale) for motion in motions]
+    motions = [motion.scaled(scale) for motion in load_motions(rigid_motion_path)]
     flow_threshold_px = threshold_px(options["flow_threshold"], size[1], fps)
 
     @lru_cache(4)  # each frame's parsing is asked for twice, at nearly the same time
@@ -77,32 +76,35 @@ def main(
             if not split.is_counted[start]:
                 yield from (np.zeros(size[::-1], np.float32) for _ in order)
                 continue
-            decay = make_decay(
-                options,
-                size[1],
-                fps,
-                (at_most(frames[number], ANALYSIS_PX) for number in order),
-                (_seen(small_parsing(number), options["use_hands"]) for number in order),
-                backward(motions[start:stop]) if is_backward else motions[start:stop],
-            )
+            shown = (at_most(frames[number], ANALYSIS_PX) for number in order)
+            seen = (_seen(small_parsing(number), options["use_hands"]) for number in order)
+            moved = backward(motions[start:stop]) if is_backward else motions[start:stop]
+            decay = make_decay(options, size[1], fps, shown, seen, moved)
             yield from accumulate(map(motion, order), flow_threshold_px, decay)
 
-    with TemporaryDirectory(dir=Path(transient_mask_path).parent) as folder:
-        later = None
-        if options["direction"] == "both":
-            later_path = Path(folder) / "backward.zarr.zip"
-            with write_frames(later_path, n_frames, size[::-1]) as writer:
-                for mask in progress(masks(True), "accumulating backward", n_frames):
-                    writer.append(_to_bytes(mask))
-            later = FrameStore(later_path)
-        with write_frames(transient_mask_path, n_frames, (height, width)) as writer:
-            for number, mask in enumerate(progress(masks(False), "accumulating", n_frames)):
-                if later is not None:
-                    mask = np.maximum(mask, later[n_frames - 1 - number] / np.float32(255))
-                if scale < 1.0:
-                    mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
-                transient = restrict_to_transients(mask, parsing[number], options["use_hands"])
-                writer.append(_to_bytes(transient))
+    with (
+        TemporaryDirectory(dir=Path(transient_mask_path).parent) as folder,
+        write_frames(transient_mask_path, n_frames, (height, width)) as writer,
+    ):
+        is_both = options["direction"] == "both"
+        later = kept_backwards(masks(True), folder, n_frames, size) if is_both else None
+        for number, mask in enumerate(progress(masks(False), "accumulating", n_frames)):
+            if later is not None:
+                mask = np.maximum(mask, later[n_frames - 1 - number] / np.float32(255))
+            mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
+            transient = restrict_to_transients(mask, parsing[number], options["use_hands"])
+            writer.append(_to_bytes(transient))
+
+
+def kept_backwards(
+    masks: Iterator[np.ndarray], folder: str, n_frames: int, size: tuple[int, int]
+) -> FrameStore:
+    """Masks of the clip played backward, last frame first, in a file: they do not fit in memory."""
+    path = Path(folder) / "backward.zarr.zip"
+    with write_frames(path, n_frames, size[::-1]) as writer:
+        for mask in progress(masks, "accumulating backward", n_frames):
+            writer.append(_to_bytes(mask))
+    return FrameStore(path)
 
 
 def person_runs(is_counted: np.ndarray, ends: Sequence[int]) -> list[tuple[int, int]]:
