@@ -22,7 +22,9 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 
-from synthetic_portrait import Situation, build_portrait, render_situation  # noqa: E402
+from photograph import build_portrait  # noqa: E402
+from situation import Situation  # noqa: E402
+from synthetic_portrait import render_situation  # noqa: E402
 
 from wildtalker_core.geometry.rotations import align_rotations, geodesic_distance  # noqa: E402
 from wildtalker_core.media.splits import Split  # noqa: E402

@@ -22,12 +22,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 
-from synthetic_portrait import (  # noqa: E402
-    PortraitModel,
-    Situation,
-    build_portrait,
-    render_situation,
-)
+from photograph import PortraitModel, build_portrait  # noqa: E402
+from situation import Situation  # noqa: E402
+from synthetic_portrait import render_situation  # noqa: E402
 
 from wildtalker_core.media.files import load_arrays, save_arrays, save_json  # noqa: E402
 from wildtalker_core.media.frame_store import FrameStore, write_frames  # noqa: E402

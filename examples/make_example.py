@@ -22,12 +22,9 @@ import soundfile
 EXAMPLES_DIR = Path(__file__).resolve().parent
 sys.path.insert(0, str(EXAMPLES_DIR.parent))
 
-from synthetic_portrait import (  # noqa: E402
-    Situation,
-    SituationTruth,
-    build_portrait,
-    render_situation,
-)
+from photograph import build_portrait  # noqa: E402
+from situation import Situation, SituationTruth  # noqa: E402
+from synthetic_portrait import render_situation  # noqa: E402
 from synthetic_speech import mix_at_snr, room_noise  # noqa: E402
 
 from wildtalker_core.robustness.gesture import Gesture  # noqa: E402
