@@ -22,8 +22,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable
 from pathlib import Path
 
 # Before numpy is imported: one core is what is measured.
@@ -31,31 +30,28 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
     os.environ[variable] = "1"
 
 import numpy as np  # noqa: E402
+from denoiser_search import tune  # noqa: E402
+from noisy_pairs import (  # noqa: E402
+    RATE_HZ,
+    ROOT,
+    SNRS_DB,
+    Pair,
+    composites,
+    mixes,
+    named,
+    options,
+    read_pairs,
+    scores,
+)
 from pesq import pesq  # noqa: E402
-from pystoi import stoi  # noqa: E402
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 from wildtalker_core.media.audio import (  # noqa: E402
-    decode_sound,
     read_waveform,
     write_waveform_blocks,
 )
-from wildtalker_core.metrics.speech_quality import score_speech  # noqa: E402
-from wildtalker_core.speech import mixing  # noqa: E402
-from wildtalker_core.speech.adaptive_subtraction import (  # noqa: E402
-    DEFAULTS,
-    Constants,
-    denoise_adaptive,
-)
 from wildtalker_core.speech.audio_features import log_mel  # noqa: E402
-from wildtalker_core.speech.denoisers import make_denoiser  # noqa: E402
 from wildtalker_core.speech.encoder_features import waveform_features  # noqa: E402
-from workflow_scripts.configuration import default_options  # noqa: E402
 
-RATE_HZ = 16000
-SNRS_DB = (17.5, 12.5, 7.5, 2.5)
 DENOISERS = (
     "none",
     "spectral_subtraction",
@@ -65,8 +61,6 @@ DENOISERS = (
     "noisereduce",
     "noisereduce_nonstationary",
 )
-Pair = tuple[str, np.ndarray, np.ndarray]
-Denoise = Callable[[np.ndarray], np.ndarray]
 
 
 def main() -> None:
@@ -98,51 +92,6 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=4, help="mixes: use one utterance in so many")
     arguments = parser.parse_args()
     jobs[arguments.what]()
-
-
-def options(**changes: object) -> dict:
-    return default_options("speech", ROOT / "config") | changes
-
-
-def named(name: str, **changes: object) -> Denoise:
-    denoiser = make_denoiser(name, options(**changes))
-    return lambda noisy: denoiser(noisy, RATE_HZ)
-
-
-def read_pairs(data: Path) -> list[Pair]:
-    return [
-        (path.stem, read_waveform(path)[0], read_waveform(data / "pairs" / "noisy" / path.name)[0])
-        for path in sorted((data / "pairs" / "clean").glob("*.wav"))
-    ]
-
-
-def scores(pairs: list[Pair], denoise: Denoise) -> np.ndarray:
-    """[files, 3]: wide-band PESQ, STOI, SI-SDR in decibels."""
-    rows = []
-    for _, clean, noisy in pairs:
-        estimate = denoise(noisy)
-        rows.append(
-            (
-                pesq(RATE_HZ, clean, estimate, "wb"),
-                stoi(clean, estimate, RATE_HZ),
-                si_sdr_db(clean, estimate),
-            )
-        )
-    return np.array(rows)
-
-
-def composites(pairs: list[Pair], denoise: Denoise) -> str:
-    """Means of Hu and Loizou's composite measures, to print."""
-    rows = [score_speech(clean, denoise(noisy), RATE_HZ) for _, clean, noisy in pairs]
-    return "  ".join(
-        f"{name.upper()} {np.mean([row[name] for row in rows]):.3f}"
-        for name in ("csig", "cbak", "covl")
-    )
-
-
-def si_sdr_db(reference: np.ndarray, estimate: np.ndarray) -> float:
-    target = reference * (estimate @ reference) / (reference @ reference)
-    return float(10.0 * np.log10(np.sum(target**2) / np.sum((estimate - target) ** 2)))
 
 
 def print_pairs(pairs: list[Pair], data: Path) -> None:
@@ -177,28 +126,6 @@ def print_leading(pairs: list[Pair]) -> None:
             ).mean(axis=0)
             cells.append(f"{mean[0]:.3f} / {mean[1]:.3f}")
         print(f"{alpha:5g}", *cells, flush=True)
-
-
-def mixes(
-    data: Path, every: int, snrs_db: Sequence[float] = SNRS_DB
-) -> list[tuple[str, float, Pair]]:
-    """(noise, snr_db, pair): clean speech cut in mid-word, under each noise at each ratio."""
-    rng = np.random.default_rng(0)
-    noises = {path.stem: decode_sound(path, RATE_HZ) for path in sorted((data / "noise").glob("*"))}
-    result = []
-    for k, (noise_name, noise) in enumerate(noises.items()):
-        for name, clean, _ in read_pairs(data)[k % every :: every]:
-            powers = mixing.piece_powers(clean, RATE_HZ)
-            first = np.flatnonzero(mixing.is_active(powers))[0]
-            clean = clean[first * RATE_HZ // 50 + RATE_HZ // 10 :]
-            at = rng.integers(max(1, noise.size - clean.size))
-            piece = mixing.fit_length(noise[at:], clean.size, RATE_HZ)
-            if np.mean(piece**2) < 1e-8:  # a pause of the noise
-                piece = mixing.fit_length(noise, clean.size, RATE_HZ)
-            for snr_db in snrs_db:
-                mixed = mixing.mix_at_snr(clean, piece, snr_db, RATE_HZ)
-                result.append((noise_name, snr_db, (name, clean, mixed)))
-    return result
 
 
 def print_mixes(data: Path, every: int) -> None:
@@ -296,93 +223,6 @@ def print_speed() -> None:
         begin = time.process_time()
         denoise(noisy)
         print(f"{name:26s} {seconds / (time.process_time() - begin):.0f}")
-
-
-def tune(pairs: list[Pair], speaker: str, seconds: float, seed: int, margin: float) -> None:
-    """Random local search of the constants on one speaker (or ``all``); PESQ where STOI is kept.
-
-    Prints the winner, what lies halfway from the start to it, and the scores of both, also on the
-    speakers that the search has not seen. A search that few recordings guide goes too far (it mutes
-    pauses so eagerly that another speaker's soft syllables go with them); halfway keeps most of the
-    gain.
-    """
-    seen = [pair for pair in pairs if speaker == "all" or pair[0].startswith(speaker)]
-    unseen = [pair for pair in pairs if speaker != "all" and not pair[0].startswith(speaker)]
-    if not seen:
-        sys.exit(f"error: no speaker {speaker!r}")
-    least_stoi = scores(seen, lambda noisy: noisy)[:, 1].mean() - margin
-
-    def value(constants: Constants) -> float:
-        mean = scores(seen, lambda x: denoise_adaptive(x, RATE_HZ, constants=constants)).mean(0)
-        return mean[0] - 100.0 * max(0.0, least_stoi - mean[1])
-
-    rng = np.random.default_rng(seed)
-    found = [(value(START), START)]
-    end = time.time() + seconds
-    while time.time() < end:
-        found.sort(key=lambda pair: -pair[0])
-        base = found[min(int(rng.exponential(1.0)), len(found) - 1)][1]
-        names = rng.choice(list(asdict(base)), rng.integers(1, 5), replace=False)
-        candidate = replace(base, **{n: moved(n, getattr(base, n), rng) for n in names})
-        found.append((value(candidate), candidate))
-    best = max(found, key=lambda pair: pair[0])[1]
-    halfway = Constants(
-        **{name: 0.5 * (value + getattr(best, name)) for name, value in asdict(START).items()}
-    )
-    print(f"{len(found)} tries on {speaker}: {best}\nhalfway: {halfway}")
-    for title, group in ((f"{speaker} (searched)", seen), ("others (unseen)", unseen)):
-        if not group:
-            continue
-        for name, denoise in (
-            ("noisy", lambda x: x),
-            ("mss", named("mss")),
-            ("start", lambda x: denoise_adaptive(x, RATE_HZ, constants=START)),
-            ("winner", lambda x: denoise_adaptive(x, RATE_HZ, constants=best)),
-            ("halfway", lambda x: denoise_adaptive(x, RATE_HZ, constants=halfway)),
-            ("defaults", lambda x: denoise_adaptive(x, RATE_HZ, constants=DEFAULTS)),
-        ):
-            mean = scores(group, denoise).mean(axis=0)
-            opinions = composites(group, denoise)
-            print(
-                f"{title:18s} {name:9s} PESQ {mean[0]:.3f}  STOI {mean[1]:.4f}  {opinions}",
-                flush=True,
-            )
-
-
-# Where the search begins: the papers' own constants, nothing of ours.
-START = Constants(
-    presence_snr_db=15.0,
-    noise_memory=0.8,
-    presence_memory=0.9,
-    noise_bias=1.0,
-    level_memory=0.0,
-    envelope_memory=0.4,
-    fine_memory=0.92,
-    level_seconds=0.0002,
-    envelope_seconds=0.00125,
-    ratio_floor_db=-15.0,
-    ratio_bias=0.0,
-    gain_floor=0.15,
-    high_hz=4200.0,
-    high_exponent=1.0,
-    pause_gain=0.7,
-    pause_db=-9.0,
-    pause_slope_db=2.0,
-    pause_seconds=0.06,
-)
-
-
-def moved(name: str, value: float, rng: np.random.Generator) -> float:
-    """A neighbour of a constant, by its kind."""
-    if name == "ratio_bias":
-        return value + rng.normal(0.0, 0.2)
-    if name.endswith("_db") and not name.endswith("slope_db"):
-        return value + rng.normal(0.0, 2.0)
-    if name == "level_memory":
-        return float(np.clip(value + rng.normal(0.0, 0.2), 0.0, 0.8))
-    if name.endswith("memory"):
-        return float(np.clip(1.0 - (1.0 - value) * np.exp(rng.normal(0.0, 0.3)), 0.05, 0.99))
-    return float(value * np.exp(rng.normal(0.0, 0.25)))
 
 
 if __name__ == "__main__":

@@ -190,6 +190,11 @@ def main() -> None:
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         for _ in range(ARGUMENTS.steps):
             step()
+    print_parts(profiler)
+
+
+def print_parts(profiler: profile) -> None:
+    """Milliseconds a step of each part, and torch's own table."""
     parts = by_part(list(profiler.events()))
     total = sum(map(sum, parts.values()))
     print(f"{'part':30s} {'forward':>9s} {'backward':>9s} {'share':>6s}   (ms a step)")

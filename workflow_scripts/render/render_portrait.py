@@ -136,18 +136,15 @@ def main(
     if is_driven(setting):
         n_frames = len(driving["audio_features"])
         performance = driven_performance(scene, n_frames, fps, options["seed"])
+    elif setting == "training_frames":
+        performance = own_performance(scene, last_seen_frames(scene))
     else:
-        is_seen = setting == "training_frames"
-        own_frames = last_seen_frames(scene) if is_seen else scene.test_frames
-        performance = own_performance(scene, own_frames)
+        performance = own_performance(scene, scene.test_frames)
     mode = "head" if is_head(setting) else options["mode"]
-    poses = torch.as_tensor(
-        scene.T_camera_head[performance.pose_frames], dtype=torch.float32, device=device
-    )
-    mouth = portrait.hear(
-        torch.as_tensor(driving["audio_features"], device=device), driving["is_silent"],
-        performance.audio_frames, poses, fps, options,
-    )  # fmt: skip
+    T_camera_head = scene.T_camera_head[performance.pose_frames]
+    poses = torch.as_tensor(T_camera_head, dtype=torch.float32, device=device)
+    told = torch.as_tensor(driving["audio_features"], device=device)
+    mouth = portrait.hear(told, driving["is_silent"], performance.audio_frames, poses, fps, options)
     moments = moments_of(scene, load_body_motion(body_motion_path), performance, mouth)
     if setting == "self_driven" or is_head(setting):
         # A test frame's torso was not filmed, as far as the portrait knows.
@@ -155,14 +152,12 @@ def main(
     behind = None
     if mode == "head":
         behind = lambda i: scene.hand_free_frames[int(performance.pose_frames[i])]  # noqa: E731
-    started = time.monotonic()
-    pictures = render(portrait, moments, behind)
-    n_pictures = len(performance.pose_frames)
+    started, n_pictures = time.monotonic(), len(performance.pose_frames)
     with (
         sound_of_frames(speech_path, performance.audio_frames, fps) as sound_path,
         VideoWriter(video_path, fps, sound_path, **codec_of(options)) as video,
     ):
-        for picture in progress(pictures, "render", n_pictures):
+        for picture in progress(render(portrait, moments, behind), "render", n_pictures):
             video.append(picture)
     facts = {
         "kind": "nerf",
