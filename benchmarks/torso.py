@@ -171,7 +171,7 @@ def rendered(portrait: Portrait, scene: Scene, frames: np.ndarray) -> np.ndarray
     pictures = []
     for frame in frames.tolist():
         T_camera_head = torch.as_tensor(scene.T_camera_head[frame])
-        picture = portrait._torso_over_background(T_camera_head, code, 1 << 16)
+        picture = portrait._torso_over_background(T_camera_head, code)
         pictures.append(np.rint(255 * picture.clamp(0, 1).numpy()).astype(np.uint8))
     return np.stack(pictures)
 

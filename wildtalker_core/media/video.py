@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, pairwise
 from typing import NamedTuple
 
 import av
@@ -158,8 +157,7 @@ def sample_frames(
     n_outputs = 0
     with open_video(path) as container:
         frames = _decoded(container, path, stream_number, shape, may_change_size)
-        for shown, following in pairwise(chain(_in_time(frames), [None])):
-            until = shown.end_seconds if following is None else following.seconds
+        for shown, until in _in_time(frames):
             # Output frames not given yet whose middle comes before the following frame.
             limit = math.ceil((until + _TIE_SECONDS - start_seconds) * fps - 0.5)
             outputs = range(n_outputs, max(int(min(limit, n_most)), n_outputs))
@@ -209,13 +207,17 @@ def _decoded(
     clock.check_end(path, number + 1)
 
 
-def _in_time(frames: Iterable[_Decoded]) -> Iterator[_Decoded]:
-    """Without frames of a repeated time stamp: they are never shown."""
-    latest = -math.inf
+def _in_time(frames: Iterable[_Decoded]) -> Iterator[tuple[_Decoded, float]]:
+    """Frames that are shown and until when, seconds; those of a repeated time stamp never are."""
+    shown: _Decoded | None = None
     for frame in frames:
-        if frame.seconds > latest:
-            latest = frame.seconds
-            yield frame
+        if shown is not None:
+            if frame.seconds <= shown.seconds:
+                continue
+            yield shown, frame.seconds
+        shown = frame
+    if shown is not None:
+        yield shown, shown.end_seconds
 
 
 class _Gate:

@@ -69,13 +69,13 @@ def train_torso(
         parts, drawn = [], []
         for frame in picks.tolist():
             n_pixels = options.pixels_per_step // len(picks)
-            pixels, row, is_near = drawn_pixels(parsing[frame], n_pixels, generator)
-            x = pixels[:, 0]
-            head = _head_at(portrait, clip, lip_features, frame, pixels, is_near)
+            places, row, is_near = drawn_pixels(parsing[frame], n_pixels, generator)
+            x = places[:, 0]
+            head = _head_at(portrait, clip, lip_features, frame, places, is_near)
             targets = clip.unit(shown[frame][row, x]), clip.unit(masks[frame][row, x])
             number = torch.full((len(x),), frame, device=clip.device)
-            parts.append((sent(pixels, clip.device), number, *head, *targets))
-            drawn.append(pixels)
+            parts.append((sent(places, clip.device), number, *head, *targets))
+            drawn.append(places)
         pixels, frames, head_colours, head_opacities, reference, transient = (
             torch.cat(values) for values in zip(*parts, strict=True)
         )
@@ -94,7 +94,7 @@ def train_torso(
             {
                 "frames": picks,
                 "pixels": np.concatenate(drawn),
-                "frame_of_pixel": np.repeat(picks, [len(pixels) for pixels in drawn]),
+                "frame_of_pixel": np.repeat(picks, [len(places) for places in drawn]),
             },
         )
 
