@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import cv2
@@ -11,6 +12,8 @@ import torch
 
 from tests.training.conftest import preset
 from tests.training.tiny_scene import SIZE, make_motion, make_scene
+from wildtalker_core.live.portrait_file import Kept, load_kept, save_kept
+from wildtalker_core.mouth.blinks import BlinkManner
 from wildtalker_core.occlusion.registration import similarity_matrix
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.training import splats, stages
@@ -212,3 +215,20 @@ def test_no_patch_shows_what_a_hand_hides(tmp_path):
     stages.splats_stage(scene, make_motion(scene), options, perceptual, tmp_path, silent)
     hidden, seen = np.array(under_hand).T
     assert hidden.max() < 1e-6 and seen.min() > 0.01
+
+
+def test_a_packed_portrait_draws_what_the_trained_one_does(learnt, tmp_path):
+    """Half precision and 8 bits change pictures by less than a display shows, on every frame."""
+    _, _, trained, moments = learnt
+    blinks = BlinkManner(np.full((15, 2), 0.5), np.zeros(2), 3.0)
+    kept = Kept(
+        trained.portrait, deepcopy(trained.portrait.ear), moments, blinks, 25.0,
+        {"audio_features": "logmel"}, {}, {},
+    )  # fmt: skip
+    save_kept(tmp_path / "me.portrait", kept)
+    opened = load_kept(tmp_path / "me.portrait", "numba")
+    frames = range(len(moments.mouth))
+    before, after = (drawn(x.portrait, moments, frames) for x in (kept, opened))
+    assert np.ptp(before) > 0.5
+    assert 60 <= psnr(before, after) < np.inf
+    assert (np.abs(before - after) > 4 / 255).mean() <= 1e-3
