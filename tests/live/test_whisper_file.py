@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from tests.live.test_session import RATE, Clock, session_of, tiny_kept, voice
+from wildtalker_core.live.backgrounds import Background
 from wildtalker_core.live.portrait_file import load_kept, save_kept
 from wildtalker_core.live.talking import open_portrait
 from wildtalker_core.media.audio import write_waveform
@@ -74,6 +75,38 @@ def test_a_minute_at_once_does_not_hold_up_the_first_frame():
     for _ in range(10):
         next(frames)
     assert 10 <= len(calls) <= 16 and session.seconds_waiting > 59
+
+
+def test_a_machine_too_slow_for_the_encoder_shows_fewer_frames_and_none_later(monkeypatch):
+    """An answer takes two frames' time: the sound goes on, and the picture keeps up with it."""
+    monkeypatch.setattr(Background, "picture", lambda *_: np.zeros((2, 2, 3), np.uint8))
+    kept, clock = whisper_kept(), Clock()
+    slow = Counting(kept.encoder, Busy(clock, 0.08))
+    session = session_of(replace(kept, encoder=slow), clock, is_microphone=True)
+    sound, sent, shown, n_frames, delays = voice(40), 0, 0, 0, []
+    for frame in session.frames():
+        n_frames, shown = n_frames + 1, shown + len(frame.sound)
+        delays.append(clock.now - shown / RATE - session.n_skipped / 25)
+        while sent < min(clock.now, 40) * RATE:
+            session.hear(sound[sent : sent + 320], RATE)
+            sent += 320
+        if clock.now > 39:
+            break
+    assert n_frames > 39 * 1.5
+    early, late = np.median(delays[10:20]), np.median(delays[-10:])
+    assert late < 1.5 and late < early + 0.5
+
+
+class Busy(list):
+    """Each call takes its time."""
+
+    def __init__(self, clock, seconds):
+        super().__init__()
+        self._clock, self._seconds = clock, seconds
+
+    def append(self, call):
+        super().append(call)
+        self._clock.sleep(self._seconds)
 
 
 class Counting:

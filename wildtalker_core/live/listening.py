@@ -18,8 +18,7 @@ from wildtalker_core.speech.whisper_features import Encoder
 
 #: Rows that are kept behind the next frame: the ear's context and its largest delay.
 _KEPT_ROWS = 16
-#: Rows that are made as the sound comes, before they are asked for: an encoder takes a while, and a
-#: minute of sound may come at once.
+#: Rows that :meth:`Listener.prepare` makes before they are asked for.
 _EARLY_ROWS = 3
 _RATES_HZ = (8000, 192000)
 
@@ -87,6 +86,8 @@ class Listener:
     def push(self, pcm: np.ndarray, sample_rate_hz: int) -> None:
         """Take the next samples [k] or [k, channels], int16 or float in [-1, 1], of any rate.
 
+        Nothing is heard yet: who pushes must keep up with the sound, whatever the encoder takes.
+
         Raises ValueError: NaN, a shape or rate that is no sound's.
         """
         mono = _mono(pcm)
@@ -116,15 +117,19 @@ class Listener:
 
     def _add(self, mono: np.ndarray) -> None:
         self._sound = np.concatenate((self._sound, mono))
+
+    def prepare(self) -> None:
+        """Make the next rows, as far as there is sound: an encoder takes a while."""
         self._make_rows(self._n_taken + self._ahead + _EARLY_ROWS)
 
-    def _make_rows(self, last: int) -> None:
+    def _make_rows(self, last: int, is_passed: bool = False) -> None:
         """Rows up to ``last``, as far as there is sound."""
         last = min(last, self._features.n_ready(self._n_samples) - 1)
         while self._first_row + len(self._rows) <= last:
             start = self._features.n_samples - self._first_sample
             end = self._features.samples_for(self._first_row + len(self._rows))
-            found = self._features.push(self._sound[start : end - self._first_sample])
+            piece = self._sound[start : end - self._first_sample]
+            found = self._features.push(piece, is_passed)
             self._rows.extend(found.audio_features)
             self._silent.extend(found.is_silent.tolist())
 
@@ -140,16 +145,16 @@ class Listener:
         Args:
             turn: [3] rotation vector of the head that is shown.
         """
-        self._make_rows(self._n_taken + self._ahead + _EARLY_ROWS - 1)
+        self._make_rows(self._n_taken + self._ahead)
         place = self._n_taken - self._first_row
         rows = torch.as_tensor(np.stack(list(self._rows)[: place + self._ahead + 1]))
         shape = self._ear.shapes(rows, torch.tensor([place]), turn[None], gain)[0]
-        is_silent = self._silent[place]
-        return shape, is_silent, self.skip()
+        return shape, *self.skip()
 
-    def skip(self) -> np.ndarray:
-        """Pass a frame over; its sound [k] at 16 kHz."""
-        self._make_rows(self._n_taken)
+    def skip(self) -> tuple[bool, np.ndarray]:
+        """Pass a frame over: whether it is silent, its sound [k] at 16 kHz."""
+        self._make_rows(self._n_taken, is_passed=True)
+        is_silent = self._silent[self._n_taken - self._first_row]
         self._n_taken += 1
         end = round(self._n_taken / self._fps * SAMPLE_RATE_HZ) - self._first_sample
         sound, self._sound = self._sound[:end], self._sound[end:]
@@ -158,7 +163,7 @@ class Listener:
             self._rows.popleft()
             self._silent.popleft()
             self._first_row += 1
-        return sound
+        return is_silent, sound
 
 
 def _mono(pcm: np.ndarray) -> np.ndarray:

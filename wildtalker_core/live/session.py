@@ -29,6 +29,8 @@ _PATIENCE_SECONDS = 0.15
 #: Of a microphone more than so many frames waiting are passed over.
 _MOST_BEHIND = 2
 _MOST_WAITING_SECONDS = 120.0
+#: So long before a frame is due its sound is listened to. Who is late has no time for that.
+_EARLY_SECONDS = 0.015
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,13 @@ class Session:
         """Frames at their times, until :meth:`close`; who asks too late misses some."""
         start, tick = self._clock(), 0
         while self._is_open:
-            late = self._clock() - start - tick / self.fps
+            due = start + tick / self.fps
+            late = self._clock() - due
             if late < 0:
-                self._sleep(-late)
+                self._sleep(max(0.0, -late - _EARLY_SECONDS))
+                with self._lock:
+                    self._listener.prepare()
+                self._sleep(max(0.0, due - self._clock()))
             n_late = max(0, int(late * self.fps))
             self.n_dropped += n_late
             tick += n_late
@@ -141,7 +147,8 @@ class Session:
     def _frame(self, tick: int, n_ticks: int) -> Frame:
         place = int(back_and_forth_at(len(self._turns), tick))
         with self._lock:
-            steps = [self._step(self._turns[place]) for _ in range(n_ticks)]
+            turns = [None] * (n_ticks - 1) + [self._turns[place]]
+            steps = [self._step(turn) for turn in turns]
             blink = [self._blinking.next() for _ in range(n_ticks)][-1]
             moment = self._loop[place]
         expression = moment.expression.clone()
@@ -153,8 +160,12 @@ class Session:
         sound = np.concatenate([sound for sound, _ in steps])
         return Frame(tick / self.fps, picture, sound, any(speaks for _, speaks in steps))
 
-    def _step(self, turn: torch.Tensor) -> tuple[np.ndarray, bool]:
-        """Move the mouth by one frame; its sound, and whether there is any."""
+    def _step(self, turn: torch.Tensor | None) -> tuple[np.ndarray, bool]:
+        """Move the mouth by one frame; its sound, and whether there is any.
+
+        Args:
+            turn: [3] of the head that is shown; None where the frame is not.
+        """
         listener = self._listener
         sound, is_silent, speaks = np.zeros(0, np.float32), True, False
         if not listener.n_ready and self._clock() - self._heard_at > _PATIENCE_SECONDS:
@@ -163,7 +174,10 @@ class Session:
             listener.skip()
             self.n_skipped += 1
         if listener.n_ready:
-            self._shape, is_silent, sound = listener.take(turn, self.gain)
+            if turn is None:
+                is_silent, sound = listener.skip()
+            else:
+                self._shape, is_silent, sound = listener.take(turn, self.gain)
             is_silent = is_silent and listener.is_silent_until(2)
             self._is_interrupted, speaks = False, True
         self._n_silent = self._n_silent + 1 if is_silent else 0

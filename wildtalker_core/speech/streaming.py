@@ -57,6 +57,8 @@ class StreamingFeatures:
         self._samples = np.zeros(0, np.float32)
         self._first_sample = self._n_told = self._n_measured = 0
         self._powers = np.zeros(0)
+        width = 0 if encoder is None else encoder.width
+        self._last_states = np.zeros((1, width, N_STEPS), np.float32)
 
     @property
     def n_samples(self) -> int:
@@ -79,8 +81,13 @@ class StreamingFeatures:
             n += 1
         return n
 
-    def push(self, pcm: np.ndarray) -> AudioFeatures:
-        """Take the next samples [k] float32 at 16 kHz; rows [frames, 80 and more, 16]."""
+    def push(self, pcm: np.ndarray, is_passed: bool = False) -> AudioFeatures:
+        """Take the next samples [k] float32 at 16 kHz; rows [frames, 80 and more, 16].
+
+        Args:
+            is_passed: these rows are passed over: the encoder is not asked, the states are those of
+                the last row that was not.
+        """
         self._samples = np.concatenate((self._samples, np.asarray(pcm, np.float32)))
         if self._follows:
             self._follow()
@@ -89,7 +96,7 @@ class StreamingFeatures:
         if not len(frames):
             width = N_MELS + (self._encoder.width if self._encoder else 0)
             return AudioFeatures(np.zeros((0, width, N_STEPS), np.float32), np.zeros(0, bool))
-        rows = AudioFeatures(self._rows(frames), self._silence(frames))
+        rows = AudioFeatures(self._rows(frames, is_passed), self._silence(frames))
         self._n_told = last
         kept = _KEPT_SECONDS if self._encoder is None else _KEPT_STATES_SECONDS
         needed = int(((last + 0.5) / self.fps - kept) * SAMPLE_RATE_HZ)
@@ -97,16 +104,20 @@ class StreamingFeatures:
         self._samples, self._first_sample = self._samples[n:], self._first_sample + n
         return rows
 
-    def _rows(self, frames: np.ndarray) -> np.ndarray:
+    def _rows(self, frames: np.ndarray, is_passed: bool) -> np.ndarray:
         windows = mel_windows(
             self._samples, frames, self.fps, self._floor_db, self.level_dbfs, self._first_sample
         )
         if self._encoder is None:
             return windows
-        states = live_states(
-            self._samples, frames, self.fps, self._encoder, self.look_ahead_seconds,
-            self.level_dbfs, self._first_sample,
-        )  # fmt: skip
+        if is_passed:
+            states = self._last_states.repeat(len(frames), 0)
+        else:
+            states = live_states(
+                self._samples, frames, self.fps, self._encoder, self.look_ahead_seconds,
+                self.level_dbfs, self._first_sample,
+            )  # fmt: skip
+            self._last_states = states[-1:]
         return np.concatenate((windows, states), 1)
 
     def _silence(self, frames: np.ndarray) -> np.ndarray:
