@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import av
 import numpy as np
 import pytest
@@ -108,3 +110,22 @@ def test_label_is_in_a_corner_and_nowhere_else():
     marked = labelled(image, "synthetic")
     changed = (marked != image).any(2)
     assert changed[80:, :40].any() and not changed[:70].any()
+
+
+@pytest.mark.parametrize("name", ["deepfilternet", "external"])
+def test_a_denoiser_that_no_file_carries_is_said_in_one_line(files, tmp_path, capsys, name):
+    """Live it is heard all the same, and a recording by naming another denoiser."""
+    kept = tiny_kept()
+    path = tmp_path / "me.portrait"
+    save_kept(path, replace(kept, hearing={**kept.hearing, "denoiser": name}))
+    command = ["say", str(path), str(files / "hello.wav"), str(tmp_path / "a.mp4")]
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and name in said and "--denoiser none" in said
+    assert not (tmp_path / "a.mp4").exists()
+    assert main([*command, "--denoiser", "none"]) == 0
+    session = open_portrait(path).live()
+    session.hear(voice(1), RATE)
+    assert next(session.frames()).is_speaking
+    assert main([*command, "--denoiser", "magic"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1

@@ -21,6 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", help="say this in place of a recording")
     manners.add_voice(parser)
     manners.add_arguments(parser)
+    parser.add_argument(
+        "--denoiser", help="what cleans the recording for the ear: none, mss_adaptive, ...; "
+        "default: what cleaned the clip's own speech"
+    )  # fmt: skip
     parser.add_argument("--label", help="text to show in a corner, such as synthetic")
 
 
@@ -32,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     portrait = open_portrait(arguments.portrait)
     manners.apply(arguments, portrait)
-    options = {"background": arguments.background, "label": arguments.label}
+    options = {name: getattr(arguments, name) for name in ("background", "label", "denoiser")}
     if arguments.text is None:
         n_frames = portrait.say(arguments.speech, arguments.video, **options)
     else:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from wildtalker_core.errors import InputError
 from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.geometry.pose_order import back_and_forth
 from wildtalker_core.live.backgrounds import Background
@@ -28,6 +29,9 @@ from wildtalker_core.mouth.blinks import BLINK_CHANNELS, Blinking
 from wildtalker_core.speech.audio_features import AudioFeatures, log_mel
 from wildtalker_core.speech.denoisers import denoise_stream, make_denoiser
 from wildtalker_core.speech.whisper_features import whisper_features
+
+#: A network of eight megabytes, and finished files.
+_NOT_CARRIED = ("deepfilternet", "external")
 
 
 def open_portrait(path: str | os.PathLike[str]) -> TalkingPortrait:
@@ -64,6 +68,7 @@ class TalkingPortrait:
         gain: float | None = None,
         label: str | None = None,
         manner: Manner | None = None,
+        denoiser: str | None = None,
         seed: int = 0,
         crf: int = 18,
     ) -> int:
@@ -77,19 +82,22 @@ class TalkingPortrait:
             gain: factor of the mouth's motion; None for :attr:`gain`, at first the workflow's.
             label: text to show in the corner, such as ``synthetic``; None for none.
             manner: of head and blinks; None for :attr:`manner`.
+            denoiser: what cleans the recording for the ear, as in the config section ``speech``;
+                None for what cleaned the clip's own speech.
             seed: of the blinks. crf: quality of the mp4, as in the config section ``render``.
 
         Returns:
             the number of frames.
 
-        Raises InputError: no sound, an unknown background or ending.
+        Raises InputError: no sound, an unknown background or ending, a denoiser that is not here.
         """
         behind = Background(background, self.height, self.width)
         note = f"Synthetic: spoken by the portrait {Path(self.name).name}, made with WildTalker"
         writer = finished_video(
             video_path, self.fps, speech_path, crf, note, background == "alpha", label
         )
-        moments = self._moments(self._heard(speech_path), gain, manner or self.manner, seed)
+        heard = self._heard(speech_path, denoiser)
+        moments = self._moments(heard, gain, manner or self.manner, seed)
         with writer as video:
             for moment in moments:
                 video.append(behind.picture(self._kept.portrait, moment))
@@ -121,14 +129,23 @@ class TalkingPortrait:
         gain = self.gain if gain is None else gain
         return Session(self._kept, behind, gain, is_microphone, manner or self.manner, **others)
 
-    def _heard(self, speech_path: str | os.PathLike[str]) -> AudioFeatures:
+    def _heard(
+        self, speech_path: str | os.PathLike[str], denoiser_name: str | None = None
+    ) -> AudioFeatures:
         """The recording as the workflow prepares a driving speech."""
         hearing = self._kept.hearing
+        name = denoiser_name or hearing["denoiser"]
+        if name in _NOT_CARRIED:
+            raise InputError(
+                self.name, f"knows speech that {name} has cleaned, which no portrait file carries",
+                "clean the recording with it (snakemake denoise) and add --denoiser none, or name "
+                "another one, such as --denoiser mss_adaptive",
+            )  # fmt: skip
+        denoiser = make_denoiser(name, hearing)
         rate_hz = hearing["sample_rate_hz"]
         speech = decode_sound(speech_path, rate_hz)
         require_audible(speech, rate_hz, speech_path)
         speech = speech / max(1.0, np.abs(speech).max())
-        denoiser = make_denoiser(hearing["denoiser"], hearing)
         speech = np.concatenate(list(denoise_stream([speech], denoiser, rate_hz)))
         n_frames = math.ceil(speech.size / rate_hz * self.fps - 1e-3)
         hear = log_mel

@@ -197,6 +197,10 @@ def check_external(
 
 
 def _noisereduce(rows: np.ndarray, sample_rate_hz: int, is_stationary: bool) -> np.ndarray:
-    import noisereduce
+    try:
+        import noisereduce
+    except ImportError:
+        hint = 'pip install "wildtalker[denoise]"'
+        raise InputError("noisereduce", "is not installed", hint) from None
 
     return noisereduce.reduce_noise(y=rows, sr=sample_rate_hz, stationary=is_stationary)
