@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from tests.live.test_session import RATE, Clock, session_of, tiny_kept, voice
 from wildtalker_core.live.backgrounds import Background
 from wildtalker_core.live.portrait_file import load_kept, save_kept
 from wildtalker_core.live.talking import open_portrait
 from wildtalker_core.media.audio import write_waveform
-from wildtalker_core.media.tensor_file import load_tensors, save_tensors
+from wildtalker_core.media.tensor_file import load_tensors
 from wildtalker_core.mouth.ear import Ear
 from wildtalker_core.speech.audio_features import LIVE_SECONDS
 from wildtalker_core.speech.whisper_encoder import WhisperEncoder
@@ -132,7 +134,7 @@ def test_files_of_the_first_version_open(tmp_path):
     del first["shape"]["body"]["n_face_nodes"], first["shape"]["body"]["n_soft_nodes"]
     held = {name: value for name, value in tensors.items() if not name.endswith(("near", "shares"))}
     assert len(tensors) == len(held) + 4
-    save_tensors(tmp_path / "old.portrait", held, first)
+    save_file(held, tmp_path / "old.portrait", {"header": json.dumps(first)})
     old = load_kept(tmp_path / "old.portrait", "torch")
     assert old.encoder is None
     conditions = torch.randn(body.shape.n_face), torch.randn(body.shape.n_soft)

@@ -20,7 +20,7 @@ from wildtalker_core.speech.whisper_encoder import WhisperEncoder
 from wildtalker_core.splats.portrait import SplatPortrait, SplatShape
 
 #: Raised when a file of the new form cannot be read by older code.
-VERSION = 2
+VERSION = 3
 _BASES = tuple(
     f"body.{part}.{kind}" for part in ("face", "soft") for kind in ("means", "colours", "opacities")
 )
