@@ -67,9 +67,9 @@ def port(served):
 
 
 def microphone(tmp_path):
-    """Flags of a browser whose microphone hears words and pauses of 0.3 to 0.9 s."""
-    lasts = np.random.default_rng(0).uniform(0.3, 0.9, 40)
-    speaks = np.repeat(np.arange(40) % 2, (lasts * RATE).astype(int)).astype(np.float32)
+    """Flags of a browser whose microphone hears words; the mouth does not rest between them."""
+    lasts = np.random.default_rng(0).uniform(0.12, [[0.28, 0.6]], (40, 2)).ravel()
+    speaks = np.repeat(np.arange(80) % 2, (lasts * RATE).astype(int)).astype(np.float32)
     t = np.arange(len(speaks)) / RATE
     tones = sum(np.sin(2 * np.pi * 140 * k * t) / k for k in range(1, 20))
     write_waveform(tmp_path / "voice.wav", (0.1 * speaks * tones).astype(np.float32), RATE)
@@ -105,18 +105,21 @@ def test_a_microphone_moves_the_video(port, tmp_path):
     assert is_muted  # nobody hears their own voice
     for kind in (["outbound-rtp", "audio"], ["inbound-rtp", "audio"], ["inbound-rtp", "video"]):
         assert any(found[:2] == kind and found[2] > 50 for found in counts), counts
-    lag, likeness = best_lag(*looks.T)
-    print(f"sound behind picture {1000 * lag:.0f} ms, correlation {likeness:.2f}")
-    assert likeness > 0.5
+    assert np.ptp(looks[:, 1]) > 3 and looks[:, 2].max() > 0.02  # it moves, and sounds
+    if np.median(np.diff(looks[:, 0])) > 0.05 or np.quantile(np.diff(looks[:, 0]), 0.9) > 0.1:
+        pytest.skip("this machine is too busy for 25 frames a second, so nothing stays in step")
+    found = [best_lag(*looks[first : first + 100].T) for first in range(0, len(looks) - 99, 25)]
+    # After a stall the browser loses step and finds it again.
+    assert any(abs(lag) < 0.15 and likeness > 0.7 for lag, likeness in found), found
 
 
 def best_lag(seconds, brightness, loudness):
-    """By how much the loudness has to come earlier to go with the brightness, and how well."""
-    at = np.arange(seconds[0] + 1, seconds[-1] - 1, 0.01)
+    """By how much the loudness comes behind the brightness, and how well they go together."""
+    at = np.arange(seconds[0] + 0.5, seconds[-1] - 0.5, 0.01)
     bright = np.interp(at, seconds, brightness)
-    lags = np.arange(-1, 1.01, 0.02)
+    lags = np.arange(-0.5, 0.51, 0.02)
     found = [np.corrcoef(bright, np.interp(at + lag, seconds, loudness))[0, 1] for lag in lags]
-    return lags[np.argmax(found)], max(found)
+    return round(lags[np.argmax(found)], 2), round(max(found), 2)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look with")
