@@ -45,6 +45,7 @@ class SituationTruth:
 
     hand_free_frames: np.ndarray  # [n, size, size, 3] uint8
     occluder_masks: np.ndarray  # [n, size, size] bool: hand, sleeve, prop (not its shadow)
+    person_alphas: np.ndarray  # [n, size, size] uint8: coverage of 255, without the hand
     person_masks: np.ndarray  # [n, size, size] bool, without the hand
     head_masks: np.ndarray  # [n, size, size] bool, without the hand
     head_rotations: np.ndarray  # [n, 3, 3], head to camera

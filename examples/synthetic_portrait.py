@@ -199,6 +199,7 @@ def render_situation(
 
     frames = np.zeros((n, size, size, 3), np.uint8)
     hand_free = np.zeros_like(frames)
+    person_alphas = np.zeros((n, size, size), np.uint8)
     occluder, persons, heads = (np.zeros((n, size, size), bool) for _ in range(3))
     poses = [renderer.head_pose(i) for i in range(n)]
     points_depth = renderer.sample(model.depth, model.landmarks[None])[0]
@@ -215,6 +216,7 @@ def render_situation(
         frames[i] = np.clip((picture + grain) * 255.0 + 0.5, 0, 255)
         hand_free[i] = np.clip((clean + grain) * 255.0 + 0.5, 0, 255)
         occluder[i] = hand_alpha > 0.05
+        person_alphas[i] = np.round(255 * person_alpha)
         persons[i], heads[i] = person_alpha > 0.5, head_alpha > 0.5
 
     rotations, translations = (np.stack(part) for part in zip(*poses, strict=True))
@@ -223,6 +225,7 @@ def render_situation(
     truth = SituationTruth(
         hand_free_frames=hand_free,
         occluder_masks=occluder,
+        person_alphas=person_alphas,
         person_masks=persons,
         head_masks=heads,
         head_rotations=rotations,
