@@ -37,10 +37,10 @@ extra: .venv/extra-installed
 # torch first and with its dependencies, so that a CUDA machine gets the CUDA build and what that
 # build needs; the lock constrains both steps.
 .venv/installed: requirements.lock
-	@if $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))'; then \
+	@if $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; then \
 	  $(PYTHON) -m venv .venv; \
 	else \
-	  echo "$(PYTHON) is not Python 3.11 or 3.12, which mediapipe needs; fetching 3.12 with uv"; \
+	  echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13; fetching 3.12 with uv"; \
 	  { command -v uv > .venv-uv-path || { $(PYTHON) -m venv .venv-uv \
 	    && .venv-uv/bin/pip install --quiet --disable-pip-version-check uv \
 	    && echo .venv-uv/bin/uv > .venv-uv-path; }; } \
@@ -59,6 +59,7 @@ extra: .venv/extra-installed
 
 .venv/tests-installed: .venv/extra-installed requirements-test.lock
 	$(PIP) --no-deps --requirement requirements-test.lock
+	$(BIN)/python -m wildtalker_core.pretrained.mediapipe_files
 	@touch $@
 
 # The lock of --software-deployment-method conda: Snakemake hands the environment this file alone.

@@ -3,6 +3,7 @@ set -e
 lock="$(mktemp)"
 cat > "$lock" <<'END'
 absl-py==2.5.1
+ai-edge-litert==2.3.0; python_version >= "3.13"
 annotated-types==0.8.0
 anyio==4.16.0
 argparse-dataclass==2.0.0
@@ -56,7 +57,7 @@ Markdown==3.11.3
 MarkupSafe==3.0.4
 matplotlib==3.11.2
 mdurl==0.1.2
-mediapipe==0.10.21
+mediapipe==0.10.21; python_version < "3.13"
 mpmath==1.3.0
 msgpack==1.2.4
 nbformat==5.11.1
@@ -64,7 +65,8 @@ networkx==3.6.1
 noisereduce==3.0.3
 numba==0.68.1
 numcodecs==0.16.6
-numpy==1.26.4
+numpy==1.26.4; python_version < "3.13"
+numpy==2.4.1; python_version >= "3.13"
 onnxruntime==1.31.1
 opencv-python-headless==4.11.0.86
 packaging==25.0

@@ -13,6 +13,7 @@ import numpy as np
 from head_surface import CHIN, FOREHEAD, head_depth
 from skimage import data
 
+from wildtalker_core.pretrained.mediapipe_models import FaceMesh, SelfieSegmentation
 from wildtalker_core.robustness.synthetic_hand import CANVAS_PX, HandPalette
 
 # ASSUME: 2.5 frame widths is what the template fit found on two real clips of this framing.
@@ -135,22 +136,18 @@ def _spread_colours(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 def _detect_mesh(photograph: np.ndarray) -> np.ndarray:
     """Face mesh [478, 3] of an RGB image, photograph pixels."""
-    import mediapipe as mp
-
-    with mp.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True) as mesher:
-        found = mesher.process(photograph).multi_face_landmarks
-    if not found:
-        raise RuntimeError("no face found in the photograph: is mediapipe 0.10.21 installed?")
-    return np.array([[p.x, p.y, p.z] for p in found[0].landmark]) * photograph.shape[1]
+    with FaceMesh(is_tracking=False) as mesher:
+        found = mesher(photograph)
+    if not len(found):
+        raise RuntimeError("no face found in the photograph")
+    return found[0].astype(float)
 
 
 def _segment_person(photograph: np.ndarray) -> np.ndarray:
     """Mask [rows, columns] uint8 of the person: selfie segmentation, sharpened by colour
     (GrabCut)."""
-    import mediapipe as mp
-
-    with mp.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0) as segmenter:
-        share = segmenter.process(photograph).segmentation_mask
+    with SelfieSegmentation() as segmenter:
+        share = segmenter(photograph)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
     sure = cv2.erode((share > 0.85).astype(np.uint8), kernel)
     maybe = cv2.dilate((share > 0.15).astype(np.uint8), kernel)

@@ -21,6 +21,7 @@ rule score_render:
             "evaluate", "lpips_weights", "syncnet_weights", "blendshape_model"
         ),
         tried=tried_weights("evaluate"),
+        networks=MEDIAPIPE_NETWORKS,
     output:
         frames=results("{clip}/evaluate/{method}/{setting}.tsv"),
         video=results("{clip}/evaluate/{method}/{setting}.json"),

@@ -1,7 +1,11 @@
 """Where rules find their inputs: speech, scenes, truth, weights."""
 
+from wildtalker_core.pretrained import mediapipe_files
 from workflow_scripts import shared_heads, weight_inputs
 from workflow_scripts.scene_inputs import scene_files
+
+# What finds faces, hands and bodies, where no package brings it.
+MEDIAPIPE_NETWORKS = ancient(mediapipe_files.wheel_needed())
 
 
 def clip_path(wildcards):

@@ -1,6 +1,7 @@
 rule extract_frames:
     input:
         video=clip_path,
+        networks=MEDIAPIPE_NETWORKS,
     output:
         frames=results("{clip}/media/frames.zarr.zip"),
         manifest=results("{clip}/media/manifest.json"),
@@ -95,6 +96,7 @@ rule spoil_clip:
         speech=results(f"{CLEAN_CLIP}/media/speech.wav"),
         split=results(f"{CLEAN_CLIP}/media/split.json"),
         noise=ROBUSTNESS["noise_path"] or [],
+        networks=MEDIAPIPE_NETWORKS,
     output:
         frames=results("{clip}/media/frames.zarr.zip"),
         manifest=results("{clip}/media/manifest.json"),

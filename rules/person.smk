@@ -3,6 +3,7 @@ rule detect_landmarks:
         frames=results("{clip}/media/frames.zarr.zip"),
         manifest=results("{clip}/media/manifest.json"),
         split=results("{clip}/media/split.json"),
+        networks=MEDIAPIPE_NETWORKS,
     output:
         landmarks=results("{clip}/person/landmarks.npz"),
     log:
@@ -34,6 +35,7 @@ rule parse_portrait:
         frames=results("{clip}/media/frames.zarr.zip"),
         landmarks=results("{clip}/person/landmarks.npz"),
         split=results("{clip}/media/split.json"),
+        networks=MEDIAPIPE_NETWORKS,
     output:
         parsing=results("{clip}/person/parsing.zarr.zip"),
         background=results("{clip}/person/background.png"),

@@ -17,8 +17,8 @@ import wildtalker_core
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = Path(wildtalker_core.__file__).resolve().parent  # not below ROOT in an installed wheel
-PACKAGES = ("torch", "numpy", "mediapipe", "opencv-python-headless", "lpips", "pesq", "pystoi",
-            "scipy", "snakemake")  # fmt: skip
+PACKAGES = ("torch", "numpy", "mediapipe", "ai-edge-litert", "opencv-python-headless", "lpips",
+            "pesq", "pystoi", "scipy", "snakemake")  # fmt: skip
 
 
 def describe(config: Mapping[str, Any]) -> dict[str, Any]:

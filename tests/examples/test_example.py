@@ -12,6 +12,8 @@ import pytest
 import soundfile
 from scipy.ndimage import gaussian_filter1d
 
+from wildtalker_core.pretrained.mediapipe_models import FaceMesh
+
 EXAMPLES_DIR = Path(__file__).resolve().parents[2] / "examples"
 TRUTH_DIR = EXAMPLES_DIR / "truth"
 N_FRAMES, SIZE_PX, FPS = 300, 256, 25
@@ -59,15 +61,8 @@ def occluder() -> np.ndarray:
 @pytest.fixture(scope="module")
 def detected(frames) -> list[np.ndarray | None]:
     """Face mesh [478, 3] in pixels of every sixth frame, None where no face is found."""
-    import mediapipe as mp
-
-    found = []
-    with mp.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True) as mesher:
-        for frame in frames[::SAMPLE_EVERY]:
-            faces = mesher.process(np.ascontiguousarray(frame)).multi_face_landmarks
-            points = [[p.x, p.y, p.z] for p in faces[0].landmark] if faces else None
-            found.append(None if points is None else np.array(points) * SIZE_PX)
-    return found
+    with FaceMesh(is_tracking=False) as mesher:
+        return [next(iter(mesher(frame)), None) for frame in frames[::SAMPLE_EVERY]]
 
 
 def read_sound() -> np.ndarray:

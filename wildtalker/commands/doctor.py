@@ -17,7 +17,13 @@ HELP = "say what this machine has and lacks, one line each"
 PARTS = (
     ("torch", "torch", "training and rendering", True),
     ("numba", "numba", "compiled CPU kernels", True),
-    ("mediapipe", "mediapipe", "landmarks, hands, parsing", True),
+    ("mediapipe", "mediapipe", "landmarks, hands, parsing", sys.version_info < (3, 13)),
+    (
+        "ai-edge-litert",
+        "ai_edge_litert",
+        "the same from Python 3.13 on",
+        sys.version_info >= (3, 13),
+    ),
     ("av", "av", "reading and writing video", True),
     ("snakemake", "snakemake", "the workflow", True),
     ("lpips", "lpips", "score LPIPS and the lips' finetuning loss", True),

@@ -1,11 +1,12 @@
-"""MediaPipe's BlazeFace: where faces are in a picture. Both models lie inside the wheel."""
+"""Where faces are in a picture: MediaPipe's BlazeFace, looked through from near and far."""
 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
 
 import numpy as np
+
+from wildtalker_core.pretrained.mediapipe_models import FaceDetection
 
 # ASSUME: a box of which another covers this share (intersection over union) is the same face.
 _SAME_FACE_IOU = 0.4
@@ -28,12 +29,7 @@ class FaceDetector:
     """
 
     def __init__(self, min_score: float = 0.5) -> None:
-        from mediapipe.python.solutions.face_detection import FaceDetection
-
-        self._short, self._full = (
-            FaceDetection(min_detection_confidence=min_score, model_selection=selection)
-            for selection in (0, 1)
-        )
+        self._short, self._full = (FaceDetection(min_score, is_full) for is_full in (False, True))
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """image: [height, width, 3] uint8 RGB."""
@@ -82,25 +78,12 @@ class FaceDetector:
         self.close()
 
 
-def _detect(model: Any, image: np.ndarray) -> np.ndarray:
-    height, width = image.shape[:2]
-    boxes = []
-    for detection in model.process(np.ascontiguousarray(image)).detections or []:
-        box = detection.location_data.relative_bounding_box
-        boxes.append(
-            (
-                box.xmin * width,
-                box.ymin * height,
-                (box.xmin + box.width) * width,
-                (box.ymin + box.height) * height,
-                detection.score[0],
-            )
-        )
-    found = np.array(boxes, float).reshape(-1, 5)
+def _detect(model: FaceDetection, image: np.ndarray) -> np.ndarray:
+    found = model(image)
     return found[np.argsort(found[:, 1] - found[:, 3], kind="stable")]
 
 
-def _detect_in(model: Any, image: np.ndarray, side: int, x: int, y: int) -> np.ndarray:
+def _detect_in(model: FaceDetection, image: np.ndarray, side: int, x: int, y: int) -> np.ndarray:
     """Boxes found in a square part of the image, in the image's own pixels."""
     return _detect(model, image[y : y + side, x : x + side]) + [x, y, x, y, 0]
 

@@ -51,6 +51,7 @@ _HUBERT = f"{_HUB}/hubert-large-ls960-ft/resolve/ece5fabbf034c1073acae96d5401b25
 _WHISPER = "https://openaipublic.azureedge.net/main/whisper/models"
 _WHISPER_TINY_EN = "d3dd57d32accea0b295c96e26691aa14d8822fac7d9d27d5dc00b4ca2826dd03"
 _WHISPER_TINY = "65147644a518d12f04e32d6f3b26facc3f8dd46e5390956a9424a650c0ce22b9"
+_MEDIAPIPE = "956eb1ebc275c629e61b085b2cab89c3a5b9e93bad1bb107348d98dafb5a4bb5"
 _DEEPFILTERNET = "c94d91f70911001c946e0fabb4aa9adc37045f45a03b56008cb0c8244cb63616"
 
 
@@ -156,6 +157,23 @@ REGISTRY = {
             "MIT or Apache-2.0 (DeepFilterNet)",
             "denoiser deepfilternet: speech.deepfilternet_model",
             "speech.denoiser: mss_adaptive",
+        ),
+        Weights(
+            "MediaPipe 0.10.21, its networks",
+            "mediapipe-0.10.21.whl",
+            (
+                Package(
+                    "mediapipe==0.10.21",
+                    "mediapipe-0.10.21-cp312-cp312-manylinux_2_28_x86_64.whl",
+                    _MEDIAPIPE,
+                    "",
+                    _MEDIAPIPE,
+                ),
+            ),
+            _MEDIAPIPE,
+            "Apache-2.0 (Google)",
+            "faces, landmarks, hands, parsing where the package mediapipe is not installed",
+            "Python 3.11 or 3.12, which have the package",
         ),
         _published(
             "VGG-16",

