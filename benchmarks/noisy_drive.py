@@ -20,6 +20,7 @@ from pathlib import Path
 # Before numpy is imported: the rest is one core's work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import ffmpeg
 import imageio_ffmpeg
 import numpy as np
 import torch
@@ -71,11 +72,11 @@ def write_config(folder: Path, floor_db: float) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     clip = folder / "clean_voice.mp4"
     if not clip.exists():
-        ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
-        video, speech = ROOT / "examples" / "astronaut.mp4", TRUTH / "clean_speech.flac"
-        inputs = ["-i", str(video), "-i", str(speech)]
-        streams = ["-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", "aac", "-b:a", "128k"]
-        subprocess.run([ffmpeg, "-loglevel", "error", *inputs, *streams, clip], check=True)
+        picture = ffmpeg.input(str(ROOT / "examples" / "astronaut.mp4")).video
+        speech = ffmpeg.input(str(TRUTH / "clean_speech.flac")).audio
+        options = {"vcodec": "copy", "acodec": "aac", "audio_bitrate": "128k", "loglevel": "error"}
+        both = ffmpeg.output(picture, speech, str(clip), **options)
+        both.run(cmd=imageio_ffmpeg.get_ffmpeg_exe())
     user = {
         "results_dir": str(folder / "results"),
         "clips": {"clip": {"path": str(clip), "truth": str(TRUTH)}},

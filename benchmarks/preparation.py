@@ -17,12 +17,12 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import ffmpeg
 import imageio_ffmpeg
 import psutil
 import yaml
@@ -60,11 +60,12 @@ def make_long_clip(source: Path, path: Path, n_frames: int, size_px: int) -> Non
     with VideoWriter(period, FPS, crf=18) as video:
         for frame in forth + forth[-2:0:-1]:
             video.append(frame)
-    loop = ["-stream_loop", "-1", "-i"]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-y"]
-    command += [*loop, period, *loop, source, "-map", "0:v", "-map", "1:a", "-c:v", "copy"]
-    command += ["-c:a", "aac", "-frames:v", n_frames, "-t", n_frames / FPS, path]
-    subprocess.run(list(map(str, command)), check=True)
+    picture = ffmpeg.input(str(period), stream_loop=-1).video
+    sound = ffmpeg.input(str(source), stream_loop=-1).audio
+    length = {"vframes": n_frames, "t": n_frames / FPS}
+    codecs = {"vcodec": "copy", "acodec": "aac", "loglevel": "error"}
+    both = ffmpeg.output(picture, sound, str(path), **length, **codecs).overwrite_output()
+    both.run(cmd=imageio_ffmpeg.get_ffmpeg_exe())
     period.unlink()
 
 
