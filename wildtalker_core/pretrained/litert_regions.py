@@ -29,9 +29,10 @@ class Region:
     def whole(cls, image: np.ndarray, is_square: bool) -> Region:
         """All of an image; ``is_square``: with borders beside or above and below it."""
         height, width = image.shape[:2]
-        side = max(height, width)
-        size = (side, side) if is_square else (width, height)
-        return cls(width / 2, height / 2, *size)
+        x, y = width / 2, height / 2
+        if is_square:
+            width = height = max(width, height)
+        return cls(x, y, width, height)
 
     def square(self, scale: float, shift_y: float = 0.0) -> Region:
         """Moved along its own y by a share of its height, then a square of its long side."""
@@ -77,7 +78,8 @@ def angle_between(start: np.ndarray, end: np.ndarray, target_degrees: float) -> 
 def around(points: np.ndarray, angle: float) -> Region:
     """The upright box around points [n, 2], to be turned about its middle."""
     low, high = points[:, :2].min(0), points[:, :2].max(0)
-    return Region(*((low + high) / 2), *(high - low), angle)
+    (x, y), (width, height) = (low + high) / 2, high - low
+    return Region(x, y, width, height, angle)
 
 
 class Detector:
