@@ -60,6 +60,12 @@ rule tabulate:
             category="Tables",
         ),
         more_md=results("report/table1_more.md"),
+        movement_tsv=report(
+            results("report/table1_movement.tsv"),
+            caption="../docs/captions/table1.rst",
+            category="Tables",
+        ),
+        movement_md=results("report/table1_movement.md"),
         differences_tsv=report(
             results("report/table1_differences.tsv"),
             caption="../docs/captions/table1.rst",

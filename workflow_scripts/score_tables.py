@@ -47,6 +47,14 @@ MORE_COLUMNS = (
     Column("seam", "seam", "none", 2),
     Column("ms_per_frame", "ms / frame", "none", 0),
 )
+#: After THEval: none is better for being higher or lower, but for being near the ground truth's.
+MOVEMENT_COLUMNS = (
+    Column("lip_dynamics", "lip dynamics", "none", 5, is_of_head=True),
+    Column("eyebrow_dynamics", "eyebrow dynamics", "none", 4, is_of_head=True),
+    Column("head_motion", "head motion", "none", 2, is_of_head=True),
+    Column("silent_lip_motion", "silent lips", "none", 4, is_of_head=True),
+    Column("lip_loudness_gap", "lip-loudness gap", "none", 3, is_of_head=True),
+)
 SYNC_COLUMNS = (
     Column("lse_d", "LSE-D", "lower", 3, is_of_head=True),
     Column("lse_c", "LSE-C", "higher", 3, is_of_head=True),
@@ -94,6 +102,11 @@ EXPLANATIONS = {
     "seam": "seam: edges at the neck that the reference has not, grey levels per pixel (blur has "
     "none)",
     "ms_per_frame": "ms / frame: rendering only, end to end",
+    "lip_dynamics": "read each column by its distance from the ground truth's; lip dynamics, "
+    "eyebrow dynamics: THEval's definitions on landmarks found anew in each frame",
+    "head_motion": "head motion: THEval's formula on our pose, which no method here invents",
+    "silent_lip_motion": "silent lips, lip-loudness gap: THEval's formulas on pauses found by "
+    "loudness; its three picture qualities and its final score, the mean over eight, are not here",
     "stoi": "PESQ is wide band; CSIG, CBAK, COVL after Hu and Loizou 2008",
 }
 

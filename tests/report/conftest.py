@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from workflow_scripts.score_tables import MORE_COLUMNS, SPEECH_COLUMNS, TABLE1_COLUMNS
+from workflow_scripts.score_tables import (
+    MORE_COLUMNS,
+    MOVEMENT_COLUMNS,
+    SPEECH_COLUMNS,
+    TABLE1_COLUMNS,
+)
 
 ABSENT = {
     "lpips": "no backbone weights (evaluate.lpips_weights)",
@@ -28,7 +33,7 @@ MADE_WITH = {
 
 def video_score(clip: str, method: str, setting: str, level: float) -> dict[str, Any]:
     """All scores at ``level``; higher is better for PSNR, so a test can tell rows apart."""
-    keys = {column.key for column in (*TABLE1_COLUMNS, *MORE_COLUMNS)}
+    keys = {column.key for column in (*TABLE1_COLUMNS, *MORE_COLUMNS, *MOVEMENT_COLUMNS)}
     scores = {key: {"value": level, "backend": "own"} for key in sorted(keys)}
     for key, reason in ABSENT.items():
         scores[key] = {"value": None, "backend": None, "reason": reason}

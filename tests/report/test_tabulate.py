@@ -175,7 +175,15 @@ def test_nothing_to_drive_and_nothing_clean(video_scores, made_with):
 
 def test_files(video_scores, speech_scores, made_with, tmp_path):
     names = [f"table{i}_{kind}" for i in (1, 2, 3) for kind in ("tsv", "md", "tex")]
-    names += ["more_tsv", "more_md", "summary", "provenance", "scores"]
+    names += [
+        "more_tsv",
+        "more_md",
+        "movement_tsv",
+        "movement_md",
+        "summary",
+        "provenance",
+        "scores",
+    ]
     names += ["differences_tsv", "differences_md", "driven_tsv", "driven_md", "driven_tex"]
     outputs = {name: str(tmp_path / name) for name in names}
     places = {"videos": ["a.mp4"], "tables": ["table1.md"], "report": "report.html"}
@@ -214,7 +222,8 @@ def test_quoted_tables_are_whole():
 
 def test_explanations_are_of_columns_that_exist():
     columns = (*score_tables.TABLE1_COLUMNS, *score_tables.MORE_COLUMNS, *score_tables.SYNC_COLUMNS,
-               *score_tables.SPEECH_COLUMNS, *score_tables.HEAD_COLUMNS)  # fmt: skip
+               *score_tables.SPEECH_COLUMNS, *score_tables.HEAD_COLUMNS,
+               *score_tables.MOVEMENT_COLUMNS)  # fmt: skip
     assert set(score_tables.EXPLANATIONS) <= {column.key for column in columns}
 
 

@@ -118,16 +118,21 @@ class Measured:
     """All that is known of the frames of a video.
 
     is_counted: [n] bool. columns: scores [n] by key, NaN where a frame has none. points,
-    reference_points: [n, points, 2] pixels, NaN without a face. shapes, reference_shapes:
-    blendshapes of each frame by name, None without a face; empty lists without the network.
+    reference_points: [n, points, 2] pixels, NaN without a face; meshes: points with their depth,
+    [n, points, 3]. shapes, reference_shapes: blendshapes of each frame by name, None without a
+    face; empty lists without the network.
     """
 
     is_counted: np.ndarray
     columns: dict[str, np.ndarray]
-    points: np.ndarray
+    meshes: np.ndarray
     reference_points: np.ndarray | None
     shapes: list[dict[str, float] | None]
     reference_shapes: list[dict[str, float] | None]
+
+    @property
+    def points(self) -> np.ndarray:
+        return self.meshes[..., :2]
 
 
 def measure_frames(
@@ -141,20 +146,21 @@ def measure_frames(
         counted.append(pair.is_counted)
         pictures = [pair.estimate] + ([pair.reference.picture] if pair.reference else [])
         for side, picture in enumerate(pictures):
-            found = find_faces([picture], models.find_landmarks, face.n_points)[0]
+            found = find_meshes([picture], models.find_landmarks, face.n_points)[0]
             tracks[side].append(found if pair.is_counted else np.full_like(found, np.nan))
             if models.blendshapes is not None:
                 shapes[side].append(models.blendshapes(picture) if pair.is_counted else None)
         if pair.reference:
             row = score_picture(pair, models, has_ms_ssim) if pair.is_counted else {}
-            rows.append(row | score_landmarks(tracks[1][-1], tracks[0][-1], face, pair.estimate))
+            sides = tracks[1][-1][:, :2], tracks[0][-1][:, :2]
+            rows.append(row | score_landmarks(*sides, face, pair.estimate))
     keys = dict.fromkeys(key for row in rows for key in row)
     columns = {key: np.array([row.get(key, np.nan) for row in rows]) for key in keys}
     return Measured(
         np.array(counted, bool),
         columns,
         np.asarray(tracks[0]),
-        np.asarray(tracks[1]) if rows else None,
+        np.asarray(tracks[1])[..., :2] if rows else None,
         *shapes,
     )
 
@@ -165,10 +171,19 @@ def find_faces(
     n_points: int = 478,
 ) -> np.ndarray:
     """Landmarks of the first face of each picture, [pictures, points, 2] px, NaN without a face."""
+    return find_meshes(pictures, find_landmarks, n_points)[..., :2]
+
+
+def find_meshes(
+    pictures: Iterable[np.ndarray],
+    find_landmarks: Callable[[np.ndarray], np.ndarray],
+    n_points: int = 478,
+) -> np.ndarray:
+    """The same with the depth, [pictures, points, 3] px."""
     tracks = []
     for picture in pictures:
         faces = find_landmarks(picture)
-        tracks.append(faces[0, :, :2] if len(faces) else np.full((n_points, 2), np.nan))
+        tracks.append(faces[0] if len(faces) else np.full((n_points, 3), np.nan))
     return np.asarray(tracks, np.float64)
 
 

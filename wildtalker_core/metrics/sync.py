@@ -163,12 +163,19 @@ def speech_loudness(
     band = butter(3, (400.0, 1200.0), btype="bandpass", fs=sample_rate_hz, output="sos")
     if len(waveform) < 64:
         raise ValueError(f"{len(waveform)} samples are too few to have a loudness")
-    power = sosfiltfilt(band, np.asarray(waveform, np.float64)) ** 2
-    total = np.concatenate([[0.0], np.cumsum(power)])
+    filtered = sosfiltfilt(band, np.asarray(waveform, np.float64))
+    power = mean_power(filtered, sample_rate_hz, times_seconds, width_seconds)
+    level_db = 10.0 * np.log10(np.maximum(power, 1e-12))
+    return np.maximum(level_db - (level_db.max() - 30.0), 0.0)
+
+
+def mean_power(
+    waveform: np.ndarray, sample_rate_hz: int, times_seconds: np.ndarray, width_seconds: float
+) -> np.ndarray:
+    """Mean square of the sound in a window around given instants, [times]."""
+    total = np.concatenate([[0.0], np.cumsum(np.square(waveform, dtype=np.float64))])
     half = 0.5 * width_seconds * sample_rate_hz
     centres = np.asarray(times_seconds) * sample_rate_hz
-    first = np.clip(np.round(centres - half), 0, len(power)).astype(int)
-    last = np.clip(np.round(centres + half), 0, len(power)).astype(int)
-    mean_power = (total[last] - total[first]) / np.maximum(last - first, 1)
-    level_db = 10.0 * np.log10(np.maximum(mean_power, 1e-12))
-    return np.maximum(level_db - (level_db.max() - 30.0), 0.0)
+    first = np.clip(np.round(centres - half), 0, len(waveform)).astype(int)
+    last = np.clip(np.round(centres + half), 0, len(waveform)).astype(int)
+    return (total[last] - total[first]) / np.maximum(last - first, 1)

@@ -15,7 +15,7 @@ from wildtalker_core.media.files import atomic_path, load_arrays, load_json, sav
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.image import resize_image
 from wildtalker_core.media.video import read_video
-from wildtalker_core.metrics import bootstrap, expression, video_scores
+from wildtalker_core.metrics import bootstrap, expression, theval, video_scores
 from wildtalker_core.metrics.frame_scores import (
     FacePoints,
     FramePair,
@@ -28,6 +28,7 @@ from wildtalker_core.metrics.frame_scores import (
 from wildtalker_core.metrics.video_scores import NO_REFERENCE, Scores, absent, scored
 from wildtalker_core.person import landmarks as mesh
 from wildtalker_core.progress import progress
+from wildtalker_core.speech.audio_features import active_level_dbfs, frame_silence
 from workflow_scripts.evaluate.score_speech import clean_reference
 from workflow_scripts.job import job
 from workflow_scripts.reference import read_reference
@@ -42,6 +43,19 @@ FACE = FacePoints(
     nose_tip=mesh.NOSE_TIP,
     rigid=mesh.RIGID_POINTS,
     n_points=mesh.N_LANDMARKS,
+)
+FEATURES = theval.FeaturePoints(
+    lips=(*mesh.LIPS_OUTER, *mesh.LIPS_INNER),
+    upper_lip=mesh.UPPER_LIP_EDGE,
+    lower_lip=mesh.LOWER_LIP_EDGE,
+    brows=(mesh.RIGHT_BROW, mesh.LEFT_BROW),
+    eyes=(mesh.RIGHT_EYE, mesh.LEFT_EYE),
+    outer_corners=(mesh.RIGHT_EYE_CORNER, mesh.LEFT_EYE_CORNER),
+    corners=(
+        (mesh.RIGHT_EYE_CORNER, mesh.RIGHT_EYE_INNER),
+        (mesh.LEFT_EYE_INNER, mesh.LEFT_EYE_CORNER),
+    ),
+    rigid=mesh.RIGID_POINTS,
 )
 
 
@@ -98,6 +112,10 @@ def main(
     scores = video_scores.score_frames(measured, models, FACE, frames, fps, size_px, has_ms_ssim)
     scores |= score_action_units(files.openface, measured, fps)
     waveform = heard(files, manifest, own_frames)
+    scores |= score_liveliness(
+        measured, frames, waveform, manifest["sample_rate_hz"], models.landmark_backend, fps,
+        size_px,
+    )  # fmt: skip
     scores |= video_scores.score_sync(
         measured.points, FACE, waveform, manifest["sample_rate_hz"], fps, models,
         lambda: face_crops(files.video, size_px, measured.points),
@@ -187,6 +205,28 @@ def heard(files: Files, manifest: dict[str, Any], frames: np.ndarray | None) -> 
         return read_waveform(files.speech)[0]
     speech = clean_reference(files.clean_speech, files.speech, manifest)
     return cut_to_frames(speech, manifest["sample_rate_hz"], frames, float(manifest["fps"]))
+
+
+def score_liveliness(
+    measured: Measured,
+    frames: np.ndarray,
+    waveform: np.ndarray,
+    sample_rate_hz: int,
+    backend: str,
+    fps: float,
+    size_px: int,
+) -> Scores:
+    """How the face moves, and whether it rests when the voice does: scores after THEval.
+
+    ASSUME: a pause is where the sound stays 30 dB below the speech, as for the resting mouth.
+    """
+    level_dbfs = active_level_dbfs(waveform, sample_rate_hz)
+    is_silent = frame_silence(waveform, sample_rate_hz, len(frames), fps, level_dbfs)
+    return theval.score_movement(
+        measured.meshes, frames, FEATURES, backend, fps, size_px
+    ) | theval.score_pauses(
+        measured.points, waveform, sample_rate_hz, is_silent, FEATURES, backend, fps
+    )
 
 
 def score_action_units(paths: tuple[str, str] | None, measured: Measured, fps: float) -> Scores:

@@ -16,6 +16,7 @@ from workflow_scripts.score_tables import (
     HEAD_COLUMNS,
     INFORMED,
     MORE_COLUMNS,
+    MOVEMENT_COLUMNS,
     SPEECH_COLUMNS,
     SYNC_COLUMNS,
     TABLE1_COLUMNS,
@@ -45,6 +46,7 @@ class Tables:
 
     table1: list[Table]
     more: list[Table]
+    movement: list[Table]
     differences: list[Table]
     table2: list[Table]
     driven: list[Table]
@@ -135,22 +137,29 @@ def build_tables(
         [*explain(TABLE1_COLUMNS), *footers, *quoted_lines(quoted)],
         errors=errors,
     )
-    more = parts_of(
-        "Table 1, continued. Further scores",
-        MORE_COLUMNS,
-        rows,
-        [],
-        [
-            *explain(MORE_COLUMNS),
-            *rank_lines(self_driven),
-            *conditions,
-            *backend_lines(self_driven, MORE_COLUMNS),
-        ],
-        errors=errors,
+    more, movement = (
+        parts_of(
+            f"Table 1, continued. {title}",
+            columns,
+            rows,
+            [],
+            [
+                *explain(columns),
+                *rank_lines(self_driven),
+                *conditions,
+                *backend_lines(self_driven, columns),
+            ],
+            errors=errors,
+        )
+        for title, columns in (
+            ("Further scores", MORE_COLUMNS),
+            ("How the face moves, after THEval", MOVEMENT_COLUMNS),
+        )
     )
     return Tables(
         table1,
         more,
+        movement,
         paired.difference_tables(self_driven, found.frames, conditions),
         head_tables(found.videos, quoted, made_with),
         driven_tables(found.videos, made_with, found.corrupted),

@@ -4,7 +4,7 @@ import base64
 import csv
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +92,10 @@ def page_sections(
         weights: digest by path of each foreign weights file that was used.
         robustness: of :func:`tabulate_robustness.build_tables`, or none.
     """
-    shown = {name: [as_html(t) for t in getattr(tables, name)] for name in
-             ("table1", "more", "differences", "table2", "driven", "table3")}  # fmt: skip
+    shown = {
+        part.name: [as_html(table) for table in getattr(tables, part.name)]
+        for part in fields(tables)
+    }
     return [
         Section(
             "portraits",
@@ -101,12 +103,13 @@ def page_sections(
             "Every method speaks the part of the clip that it was not trained on, side by side, "
             "with the clip's sound. Click a heading to sort by it, best first.",
             videos=media["self_driven"],
-            tables=[shown["table1"][0], shown["more"][0]],
+            tables=[shown["table1"][0], shown["more"][0], shown["movement"][0]],
             folded_title="Differences between rows, and tables of the single clips",
             folded_tables=[
                 *shown["differences"],
                 *shown["table1"][1:],
                 *shown["more"][1:],
+                *shown["movement"][1:],
             ],
         ),
         Section(
