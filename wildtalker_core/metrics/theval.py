@@ -66,12 +66,20 @@ def lip_distances(points: np.ndarray, face: FeaturePoints) -> np.ndarray:
 
 
 def mean_variance(series: np.ndarray) -> Callable[[np.ndarray], float]:
-    """Series [frames, k] -> function of drawn frame numbers: variance over them, mean over k."""
-    squares = np.square(series).mean(axis=1)
+    """Series [frames, k] -> function of drawn frame numbers: variance over them, mean over k.
+
+    NaN frames take no part; the function is NaN below two others.
+    """
+    is_known = np.isfinite(series).all(axis=1)
+    known = np.where(is_known[:, None], series, 0.0)
+    squares = np.square(known).mean(axis=1)
 
     def statistic(frames: np.ndarray) -> float:
-        weights = np.bincount(frames, minlength=len(series)) / len(frames)
-        return float(weights @ squares - np.square(weights @ series).mean())
+        weights = np.bincount(frames, minlength=len(series)) * is_known
+        if weights.sum() < 2:
+            return float("nan")
+        weights = weights / weights.sum()
+        return float(weights @ squares - np.square(weights @ known).mean())
 
     return statistic
 
@@ -195,18 +203,16 @@ def score_movement(
     """
     block = bootstrap.block_frames(len(frames), fps)
     placed = on_time_line(meshes, frames)
-    lips = _known(lip_distances(meshes[..., :2], face))
     steps = eyebrow_steps(placed[..., :2], face)
     centres = at_customary_size(face_centres(placed[..., :2]), size_px)
     statistics = {
-        "lip_dynamics": (mean_variance(lips), len(lips)),
-        "head_motion": (head_motion(head_angles(placed, face), centres), len(placed)),
+        "lip_dynamics": mean_variance(lip_distances(placed[..., :2], face)),
+        "head_motion": head_motion(head_angles(placed, face), centres),
     }
     scores: Scores = {}
-    for key, (statistic, n) in statistics.items():
-        value = statistic(np.arange(n)) if n >= 2 else np.nan
-        error = bootstrap.error_of(statistic, n, max(1, min(block, n // 4)))
-        scores[key] = scored(value, backend, TOO_FEW_FACES, error)
+    for key, statistic in statistics.items():
+        error = bootstrap.error_of(statistic, len(placed), block)
+        scores[key] = scored(statistic(np.arange(len(placed))), backend, TOO_FEW_FACES, error)
     value = np.nanmean(steps) if np.isfinite(steps).any() else np.nan
     error = bootstrap.error_of_mean(steps, block)
     return scores | {"eyebrow_dynamics": scored(value, backend, TOO_FEW_FACES, error)}

@@ -1,0 +1,194 @@
+"""What each score can tell: real frames against their codec, other sound and a frozen mouth.
+
+    python benchmarks/metric_sense.py CLIP.mp4 ... [--seconds 10] [--size 192]
+
+Four videos are made of each clip and scored like any method's:
+
+    truth     the frames as they were filmed
+    codec     the same after the codec of all rendered videos
+    sound     the codec's video, scored against the clip's own sound from half the clip away
+    mouth     the mouth of one frame held fast in all others, after the codec
+
+A score is of use for lips if it tells the last two from `codec`. For each the mean over the clips
+is printed, and three verdicts, each by the difference's standard error (paired block bootstrap,
+`metrics.bootstrap`; two errors):
+
+    tells      worse than `codec` (or, for scores without a direction, another value), in so many
+               of the clips
+    WRONG WAY  better than `codec`
+    BLIND      within two errors;  deaf: looks at pictures alone;  n/a: has no value there
+
+`codec` is held against `truth` in the same way, and should be within the errors. Scores that need
+weights are left out where these are not given. Torso and seam are the same in all four videos.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import warnings
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.lips import through_codec
+from benchmarks.metric_sense_parts import (
+    COLUMNS,
+    Clip,
+    Statistic,
+    freeze_mouth,
+    pairs,
+    read_clip,
+    statistics,
+)
+from wildtalker_core.metrics import bootstrap
+from wildtalker_core.metrics.frame_scores import Models, measure_frames
+from wildtalker_core.pretrained.lpips_model import LpipsModel
+from wildtalker_core.pretrained.mediapipe_models import BlendshapeModel, FaceMesh
+from workflow_scripts.evaluate.score_render import FACE
+
+CASES = ("truth", "codec", "sound", "mouth")
+#: What is told from what, by the heading of the verdict.
+QUESTIONS = {"codec": ("codec", "truth"), "sound": ("sound", "codec"), "mouth": ("mouth", "codec")}
+TOLD_ERRORS = 2.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Values of one clip by case, and each question's difference with its standard error."""
+
+    values: dict[str, float]
+    differences: dict[str, tuple[float, float | None]]
+
+
+def ask(clip: Clip, models: Models) -> dict[str, Answer]:
+    """Each score's answers on one clip."""
+    with tempfile.TemporaryDirectory() as name:
+        seen = {
+            case: through_codec(shown, clip.fps, Path(name) / f"{case}.mp4")
+            for case, shown in (("codec", iter(clip.frames)), ("mouth", freeze_mouth(clip)))
+        }
+    seen["truth"] = list(clip.frames)
+    measured = {
+        case: measure_frames(pairs(clip, shown), models, FACE, True) for case, shown in seen.items()
+    }
+    measured["sound"] = measured["codec"]
+    strange = np.roll(clip.waveform, len(clip.waveform) // 2)
+    of = {
+        case: statistics(clip, measured[case], strange if case == "sound" else clip.waveform)
+        for case in CASES
+    }
+    n = len(clip.frames)
+    block, every = bootstrap.block_frames(n, clip.fps), np.arange(n)
+    answers = {}
+    for key in of["codec"]:
+        values = {case: of[case][key](every) if key in of[case] else np.nan for case in CASES}
+        differences = {}
+        for question, (one, other) in QUESTIONS.items():
+            a, b = of[one].get(key), of[other].get(key)
+            error = None
+            if a and b:
+                error = bootstrap.error_of(difference_of(a, b), n, block)
+            differences[question] = (values[one] - values[other], error)
+        answers[key] = Answer(values, differences)
+    return answers
+
+
+def difference_of(one: Statistic, other: Statistic) -> Statistic:
+    return lambda frames: one(frames) - other(frames)
+
+
+def verdict(column_key: str, question: str, answers: list[Answer]) -> str:
+    """In words; see the head of this file."""
+    pairs_ = [answer.differences[question] for answer in answers]
+    if all(value == 0 for value, _ in pairs_):
+        return "deaf" if question == "sound" else "same"
+    known = [(value, error) for value, error in pairs_ if np.isfinite(value) and error is not None]
+    if not known:
+        return "n/a"
+    better = COLUMNS[column_key].better
+    sign = {"higher": -1.0, "lower": 1.0, "none": 0.0}[better]
+
+    def told(value: float, error: float) -> bool:
+        return (abs(value) if sign == 0 else sign * value) > TOLD_ERRORS * error
+
+    mean = float(np.mean([value for value, _ in known]))
+    error = float(np.sqrt(np.sum(np.square([e for _, e in known])))) / len(known)
+    n_told = sum(told(*pair) for pair in known)
+    word = "tells" if question != "codec" else "moves"
+    if told(mean, error):
+        return f"{word} {n_told}/{len(known)}"
+    if sign and -sign * mean > TOLD_ERRORS * error:
+        return "WRONG WAY"
+    return f"BLIND {n_told}/{len(known)}" if question != "codec" else "same"
+
+
+def report(answers: dict[str, list[Answer]]) -> None:
+    heads = [*CASES, *(f"{q}?" for q in QUESTIONS)]
+    print("\n" + "  ".join([f"{'score':22s}", *(f"{head:>10s}" for head in heads)]))
+    for key in (key for key in COLUMNS if key in answers):
+        column, of = COLUMNS[key], answers[key]
+        cells = [f"{column.heading} {column.arrow}".ljust(22)]
+        for case in CASES:
+            value = np.mean([answer.values[case] for answer in of])
+            cells.append(
+                f"{value:10.{column.n_digits}f}" if np.isfinite(value) else f"{'n/a':>10s}"
+            )
+        cells += [f"{verdict(key, question, of):>10s}" for question in QUESTIONS]
+        print("  ".join(cells))
+    absent = [column.heading for key, column in COLUMNS.items() if key not in answers]
+    print(f"not asked (no weights, or the same in all videos): {', '.join(absent)}")
+
+
+def remembered(function: Callable[[np.ndarray], object]) -> Callable:
+    """The function, asked once for equal pictures: each reference is seen in every case."""
+    known: dict[int, object] = {}
+
+    def answer(picture: np.ndarray) -> object:
+        key = hash(picture.tobytes())
+        if key not in known:
+            known[key] = function(picture)
+        return known[key]
+
+    return answer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clips", type=Path, nargs="+", metavar="CLIP.mp4")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each clip, from its start")
+    parser.add_argument("--size", type=int, default=192, help="pixels a side, at least 176")
+    parser.add_argument("--lpips-weights", type=Path, metavar="FILE")
+    parser.add_argument("--blendshape-model", type=Path, metavar="FILE")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    lpips = LpipsModel(args.lpips_weights) if args.lpips_weights else None
+    answers: dict[str, list[Answer]] = defaultdict(list)
+    for path in args.clips:
+        with ExitStack() as stack:
+            face_mesh = stack.enter_context(FaceMesh(is_tracking=False))
+            shapes = None
+            if args.blendshape_model:
+                shapes = stack.enter_context(BlendshapeModel(args.blendshape_model))
+            models = Models(
+                remembered(face_mesh),
+                "mediapipe face mesh",
+                perceptual_distance=lpips.score if lpips else None,
+                blendshapes=remembered(shapes) if shapes else None,
+            )
+            clip = read_clip(path, args.seconds, args.size, models)
+            print(f"{path.name}: {len(clip.frames)} frames", flush=True)
+            for key, answer in ask(clip, models).items():
+                answers[key].append(answer)
+    report(answers)
+
+
+if __name__ == "__main__":
+    main()
