@@ -122,7 +122,7 @@ rule spoil_clip:
         strength_percent=lambda wildcards: robustness_clips()[wildcards.clip],
         options={
             key: ROBUSTNESS[key]
-            for key in ("hand_share", "face_box", "snr_db", "noise", "seed")
+            for key in ("hand_share", "place", "face_box", "snr_db", "noise", "seed")
         },
     script:
         "../workflow_scripts/media/spoil_clip.py"

@@ -15,7 +15,8 @@ from wildtalker_core.media.video import read_video
 from workflow_scripts.media import spoil_clip
 
 SIZE, FPS, N_FRAMES, RATE = 96, 25, 75, 16000
-OPTIONS = {"hand_share": 0.75, "face_box": None, "snr_db": 6.0, "noise": "pink", "seed": 0}
+OPTIONS = {"hand_share": 0.75, "face_box": None, "snr_db": 6.0, "noise": "pink", "seed": 0,
+           "place": "chest"}  # fmt: skip
 
 
 def face_in_the_middle(frame: np.ndarray) -> np.ndarray:

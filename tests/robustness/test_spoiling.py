@@ -12,10 +12,12 @@ FACE_BOX = np.array([34.0, 22.0, 63.0, 51.0])
 CLEAN = np.full((SIZE, SIZE, 3), (90, 120, 60), np.uint8)
 
 
-def coverage(hand_share: float, box: np.ndarray = FACE_BOX, size: int = SIZE) -> np.ndarray:
+def coverage(
+    hand_share: float, box: np.ndarray = FACE_BOX, size: int = SIZE, place: str = "chest"
+) -> np.ndarray:
     """Hand masks [frames, size, size] of every third frame of six seconds."""
     placement = spoiling.place_on_face(box, size)
-    gestures = spoiling.plan_gestures(N_FRAMES / FPS, hand_share, placement, seed=0)
+    gestures = spoiling.plan_gestures(N_FRAMES / FPS, hand_share, placement, 0, place)
     clean = np.zeros((size, size, 3), np.uint8)
     palette = spoiling.palette_of(clean[None], box)
     spoil = spoiling.Spoiler(gestures, palette, placement, FPS, seed=0)
@@ -80,6 +82,21 @@ def test_in_a_tight_crop_fingers_leave_the_mouth_free():
     masks = coverage(0.75, box)
     assert masks.any()
     assert np.flatnonzero(masks.any(axis=(0, 2))).min() > box[3]
+
+
+def test_hands_at_the_mouth_hide_it_and_leave_the_eyes():
+    """The mouth lies at three quarters of the box, the eyes in its upper quarter."""
+    masks = coverage(0.75, place="mouth")
+    x0, y0, x1, y1 = FACE_BOX
+    row, column = round(y0 + 0.75 * (y1 - y0)), round(0.5 * (x0 + x1))
+    lips = masks[:, row - 1 : row + 2, column - 4 : column + 5].mean(axis=(1, 2))
+    is_up = masks.any(axis=(1, 2))
+    assert (lips[is_up] > 0.6).mean() > 0.5, "most of the time in which a hand is up"
+    assert not lips[~is_up].any()
+    eyes = masks[:, int(y0) : int(y0 + 0.25 * (y1 - y0)), int(x0) : int(x1)]
+    assert eyes.mean() < 0.05
+    at_chest = coverage(0.75)[:, row - 1 : row + 2, column - 4 : column + 5]
+    assert not at_chest.any()
 
 
 def test_only_the_hand_and_its_shadow_change_a_frame():

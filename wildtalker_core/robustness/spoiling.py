@@ -7,6 +7,7 @@ the clip showed before is the truth.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -26,6 +27,8 @@ _GESTURES = (
     ("beat", "left", (92.0, 230.0)),
     ("slow_entry", "right", (170.0, 224.0)),
 )
+# ASSUME: whoever covers the mouth does it with the fingers, the wrist under the chin.
+_AT_MOUTH = {"left": (127.0, 156.0), "right": (131.0, 158.0)}
 # ASSUME: in a narrower crop the wrist stays this far above the lower edge, so that the whole hand
 # is seen, but always so far below the chin that its fingers leave the mouth free: torsos are what
 # the paper's hands hide. Out of view it is so far below the edge that no finger is seen.
@@ -65,27 +68,33 @@ def place_on_face(face_box: np.ndarray, size_px: int) -> Placement:
 
 
 def plan_gestures(
-    duration_seconds: float, hand_share: float, placement: Placement, seed: int
+    duration_seconds: float,
+    hand_share: float,
+    placement: Placement,
+    seed: int,
+    place: Literal["chest", "mouth"] = "chest",
 ) -> tuple[Gesture, ...]:
     """Hands that are in view for ``hand_share`` of the time, at most one at a time.
 
     The same seed gives the same hands for the same time in each period of three seconds, whatever
-    the share: clips of several strengths differ by how long a hand stays, not by which.
+    the share: clips of several strengths differ by how long a hand stays, not by which. At the
+    ``mouth`` they hide it with their fingers, else they leave the face free.
     """
     rng = np.random.default_rng(seed)
     chin_px = FACE_CENTRE_PX[1] + 0.5 * FACE_HEIGHT_PX
     lowest = max(placement.lower_edge_px - _WRIST_ABOVE_EDGE_PX, chin_px + _WRIST_BELOW_CHIN_PX)
     gestures = []
     for k in range(int(np.ceil(duration_seconds / PERIOD_SECONDS))):
-        kind, side, (x, y) = _GESTURES[k % len(_GESTURES)]
-        place, x_offset = rng.uniform(), rng.uniform(-8.0, 8.0)
+        kind, side, at_chest = _GESTURES[k % len(_GESTURES)]
+        x, y = at_chest if place == "chest" else _AT_MOUTH[side]
+        when, x_offset = rng.uniform(), rng.uniform(-8.0, 8.0)
         if hand_share <= 0.0:
             continue
         gestures.append(
             Gesture(
                 kind,
                 side,
-                start_seconds=PERIOD_SECONDS * (k + (1.0 - hand_share) * place),
+                start_seconds=PERIOD_SECONDS * (k + (1.0 - hand_share) * when),
                 duration_seconds=PERIOD_SECONDS * hand_share,
                 target_px=(x + x_offset, min(y, lowest)),
             )

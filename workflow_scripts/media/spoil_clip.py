@@ -54,7 +54,9 @@ def main(
     face_box = size * np.array(told) if told else median_face(some, find_faces, clip)
     placement = spoiling.place_on_face(face_box, size)
     hand_share = options["hand_share"] * strength_percent / 100
-    gestures = spoiling.plan_gestures(n_frames / fps, hand_share, placement, options["seed"])
+    gestures = spoiling.plan_gestures(
+        n_frames / fps, hand_share, placement, options["seed"], options["place"]
+    )
     palette = spoiling.palette_of(some, face_box)
     spoil = spoiling.Spoiler(gestures, palette, placement, fps, options["seed"])
 
@@ -80,7 +82,8 @@ def main(
     manifest |= {"clip": clip, "source_frames": list(range(n_frames)), "source": source,
                  "crop": {"x": 0, "y": 0, "size": size}}  # fmt: skip
     manifest["spoiled"] = {
-        "strength_percent": strength_percent, "hand_share": hand_share, "snr_db": snr_db,
+        "strength_percent": strength_percent, "hand_share": hand_share,
+        "place": options["place"], "snr_db": snr_db,
         "face_box": [round(float(side), 1) for side in face_box],
         "gestures": [vars(gesture) for gesture in gestures],
     }  # fmt: skip
