@@ -1,7 +1,8 @@
 """What each score can tell: real frames against their codec, other sound and a frozen mouth.
 
-    python benchmarks/metric_sense.py CLIP.mp4 ... [--seconds 10] [--size 192]
+    python benchmarks/metric_sense.py CLIP.mp4 ... [--seconds 10] [--size 192] [--keep FILE.json]
 
+With ``--keep`` the answers of each clip are kept, and clips that are there are not asked again.
 Four videos are made of each clip and scored like any method's:
 
     truth     the frames as they were filmed
@@ -18,20 +19,22 @@ is printed, and three verdicts, each by the difference's standard error (paired 
     WRONG WAY  better than `codec`
     BLIND      within two errors;  deaf: looks at pictures alone;  n/a: has no value there
 
-`codec` is held against `truth` in the same way, and should be within the errors. Scores that need
-weights are left out where these are not given. Torso and seam are the same in all four videos.
+`codec` is held against `truth` in the same way, and should be within the errors; scores of pictures
+against the truth have no value for itself. Scores that need weights are left out where these are
+not given. Torso and seam are the same in all four videos.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +52,7 @@ from benchmarks.metric_sense_parts import (
     statistics,
 )
 from wildtalker_core.metrics import bootstrap
-from wildtalker_core.metrics.frame_scores import Models, measure_frames
+from wildtalker_core.metrics.frame_scores import Measured, Models, find_meshes, measure_frames
 from wildtalker_core.pretrained.lpips_model import LpipsModel
 from wildtalker_core.pretrained.mediapipe_models import BlendshapeModel, FaceMesh
 from workflow_scripts.evaluate.score_render import FACE
@@ -75,10 +78,11 @@ def ask(clip: Clip, models: Models) -> dict[str, Answer]:
             case: through_codec(shown, clip.fps, Path(name) / f"{case}.mp4")
             for case, shown in (("codec", iter(clip.frames)), ("mouth", freeze_mouth(clip)))
         }
-    seen["truth"] = list(clip.frames)
     measured = {
         case: measure_frames(pairs(clip, shown), models, FACE, True) for case, shown in seen.items()
     }
+    meshes = find_meshes(clip.frames, models.find_landmarks)
+    measured["truth"] = Measured(measured["codec"].is_counted, {}, meshes, clip.points, [], [])
     measured["sound"] = measured["codec"]
     strange = np.roll(clip.waveform, len(clip.waveform) // 2)
     of = {
@@ -165,29 +169,40 @@ def main() -> None:
     parser.add_argument("clips", type=Path, nargs="+", metavar="CLIP.mp4")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each clip, from its start")
     parser.add_argument("--size", type=int, default=192, help="pixels a side, at least 176")
+    parser.add_argument("--keep", type=Path, metavar="FILE.json", help="of the answers by clip")
     parser.add_argument("--lpips-weights", type=Path, metavar="FILE")
     parser.add_argument("--blendshape-model", type=Path, metavar="FILE")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
-    lpips = LpipsModel(args.lpips_weights) if args.lpips_weights else None
-    answers: dict[str, list[Answer]] = defaultdict(list)
+    known = json.loads(args.keep.read_text()) if args.keep and args.keep.is_file() else {}
     for path in args.clips:
-        with ExitStack() as stack:
-            face_mesh = stack.enter_context(FaceMesh(is_tracking=False))
-            shapes = None
-            if args.blendshape_model:
-                shapes = stack.enter_context(BlendshapeModel(args.blendshape_model))
-            models = Models(
-                remembered(face_mesh),
-                "mediapipe face mesh",
-                perceptual_distance=lpips.score if lpips else None,
-                blendshapes=remembered(shapes) if shapes else None,
-            )
-            clip = read_clip(path, args.seconds, args.size, models)
-            print(f"{path.name}: {len(clip.frames)} frames", flush=True)
-            for key, answer in ask(clip, models).items():
-                answers[key].append(answer)
+        if path.stem not in known:
+            found = ask_clip(path, args)
+            known[path.stem] = {key: asdict(answer) for key, answer in found.items()}
+            if args.keep:
+                args.keep.write_text(json.dumps(known))
+        print(f"{path.stem} is asked", flush=True)
+    answers: dict[str, list[Answer]] = defaultdict(list)
+    for of_clip in known.values():
+        for key, answer in of_clip.items():
+            answers[key].append(Answer(**answer))
     report(answers)
+
+
+def ask_clip(path: Path, args: argparse.Namespace) -> dict[str, Answer]:
+    with ExitStack() as stack:
+        face_mesh = stack.enter_context(FaceMesh(is_tracking=False))
+        shapes = None
+        if args.blendshape_model:
+            shapes = stack.enter_context(BlendshapeModel(args.blendshape_model))
+        lpips = LpipsModel(args.lpips_weights) if args.lpips_weights else None
+        models = Models(
+            remembered(face_mesh),
+            "mediapipe face mesh",
+            perceptual_distance=lpips.score if lpips else None,
+            blendshapes=remembered(shapes) if shapes else None,
+        )
+        return ask(read_clip(path, args.seconds, args.size, models), models)
 
 
 if __name__ == "__main__":
