@@ -14,7 +14,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.lips import CONFIG_DIR
-from wildtalker_core.face import landmarks as mesh
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.files import load_json
 from wildtalker_core.media.frame_store import FrameStore
@@ -29,6 +28,7 @@ from wildtalker_core.metrics.frame_scores import (
     find_faces,
 )
 from wildtalker_core.metrics.landmarks import correlation
+from wildtalker_core.person import landmarks as mesh
 from wildtalker_core.speech.audio_features import active_level_dbfs, frame_silence
 from workflow_scripts.configuration import default_options
 from workflow_scripts.evaluate.score_render import FACE, FEATURES

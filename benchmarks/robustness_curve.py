@@ -146,7 +146,7 @@ def config_of(
 
 def prepare_clean(args: argparse.Namespace, folder: Path) -> None:
     results = folder / "clean"
-    targets = ["spoiled_0/scene/body_motion.npz", "spoiled_0/face/parsing.zarr.zip",
+    targets = ["spoiled_0/scene/body_motion.npz", "spoiled_0/person/parsing.zarr.zip",
                "spoiled_0/speech/original.none/audio_features.npz"]  # fmt: skip
     run_workflow(config_of(args, results, "chest", 0), results, args.cores, targets)
 
@@ -154,7 +154,7 @@ def prepare_clean(args: argparse.Namespace, folder: Path) -> None:
 def link_clean(clean: Path, results: Path) -> None:
     """The clean clip's preparation, which no seed changes, is there for every run."""
     (results / "spoiled_0").mkdir(parents=True, exist_ok=True)
-    for stage in ("media", "face", "motion", "scene", "speech"):
+    for stage in ("media", "person", "occlusion", "pose", "scene", "speech"):
         link = results / "spoiled_0" / stage
         if not link.is_symlink():
             link.symlink_to(clean / "spoiled_0" / stage, target_is_directory=True)
