@@ -24,11 +24,13 @@ which would take the time of the rest here.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -174,33 +176,47 @@ def run_workflow(config: dict[str, Any], results: Path, cores: int, targets: lis
 
 
 def find_steps(args: argparse.Namespace, folder: Path) -> dict[str, dict[str, int]]:
-    """Steps of each stage that fill its share of the processor time, by method; measured once."""
-    from benchmarks.training_hours import measure, read_scene
+    """Steps of each stage that fill its share of the processor time, by method; measured once.
+
+    Methods that differ in what they learn, not in what a step costs, have the same steps.
+    """
+    from benchmarks.training_hours import INDIFFERENT, measure, read_scene
     from workflow_scripts import configuration
 
     path = folder / "steps.json"
     known = json.loads(path.read_text()) if path.is_file() else {}
-    written = configuration.robustness_config(config_of(args, folder / "clean", "chest", 0))
+    config = config_of(args, folder / "clean", "chest", 0)
+    written = configuration.robustness_config(config)
     completed = configuration.complete_config(written, ROOT / "config")
     scene, motion = read_scene(folder / "clean" / "spoiled_0")
+    steps = {}
     for name in args.methods:
-        if name in known:
-            continue
         train = configuration.method_view(written, completed, name, ROOT / "config")["train"]
-        with tempfile.TemporaryDirectory() as made:
-            busy = {stage: of[1] for stage, of in
-                    measure(scene, motion, train, N_MEASURED, Path(made)).items()}  # fmt: skip
-        # A stage that a method has not leaves its time to the others.
-        total = sum(SHARES[stage] for stage in busy)
-        known[name] = {
-            stage: max(1, round(args.cpu_seconds * SHARES[stage] / total / seconds))
-            for stage, seconds in busy.items()
-        }
-        print(
-            f"{name}: {known[name]} steps in {args.cpu_seconds:g} s of processor time", flush=True
-        )
-        path.write_text(json.dumps(known, indent=1))
-    return known
+        costs = {key: value for key, value in train.items() if key not in INDIFFERENT}
+        digest = hashlib.sha256(json.dumps(costs, sort_keys=True).encode()).hexdigest()[:12]
+        if digest not in known:
+            with tempfile.TemporaryDirectory() as made:
+                seconds = measure(scene, motion, train, N_MEASURED, Path(made))
+            known[digest] = steps_within(
+                args.cpu_seconds, {stage: busy for stage, (_, busy) in seconds.items()}
+            )
+            path.write_text(json.dumps(known, indent=1))
+        steps[name] = known[digest]
+        print(f"{name}: {steps[name]} steps in {args.cpu_seconds:g} s", flush=True)
+    return steps
+
+
+def steps_within(cpu_seconds: float, busy: Mapping[str, float]) -> dict[str, int]:
+    """Steps by stage, of the seconds a step; a stage that is not there leaves its time to others.
+
+    >>> steps_within(10.0, {"head": 0.1, "torso": 0.02})
+    {'head': 67, 'torso': 167}
+    """
+    total = sum(SHARES[stage] for stage in busy)
+    return {
+        stage: max(1, round(cpu_seconds * SHARES[stage] / total / seconds))
+        for stage, seconds in busy.items()
+    }
 
 
 #: Steps by which a stage is measured, of which half are start-up.
