@@ -1,8 +1,11 @@
 """What each score can tell: real frames against their codec, other sound and a frozen mouth.
 
     python benchmarks/metric_sense.py CLIP.mp4 ... [--seconds 10] [--size 192] [--keep FILE.json]
+        [--sound-only]
 
-With ``--keep`` the answers of each clip are kept, and clips that are there are not asked again.
+With ``--keep`` the answers of each clip are kept, and clips that are there are not asked again;
+with ``--sound-only`` the filmed frames stand for the codec's and other sound is asked about alone,
+in a tenth of the time.
 Four videos are made of each clip and scored like any method's:
 
     truth     the frames as they were filmed
@@ -11,8 +14,8 @@ Four videos are made of each clip and scored like any method's:
     mouth     the mouth of one frame held fast in all others, after the codec
 
 A score is of use for lips if it tells the last two from `codec`. For each the mean over the clips
-is printed, and three verdicts, each by the difference's standard error (paired block bootstrap,
-`metrics.bootstrap`; two errors):
+that have a value is printed, and three verdicts, each by the difference's standard error (paired
+block bootstrap, `metrics.bootstrap`; two errors):
 
     tells      worse than `codec` (or, for scores without a direction, another value), in so many
                of the clips
@@ -71,8 +74,13 @@ class Answer:
     differences: dict[str, tuple[float, float | None]]
 
 
-def ask(clip: Clip, models: Models) -> dict[str, Answer]:
-    """Each score's answers on one clip."""
+def measure_videos(clip: Clip, models: Models, is_sound_only: bool) -> dict[str, Measured]:
+    """What is measured of the frames of each case."""
+    meshes = find_meshes(clip.frames, models.find_landmarks)
+    known = np.isfinite(clip.points).all(axis=(1, 2))
+    truth = Measured(known, {}, meshes, clip.points, [], [])
+    if is_sound_only:
+        return dict.fromkeys(CASES, truth)
     with tempfile.TemporaryDirectory() as name:
         seen = {
             case: through_codec(shown, clip.fps, Path(name) / f"{case}.mp4")
@@ -81,9 +89,12 @@ def ask(clip: Clip, models: Models) -> dict[str, Answer]:
     measured = {
         case: measure_frames(pairs(clip, shown), models, FACE, True) for case, shown in seen.items()
     }
-    meshes = find_meshes(clip.frames, models.find_landmarks)
-    measured["truth"] = Measured(measured["codec"].is_counted, {}, meshes, clip.points, [], [])
-    measured["sound"] = measured["codec"]
+    return measured | {"truth": truth, "sound": measured["codec"]}
+
+
+def ask(clip: Clip, models: Models, is_sound_only: bool) -> dict[str, Answer]:
+    """Each score's answers on one clip."""
+    measured = measure_videos(clip, models, is_sound_only)
     strange = np.roll(clip.waveform, len(clip.waveform) // 2)
     of = {
         case: statistics(clip, measured[case], strange if case == "sound" else clip.waveform)
@@ -141,7 +152,8 @@ def report(answers: dict[str, list[Answer]]) -> None:
         column, of = COLUMNS[key], answers[key]
         cells = [f"{column.heading} {column.arrow}".ljust(22)]
         for case in CASES:
-            value = np.mean([answer.values[case] for answer in of])
+            known = [v for answer in of if np.isfinite(v := answer.values[case])]
+            value = np.mean(known) if known else np.nan
             cells.append(
                 f"{value:10.{column.n_digits}f}" if np.isfinite(value) else f"{'n/a':>10s}"
             )
@@ -169,6 +181,7 @@ def main() -> None:
     parser.add_argument("clips", type=Path, nargs="+", metavar="CLIP.mp4")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each clip, from its start")
     parser.add_argument("--size", type=int, default=192, help="pixels a side, at least 176")
+    parser.add_argument("--sound-only", action="store_true")
     parser.add_argument("--keep", type=Path, metavar="FILE.json", help="of the answers by clip")
     parser.add_argument("--lpips-weights", type=Path, metavar="FILE")
     parser.add_argument("--blendshape-model", type=Path, metavar="FILE")
@@ -202,7 +215,8 @@ def ask_clip(path: Path, args: argparse.Namespace) -> dict[str, Answer]:
             perceptual_distance=lpips.score if lpips else None,
             blendshapes=remembered(shapes) if shapes else None,
         )
-        return ask(read_clip(path, args.seconds, args.size, models), models)
+        clip = read_clip(path, args.seconds, args.size, models)
+        return ask(clip, models, args.sound_only)
 
 
 if __name__ == "__main__":
