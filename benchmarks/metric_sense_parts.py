@@ -64,7 +64,7 @@ def read_clip(path: Path, seconds: float, size_px: int, models: Models) -> Clip:
         manifest = load_json(files[1])
         n = int(manifest["n_frames"])
         save_split(Path(files[2]), Split(split_frames(n), np.ones(n, bool)))
-        extract_speech.main(str(path), *files[1:])
+        extract_speech.main(str(path), files[1], files[2], files[3], files[4])
         frames = np.stack(list(FrameStore(files[0])))
         waveform, rate_hz = read_waveform(files[3])
     points = find_faces(frames, models.find_landmarks)

@@ -186,9 +186,8 @@ def render_situation(
     """
     model = model if model is not None else build_portrait(situation.size_px)
     n, size, fps = situation.n_frames, situation.size_px, situation.fps
-    if waveform is None:
-        opening = rounding = np.zeros(n)
-    else:
+    opening = rounding = np.zeros(n)
+    if waveform is not None:
         opening, rounding = mouth_track(waveform, sample_rate_hz, n, fps)
     rng = np.random.default_rng((situation.seed, 1))
     tracks = plan_motion(situation, opening) | {"opening": opening, "rounding": rounding}
@@ -202,15 +201,14 @@ def render_situation(
     person_alphas = np.zeros((n, size, size), np.uint8)
     occluder, persons, heads = (np.zeros((n, size, size), bool) for _ in range(3))
     poses = [renderer.head_pose(i) for i in range(n)]
-    points_depth = renderer.sample(model.depth, model.landmarks[None])[0]
-    rigid = list(RIGID_POINTS)
-    rigid_points = renderer.lift(model.landmarks[rigid], points_depth[rigid])
+    depth = renderer.sample(model.depth, model.landmarks[None])[0][list(RIGID_POINTS)]
+    rigid_points = renderer.lift(model.landmarks[list(RIGID_POINTS)], depth)
     to_pixel = size / CANVAS_PX
     for i in range(n):
         clean, person_alpha, head_alpha = renderer.exposed_person(i)
         colour, hand_alpha = renderer.exposed_hands(hands, i)
-        is_clean = not hand_alpha.any()
-        picture = clean if is_clean else lay_over(clean, colour, hand_alpha, person_alpha)
+        has_hand = hand_alpha.any()
+        picture = lay_over(clean, colour, hand_alpha, person_alpha) if has_hand else clean
         noise = situation.sensor_noise
         grain = noise * rng.standard_normal((size, size, 1)) if noise else 0.0
         frames[i] = np.clip((picture + grain) * 255.0 + 0.5, 0, 255)
@@ -220,7 +218,7 @@ def render_situation(
         persons[i], heads[i] = person_alpha > 0.5, head_alpha > 0.5
 
     rotations, translations = (np.stack(part) for part in zip(*poses, strict=True))
-    projected = np.stack([renderer.project(rigid_points, r, t) for r, t in poses])
+    projected = np.stack([renderer.project(rigid_points, *pose) for pose in poses])
     projected = projected + tracks["shake"][:, None]
     truth = SituationTruth(
         hand_free_frames=hand_free,

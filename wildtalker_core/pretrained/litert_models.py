@@ -70,7 +70,8 @@ class _Followed(Model):
         self._regions: list[Region] = []
 
     def _process(self, frame: np.ndarray) -> list[np.ndarray]:
-        candidates, regions = list(self._regions), []
+        candidates = list(self._regions)
+        regions: list[Region] = []
         if len(candidates) < self._n_most:
             detected = self._detector(frame)[0][: self._n_most]
             candidates = [self._region_of_detection(points) for points in detected] + candidates
@@ -190,7 +191,8 @@ class BodyPose(Model):
 def _along(ends: np.ndarray) -> Region:
     """The square around a circle, given by its middle and a point on it, which is to be on top."""
     side = 2 * float(np.linalg.norm(ends[1, :2] - ends[0, :2]))
-    return Region(*ends[0, :2], side, side, angle_between(ends[0], ends[1], 90.0))
+    x, y = map(float, ends[0, :2])
+    return Region(x, y, side, side, angle_between(ends[0], ends[1], 90.0))
 
 
 def _refined(points: np.ndarray, heatmap: np.ndarray, reach: int = 4) -> np.ndarray:

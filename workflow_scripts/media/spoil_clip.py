@@ -35,8 +35,7 @@ def main(
 ) -> None:
     """Write the spoiled clip as the media stage leaves a clip, and where its hands are.
 
-    Both grow in proportion to the strength: the time in which a hand is in view, and the noise's
-    amplitude (not its decibels).
+    Both grow with the strength: the time with a hand in view, and the noise's amplitude.
 
     Args:
         outputs: paths by name: frames, manifest, speech, occluder ([n, height, width], 255 where a
@@ -50,20 +49,19 @@ def main(
     fps, size, n_frames = float(manifest["fps"]), int(manifest["size_px"]), len(frames)
     train = load_split(clean_split_path).frames("train")
     some = frames[train[np.unique(np.linspace(0, len(train) - 1, N_LOOKS).astype(int))]]
-    told = options["face_box"]
-    face_box = size * np.array(told) if told else median_face(some, find_faces, clip)
+    face_box = options["face_box"]
+    face_box = size * np.array(face_box) if face_box else median_face(some, find_faces, clip)
     placement = spoiling.place_on_face(face_box, size)
-    hand_share = options["hand_share"] * strength_percent / 100
-    gestures = spoiling.plan_gestures(
-        n_frames / fps, hand_share, placement, options["seed"], options["place"]
-    )
+    hand_share, seed = options["hand_share"] * strength_percent / 100, options["seed"]
+    gestures = spoiling.plan_gestures(n_frames / fps, hand_share, placement, seed, options["place"])
     palette = spoiling.palette_of(some, face_box)
-    spoil = spoiling.Spoiler(gestures, palette, placement, fps, options["seed"])
+    spoil = spoiling.Spoiler(gestures, palette, placement, fps, seed)
 
     snr_db = options["snr_db"] - 20 * math.log10(strength_percent / 100)
     corruption = {"noise": options["noise"], "snr_db": snr_db}
-    sources = clean_speech_path, noise_path, clean_split_path
-    corrupt_speech.main(*sources, outputs["speech"], corruption)
+    corrupt_speech.main(
+        clean_speech_path, noise_path, clean_split_path, outputs["speech"], corruption
+    )
 
     with (
         write_frames(outputs["frames"], n_frames, (size, size, 3)) as spoiled,
@@ -79,14 +77,12 @@ def main(
     source = {"path": clean_frames_path, "width": size, "height": size, "fps": fps,
               "rotation_degrees": 0, "duration_seconds": n_frames / fps, "codec": "zarr",
               "audio_codec": "pcm", "start_seconds": 0.0, "first_frame_seconds": 0.0}  # fmt: skip
+    spoiled_by = {"strength_percent": strength_percent, "hand_share": hand_share,
+                  "place": options["place"], "snr_db": snr_db,
+                  "face_box": [round(float(side), 1) for side in face_box],
+                  "gestures": [vars(gesture) for gesture in gestures]}  # fmt: skip
     manifest |= {"clip": clip, "source_frames": list(range(n_frames)), "source": source,
-                 "crop": {"x": 0, "y": 0, "size": size}}  # fmt: skip
-    manifest["spoiled"] = {
-        "strength_percent": strength_percent, "hand_share": hand_share,
-        "place": options["place"], "snr_db": snr_db,
-        "face_box": [round(float(side), 1) for side in face_box],
-        "gestures": [vars(gesture) for gesture in gestures],
-    }  # fmt: skip
+                 "crop": {"x": 0, "y": 0, "size": size}, "spoiled": spoiled_by}  # fmt: skip
     save_json(outputs["manifest"], manifest)
 
 
