@@ -259,13 +259,13 @@ def sound_around(scene: Scene) -> np.ndarray:
     return middle[index].reshape(scene.n_frames, -1).astype(np.float64)
 
 
-def heard_rows(
+def heard_faces(
     finished: Finished,
     asked: np.ndarray,
     reference: np.ndarray,
     gains: tuple[float, ...] = (1.0,),
-) -> list[Row]:
-    """Rows of what can be told from sound without drawing it.
+) -> dict[str, np.ndarray]:
+    """What can be told from sound without drawing it, by row: landmarks [k, 478, 2].
 
     Args:
         reference: [k, 478, 2] landmarks found anew in the filmed frames, the truth of all rows.
@@ -277,14 +277,14 @@ def heard_rows(
     filmed = scene.landmarks[:, mouth] - scene.landmarks[:, mouth].mean(1, keepdims=True)
     flat = filmed.reshape(scene.n_frames, -1)
 
-    def row(name: str, guess: np.ndarray) -> Row:
+    def face(guess: np.ndarray) -> np.ndarray:
         """Of mouth points [k, 20, 2] in pixels, wherever the head is."""
         estimate = reference.copy()
         middle = reference[:, mouth].mean(1, keepdims=True)
         estimate[:, mouth] = guess - guess.mean(1, keepdims=True) + middle
-        return compare(name, reference, estimate, scene.width)
+        return estimate
 
-    rows = [row("ridge", ridge(sound, flat, seen, asked).reshape(len(asked), -1, 2))]
+    faces = {"ridge": face(ridge(sound, flat, seen, asked).reshape(len(asked), -1, 2))}
     found = scene.landmarks.copy()
     found[asked] = reference
     points = mouth_points(
@@ -295,12 +295,12 @@ def heard_rows(
     shape = truth - truth.mean(1, keepdims=True)
     to_pixels = (shape * reference[:, mouth]).sum() / (shape**2).sum()
 
-    def posed_row(name: str, guess: np.ndarray) -> Row:
+    def posed(guess: np.ndarray) -> np.ndarray:
         """Of mouth points [k, points * 2] in the head's plane: the error is moved to the frame."""
         error = guess.reshape(len(asked), -1, 2)[:, of_68] - truth
-        return row(name, reference[:, mouth] + error * to_pixels)
+        return face(reference[:, mouth] + error * to_pixels)
 
-    rows.append(posed_row("ridge, posed", ridge(sound, points, seen, asked)))
+    faces["ridge, posed"] = posed(ridge(sound, points, seen, asked))
     if finished.n_mouth_shapes:
         basis = fit_mouth_basis(points[seen], finished.n_mouth_shapes)
         turns = matrix_to_axis_angle(torch.as_tensor(scene.T_camera_head[asked, :3, :3]).float())
@@ -314,8 +314,9 @@ def heard_rows(
         for gain, guess in zip(gains, heard, strict=True):
             shapes["hearing" + ("" if gain == 1 else f", gain {gain:g}")] = guess.numpy()
         shapes["true shapes"] = mouth_shapes(points[asked], basis)
-        rows += [posed_row(name, basis.mean + each @ basis.basis) for name, each in shapes.items()]
-    return rows
+        for name, each in shapes.items():
+            faces[name] = posed(basis.mean + each @ basis.basis)
+    return faces
 
 
 def print_rows(finished: Finished, asked: np.ndarray, options: dict, keep: Path | None) -> None:
@@ -323,8 +324,8 @@ def print_rows(finished: Finished, asked: np.ndarray, options: dict, keep: Path 
     scene, size_px = finished.scene, finished.scene.width
     filmed = [scene.frames[int(i)] for i in asked]
     reference = faces_in(filmed)
-    for row in heard_rows(finished, asked, reference):
-        print(row, flush=True)
+    for name, found in heard_faces(finished, asked, reference).items():
+        print(compare(name, reference, found, size_px), flush=True)
     rows: dict[str, Row] = {}
     with tempfile.TemporaryDirectory() as folder:
         into = keep or Path(folder)
@@ -363,8 +364,8 @@ def main() -> None:
         asked = finished.scene.validation_frames
         print(f"{finished.scene.clip}, {len(asked)} frames of the validation split")
         filmed = faces_in([finished.scene.frames[int(i)] for i in asked])
-        for row in heard_rows(finished, asked, filmed, GAINS):
-            print(row, flush=True)
+        for name, found in heard_faces(finished, asked, filmed, GAINS).items():
+            print(compare(name, filmed, found, finished.scene.width), flush=True)
         return
     asked = finished.scene.test_frames
     print(f"{finished.scene.clip}, {arguments.method}, {len(asked)} frames of the test split")

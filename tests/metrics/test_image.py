@@ -144,3 +144,20 @@ def test_other_shapes_and_types_are_refused(photograph):
         image.psnr(photograph, photograph[1:])
     with pytest.raises(ValueError, match="uint8"):
         image.ssim(photograph, photograph / 255)
+
+
+def test_edge_energy_is_of_the_slope():
+    """A ramp of s grey levels a pixel has s squared at every pixel."""
+    ramp = np.repeat((3 * np.arange(40, dtype=np.uint8))[None, :, None], 3, 2).repeat(20, 0)
+    mask = np.zeros((20, 40), bool)
+    mask[5:15, 10:30] = True
+    assert image.edge_energy(ramp, mask) == pytest.approx(9 * mask.sum())
+    assert image.edge_energy(ramp, ~mask) == pytest.approx(9 * (~mask).sum())
+
+
+def test_a_blurred_picture_has_less_edge_energy(photograph):
+    from scipy.ndimage import gaussian_filter
+
+    mask = np.ones(photograph.shape[:2], bool)
+    blurred = gaussian_filter(photograph, (2, 2, 0))
+    assert image.edge_energy(blurred, mask) < 0.3 * image.edge_energy(photograph, mask)

@@ -101,6 +101,15 @@ def seam_error(reference: np.ndarray, estimate: np.ndarray, band: np.ndarray) ->
     return float(np.maximum(excess, 0.0)[band].mean())
 
 
+def edge_energy(frame: np.ndarray, mask: np.ndarray) -> float:
+    """Sum of squared brightness gradients [grey levels per pixel] where ``mask`` [h, w] is true.
+
+    Over that of the filmed frame it says how sharp a picture is: near 0 for a blur, 1 for as many
+    and as steep edges, wherever they are.
+    """
+    return float(np.square(_steepness(frame))[mask].sum())
+
+
 def _steepness(frame: np.ndarray) -> np.ndarray:
     luma = frame.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
     down, right = np.gradient(luma)
