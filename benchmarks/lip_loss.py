@@ -1,9 +1,9 @@
 """What the perceptual loss on lip patches (Eq. 7) is worth: portraits with and without it.
 
-    snakemake --cores 2 --configfile FILE      # with two methods that differ in it alone:
-        methods: {wildtalker_splats: {train: {renderer: splats}},
-                  no_lip_loss: {train: {renderer: splats, perceptual: none}}}
     python benchmarks/lip_loss.py results/CLIP [results/CLIP ...] --lpips FILE
+
+After a run with two methods that differ in it alone, such as ``wildtalker_splats`` and
+``no_lip_loss: {train: {renderer: splats, lambda_lpips: 0}}``.
 
 Test split, against the hand-free frames, torso where it was filmed; of each method with the heard
 mouth and with the filmed one (true), which leaves the picture's own faults. LPIPS (AlexNet) of
@@ -37,7 +37,7 @@ from wildtalker_core.metrics import image
 from wildtalker_core.mouth.shape import measure_mouth
 from wildtalker_core.person.landmarks import LIPS_INNER
 from wildtalker_core.pretrained.lpips_model import LpipsModel
-from wildtalker_core.training.splats import patch_of
+from wildtalker_core.training.splats import square_around
 from workflow_scripts.configuration import default_options
 
 PATCH_PX = 64
@@ -50,7 +50,7 @@ def inside_mouth(points: np.ndarray, height: int, width: int) -> np.ndarray:
     """[height, width] bool between the inner lips of landmarks [478, 2]."""
     mask = np.zeros((height, width), np.uint8)
     if np.isfinite(points).all():
-        cv2.fillPoly(mask, [np.round(points[list(LIPS_INNER)]).astype(np.int32)], 1)
+        cv2.fillPoly(mask, [np.round(points[list(LIPS_INNER)]).astype(np.int32)], (1,))
     return mask > 0
 
 
@@ -70,7 +70,8 @@ def print_row(
     shown, scores, edges = [], [], np.zeros((2, 2))
     for k, i in enumerate(map(int, frames)):
         picture = (finished.portrait.picture(told[k])[0] * 255).round().byte().numpy()
-        filmed, lips = scene.hand_free_frames[i], patch_of(scene, i, PATCH_PX)
+        filmed, (x0, y0, x1, y1) = scene.hand_free_frames[i], scene.lip_box[i]
+        lips = square_around(np.array(((x0 + x1) / 2, (y0 + y1) / 2)), PATCH_PX, scene)
         patches = (np.ascontiguousarray(x[lips]) for x in (filmed, picture))
         scores.append((
             distance.score(filmed, picture), distance.score(*patches),
@@ -115,9 +116,10 @@ def main() -> None:
                 print(f"{'':30s}" + "".join(f"{column:>8s}" for column in COLUMNS))
             heard = heard_mouth(finished, test, test, options)
             print_row(finished, method, heard, reference, distance)
-            shapes, _ = measure_mouth(scene, finished.n_mouth_shapes)
-            true = torch.as_tensor(shapes[test], dtype=torch.float32)
-            print_row(finished, f"{method}, true", true, reference, distance)
+            if finished.n_mouth_shapes:
+                shapes, _ = measure_mouth(scene, finished.n_mouth_shapes)
+                true = torch.as_tensor(shapes[test], dtype=torch.float32)
+                print_row(finished, f"{method}, true", true, reference, distance)
 
 
 if __name__ == "__main__":
