@@ -15,6 +15,7 @@ pytest.importorskip("uvicorn", reason="starlette and uvicorn are not installed")
 from tests.live.test_page import serve, wait_for
 from tests.live.test_session import RATE, tiny_kept, voice
 from tests.report.chromium import CHROMIUM, Page
+from wildtalker import visit
 from wildtalker_core.live.portrait_file import save_kept
 from wildtalker_core.live.talking import open_portrait
 
@@ -45,7 +46,8 @@ def bright_portrait(folder):
 
 
 @pytest.fixture
-def port(tmp_path):
+def port(tmp_path, monkeypatch):
+    monkeypatch.setattr(visit, "has_webrtc", lambda: False)  # pictures that the page draws itself
     server, thread, port = serve(bright_portrait(tmp_path))
     yield port
     server.should_exit = True

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from made_faces import HEIGHT, WIDTH, made_landmarks, made_poses, made_template
 
+from tests.person.made_faces import HEIGHT, WIDTH, made_landmarks, made_poses, made_template
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.splits import Split
 from wildtalker_core.person import landmarks as lm

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from made_faces import FOCAL, HEIGHT, WIDTH, made_landmarks, made_poses, made_template
 
+from tests.person.made_faces import FOCAL, HEIGHT, WIDTH, made_landmarks, made_poses, made_template
 from wildtalker_core.geometry.cameras import project
 from wildtalker_core.geometry.rotations import (
     align_rotations,

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 import pytest
-from made_faces import made_landmarks, made_poses, made_template
 
+from tests.person.made_faces import made_landmarks, made_poses, made_template
 from wildtalker_core.person import landmarks as lm
 from wildtalker_core.person import parsing
 from wildtalker_core.person.background import background_plate, fill_smoothly

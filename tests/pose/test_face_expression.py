@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from made_faces import made_landmarks, made_poses, made_template
 
+from tests.person.made_faces import made_landmarks, made_poses, made_template
 from wildtalker_core.media.splits import Split
 from wildtalker_core.pose import expression as ex
 
