@@ -97,6 +97,7 @@ NEEDS = {
     "train.lambda_lpips": {"train": {"perceptual": "ms_ssim"}},
     "train.lips.lambda_patches": {"train": {"perceptual": "ms_ssim"}},
     "train.lips.face_patch_size": {"train": {"perceptual": "ms_ssim"}},
+    "train.splats.lambda_patches": {"train": {"perceptual": "ms_ssim"}},
     "train.splats.perceptual_*": {"train": {"perceptual": "ms_ssim"}},
     "train.splats.patch_size": {"train": {"perceptual": "ms_ssim"}},
     "speech.whisper_*": {"speech": {"audio_features": "whisper"}},
