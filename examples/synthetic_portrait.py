@@ -54,6 +54,11 @@ class _Renderer:
         self.pivot_metres = np.append((model.pivot_px - CANVAS_PX / 2) / ppm, z0)
         self.head_points = self.lift(self.grid, self.depth)
 
+    def grain(self, rng: np.random.Generator) -> np.ndarray | float:
+        """The sensor's noise of one frame [rows, columns, 1], of 1 at white."""
+        noise, n = self.situation.sensor_noise, self.situation.size_px
+        return noise * rng.standard_normal((n, n, 1)) if noise else 0.0
+
     def sample(self, layer: np.ndarray, points: np.ndarray, cubic: bool = False) -> np.ndarray:
         """Read a texture at canvas points [rows, columns, 2]."""
         at = ((points + MARGIN / PX_PER_CANVAS) * self.model.texture_px - 0.5).astype(np.float32)
@@ -209,8 +214,7 @@ def render_situation(
         colour, hand_alpha = renderer.exposed_hands(hands, i)
         has_hand = hand_alpha.any()
         picture = lay_over(clean, colour, hand_alpha, person_alpha) if has_hand else clean
-        noise = situation.sensor_noise
-        grain = noise * rng.standard_normal((size, size, 1)) if noise else 0.0
+        grain = renderer.grain(rng)
         frames[i] = np.clip((picture + grain) * 255.0 + 0.5, 0, 255)
         hand_free[i] = np.clip((clean + grain) * 255.0 + 0.5, 0, 255)
         occluder[i] = hand_alpha > 0.05

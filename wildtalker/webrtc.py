@@ -36,19 +36,19 @@ class _Track(MediaStreamTrack):
         super().__init__()
         self.kind = kind
         self.n_dropped = 0
-        self._waiting: deque[tuple[float, AudioFrame | VideoFrame]] = deque(maxlen=most)
+        self._pending: deque[tuple[float, AudioFrame | VideoFrame]] = deque(maxlen=most)
         self._has_some = asyncio.Event()
 
     def put(self, due_seconds: float, frame: AudioFrame | VideoFrame) -> None:
-        self.n_dropped += len(self._waiting) == self._waiting.maxlen
-        self._waiting.append((due_seconds, frame))
+        self.n_dropped += len(self._pending) == self._pending.maxlen
+        self._pending.append((due_seconds, frame))
         self._has_some.set()
 
     async def recv(self) -> AudioFrame | VideoFrame:
-        while not self._waiting:
+        while not self._pending:
             self._has_some.clear()
             await self._has_some.wait()
-        due_seconds, frame = self._waiting.popleft()
+        due_seconds, frame = self._pending.popleft()
         await asyncio.sleep(max(0.0, due_seconds - time.monotonic()))
         return frame
 
@@ -144,6 +144,7 @@ class Peer:
         try:
             while True:
                 piece = await track.recv()
+                assert isinstance(piece, AudioFrame)
                 pcm = piece.to_ndarray().reshape(-1, piece.layout.nb_channels)
                 await asyncio.to_thread(self._hear, pcm, piece.sample_rate)
         except MediaStreamError:
