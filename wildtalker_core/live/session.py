@@ -29,8 +29,6 @@ _PATIENCE_SECONDS = 0.15
 #: Of a microphone more than so many frames waiting are passed over.
 _MOST_BEHIND = 2
 _MOST_WAITING_SECONDS = 120.0
-#: So long before a frame is due its sound is listened to. Who is late has no time for that.
-_EARLY_SECONDS = 0.015
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Session:
         self._heard_at = clock()
         self._shape = kept.live_ear.rest.clone()
         self._n_silent, self._closed, self._is_interrupted = 10**6, 1.0, False
-        self._is_open = True
+        self._is_open, self._is_late = True, False
         #: Frames that were due and not drawn, and frames of sound that were passed over.
         self.n_dropped = self.n_skipped = 0
 
@@ -110,6 +108,8 @@ class Session:
                 )
             self._listener.push(pcm, sample_rate_hz)
             self._heard_at = self._clock()
+            if not self._is_late:  # beside the drawing; who is late asks for what is shown alone
+                self._listener.prepare()
 
     @property
     def seconds_waiting(self) -> float:
@@ -133,11 +133,9 @@ class Session:
         while self._is_open:
             due = start + tick / self.fps
             late = self._clock() - due
+            self._is_late = late >= 0
             if late < 0:
-                self._sleep(max(0.0, -late - _EARLY_SECONDS))
-                with self._lock:
-                    self._listener.prepare()
-                self._sleep(max(0.0, due - self._clock()))
+                self._sleep(-late)
             n_late = max(0, int(late * self.fps))
             self.n_dropped += n_late
             tick += n_late
