@@ -37,7 +37,8 @@ from wildtalker_core.metrics import image
 from wildtalker_core.mouth.shape import measure_mouth
 from wildtalker_core.person.landmarks import LIPS_INNER
 from wildtalker_core.pretrained.lpips_model import LpipsModel
-from wildtalker_core.training.splats import square_around
+from wildtalker_core.training.lips import square_around
+from wildtalker_core.training.splats import box_of
 from workflow_scripts.configuration import default_options
 
 PATCH_PX = 64
@@ -54,13 +55,6 @@ def inside_mouth(points: np.ndarray, height: int, width: int) -> np.ndarray:
     return mask > 0
 
 
-def lip_mask(box: np.ndarray, height: int, width: int) -> np.ndarray:
-    x0, y0, x1, y1 = np.round(box).astype(int)
-    mask = np.zeros((height, width), bool)
-    mask[y0:y1, x0:x1] = True
-    return mask
-
-
 def print_row(
     finished: Finished, name: str, mouth: torch.Tensor, reference: np.ndarray, distance: LpipsModel
 ) -> None:
@@ -70,16 +64,19 @@ def print_row(
     shown, scores, edges = [], [], np.zeros((2, 2))
     for k, i in enumerate(map(int, frames)):
         picture = (finished.portrait.picture(told[k])[0] * 255).round().byte().numpy()
-        filmed, (x0, y0, x1, y1) = scene.hand_free_frames[i], scene.lip_box[i]
-        lips = square_around(np.array(((x0 + x1) / 2, (y0 + y1) / 2)), PATCH_PX, scene)
+        filmed, lip_box = scene.hand_free_frames[i], scene.lip_box[i]
+        middle = (lip_box[:2] + lip_box[2:]) / 2
+        lips = square_around(middle, PATCH_PX, scene.height, scene.width)
         patches = (np.ascontiguousarray(x[lips]) for x in (filmed, picture))
         scores.append((
             distance.score(filmed, picture), distance.score(*patches),
             image.psnr_in_box(filmed, picture, scene.face_box[i]),
-            image.psnr_in_box(filmed, picture, scene.lip_box[i]),
+            image.psnr_in_box(filmed, picture, lip_box),
         ))  # fmt: skip
         inside = inside_mouth(reference[k], scene.height, scene.width)
-        masks = [lip_mask(scene.lip_box[i], scene.height, scene.width)]
+        is_lips = np.zeros_like(inside)
+        is_lips[box_of(lip_box)] = True
+        masks = [is_lips]
         if inside.sum() >= LEAST_INSIDE * (scene.width / 256) ** 2:
             masks.append(inside)
         for part, mask in enumerate(masks):

@@ -43,7 +43,7 @@ from benchmarks.robustness_curve_parts import draw, read_cells, write_table  # n
 
 EXAMPLE, EXAMPLE_SOUND = "examples/truth/hand_free.mp4", "examples/truth/clean_speech.flac"
 _NO_MASK = {"static_weight": "none", "torso_reference": "frames"}
-_PEERS = ("synctalk", "er_nerf", "rad_nerf", "ad_nerf")
+_PUBLISHED = ("synctalk", "er_nerf", "rad_nerf", "ad_nerf")
 #: Overlays of the rows. Peers hear the speech as recorded and know no mask, as their presets say.
 METHODS: dict[str, dict[str, Any]] = {
     "wildtalker": {},
@@ -52,7 +52,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "wildtalker_splats": {"train": {"renderer": "splats"}},
     "splats_no_mask": {"train": {"renderer": "splats", **_NO_MASK}},
     "splats_no_mss": {"train": {"renderer": "splats"}, "speech": {"denoiser": "none"}},
-    **{name: {"train": {"preset": name}, "speech": {"denoiser": "none"}} for name in _PEERS},
+    **{name: {"train": {"preset": name}, "speech": {"denoiser": "none"}} for name in _PUBLISHED},
 }
 SHARES = {"head": 0.6, "lips": 0.1, "torso": 0.3, "splats": 1.0}
 RAYS = {"head": 1024, "lips": 1024, "torso": 2048}

@@ -22,6 +22,7 @@ from scipy.spatial.transform import Rotation
 
 from wildtalker_core.metrics import bootstrap
 from wildtalker_core.metrics.landmarks import at_customary_size
+from wildtalker_core.metrics.mouth_errors import runs
 from wildtalker_core.metrics.sync import mean_power
 from wildtalker_core.metrics.video_scores import Scores, on_time_line, scored
 
@@ -153,9 +154,8 @@ def lip_gap(points: np.ndarray, face: FeaturePoints) -> np.ndarray:
 
 def pauses(is_silent: np.ndarray, fps: float) -> np.ndarray:
     """Which frames [frames] lie in a pause of 0.3 s or more."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], is_silent, [False]]).astype(int)))
     is_long = np.zeros(len(is_silent), bool)
-    for first, end in edges.reshape(-1, 2):
+    for first, end in runs(is_silent):
         is_long[first:end] = end - first >= PAUSE_SECONDS * fps
     return is_long
 

@@ -83,10 +83,16 @@ def lip_patch(lip_box: np.ndarray, patch_size: int, height: int, width: int) -> 
     """
     if patch_size > min(height, width):
         raise ValueError(f"a patch of {patch_size} does not fit into {width}x{height} pixels")
-    middle = (lip_box[:2] + lip_box[2:]) / 2
-    first = np.round(middle - patch_size / 2).astype(np.int64)
-    first = np.clip(first, 0, (width - patch_size, height - patch_size))
-    return pixel_grid(patch_size, patch_size).numpy() + first
+    rows, columns = square_around((lip_box[:2] + lip_box[2:]) / 2, patch_size, height, width)
+    return pixel_grid(patch_size, patch_size).numpy() + (columns.start, rows.start)
+
+
+def square_around(middle: np.ndarray, size: int, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of a square about (x, y), inside the picture, which may be smaller."""
+    size = min(size, height, width)
+    first = np.round(middle - size / 2).astype(int)
+    x, y = np.clip(first, 0, (width - size, height - size)).tolist()
+    return slice(y, y + size), slice(x, x + size)
 
 
 def patch_step(

@@ -13,6 +13,7 @@ from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.scene.scene import FrameStack, Scene
 from wildtalker_core.splats.portrait import SplatPortrait
 from wildtalker_core.training.clip import BACKGROUND, HANDS, random_frames, unit
+from wildtalker_core.training.lips import square_around
 from wildtalker_core.training.losses import PerceptualLoss, static_weight
 from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, optimise
 from wildtalker_core.training.photometric_loss import photometric_loss
@@ -142,25 +143,16 @@ def patches_of(
 
     Lips and person have steps of their own, so that none takes much longer than another.
     """
-    turn = step % options.perceptual_every
+    turn, size = step % options.perceptual_every, (scene.height, scene.width)
     if turn == 0:
-        x0, y0, x1, y1 = scene.lip_box[frame]
-        middle = np.array(((x0 + x1) / 2, (y0 + y1) / 2))
-        yield "lips", options.lambda_lpips, square_around(middle, options.patch_size, scene)
+        middle = (scene.lip_box[frame][:2] + scene.lip_box[frame][2:]) / 2
+        yield "lips", options.lambda_lpips, square_around(middle, options.patch_size, *size)
     if turn == options.perceptual_every // 2 and options.lambda_patches:
         rows, columns = np.nonzero(scene.parsing[frame][..., BACKGROUND] < 128)
         chosen = int(torch.randint(max(len(rows), 1), (), generator=generator))
         if len(rows):
             middle = np.array((columns[chosen], rows[chosen]))
-            yield "person", options.lambda_patches, square_around(middle, _PATCH_PX, scene)
-
-
-def square_around(middle: np.ndarray, size: int, scene: Scene) -> tuple[slice, slice]:
-    """Rows and columns of a square about (x, y), inside the picture, which may be smaller."""
-    size = min(size, scene.height, scene.width)
-    first = np.round(middle - size / 2).astype(int)
-    x, y = np.clip(first, 0, (scene.width - size, scene.height - size)).tolist()
-    return slice(y, y + size), slice(x, x + size)
+            yield "person", options.lambda_patches, square_around(middle, _PATCH_PX, *size)
 
 
 def box_of(corners: np.ndarray) -> tuple[slice, slice]:
