@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -202,8 +203,10 @@ class WatchedRun:
             self._process.wait()
 
     def _signal(self, number: int) -> None:
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, number)
+        # poll() knows nothing while another thread is in wait(); the process may be gone by then.
+        with contextlib.suppress(ProcessLookupError):
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, number)
 
     def _read_events(self) -> None:
         assert self._process.stdout is not None  # a pipe

@@ -173,7 +173,7 @@ def sample_patches(
         )
     middles = random_pixels(targets.boxes[chosen], n_patches, generator)
     first = np.clip(middles - size // 2, 0, (scene.width - size, scene.height - size))
-    pixels = first[:, None] + pixel_grid(size, size).numpy()
+    pixels = first[:, None] + pixel_grid(size, size, "cpu").numpy()
     row = np.arange(n_frames).repeat(n_patches * size**2)
     return Batch(chosen, row, pixels.reshape(-1, 2), size)
 

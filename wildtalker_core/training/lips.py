@@ -84,7 +84,7 @@ def lip_patch(lip_box: np.ndarray, patch_size: int, height: int, width: int) -> 
     if patch_size > min(height, width):
         raise ValueError(f"a patch of {patch_size} does not fit into {width}x{height} pixels")
     rows, columns = square_around((lip_box[:2] + lip_box[2:]) / 2, patch_size, height, width)
-    return pixel_grid(patch_size, patch_size).numpy() + (columns.start, rows.start)
+    return pixel_grid(patch_size, patch_size, "cpu").numpy() + (columns.start, rows.start)
 
 
 def square_around(middle: np.ndarray, size: int, height: int, width: int) -> tuple[slice, slice]:
