@@ -14,6 +14,7 @@ from wildtalker.cli import main
 from wildtalker_core import open_portrait
 from wildtalker_core.errors import InputError
 from wildtalker_core.geometry.pose_order import back_and_forth
+from wildtalker_core.live.backgrounds import compose
 from wildtalker_core.live.portrait_file import save_kept
 from wildtalker_core.media.audio import write_waveform
 from wildtalker_core.media.label import label_plate, labelled
@@ -85,6 +86,28 @@ def test_alpha_files(files, name, form):
     assert frames[0].format.name.startswith(form[:8])
     found = frames[0].to_ndarray(format="rgba")[..., 3] / 255.0
     assert np.abs(found - alpha.detach().numpy()).mean() < 0.02
+
+
+def test_who_is_nearly_solid_is_solid_and_the_picture_over_the_plate_stays():
+    rng = np.random.default_rng(0)
+    alpha = np.linspace(0, 1, 101, dtype=np.float32)[:, None].repeat(5, 1)
+    plate, green = rng.random((2, 101, 5, 3), np.float32)
+    colours = alpha[..., None] * rng.random((101, 5, 3), np.float32)
+
+    def shown(behind, solid, n_channels=3):
+        picture = np.empty((101, 5, n_channels), np.uint8)
+        compose(colours, alpha, plate, behind, np.float32(solid), picture)
+        return picture.astype(float)
+
+    wanted = 255 * (colours + (1 - alpha[..., None]) * plate)
+    for solid in (1, 0.96):
+        assert np.abs(shown(plate, solid) - wanted).max() <= 0.51
+    over, straight = shown(green, 0.96), shown(green, 0.96, 4)
+    assert np.abs(over - wanted)[96:].max() <= 0.51  # nothing of what is behind
+    raised = straight[..., 3]
+    assert (raised[96:] == 255).all() and (raised[:95] < 255).all() and (raised[0] == 0).all()
+    laid = straight[..., :3] * raised[..., None] / 255 + (255 - raised[..., None]) * green
+    assert np.abs(laid - over)[5:].max() < 2
 
 
 def test_folder_of_pictures_and_metadata(files):
