@@ -14,9 +14,10 @@ from wildtalker.cli import main
 from wildtalker_core import open_portrait
 from wildtalker_core.errors import InputError
 from wildtalker_core.geometry.pose_order import back_and_forth
+from wildtalker_core.live.backgrounds import compose
 from wildtalker_core.live.portrait_file import save_kept
 from wildtalker_core.media.audio import write_waveform
-from wildtalker_core.media.finished import labelled
+from wildtalker_core.media.label import label_plate, labelled
 from wildtalker_core.media.video import read_video
 from wildtalker_core.mouth.blinks import BLINK_CHANNELS, Blinking, blink_manner, new_blinks
 from wildtalker_core.speech.audio_features import log_mel
@@ -87,6 +88,28 @@ def test_alpha_files(files, name, form):
     assert np.abs(found - alpha.detach().numpy()).mean() < 0.02
 
 
+def test_who_is_nearly_solid_is_solid_and_the_picture_over_the_plate_stays():
+    rng = np.random.default_rng(0)
+    alpha = np.linspace(0, 1, 101, dtype=np.float32)[:, None].repeat(5, 1)
+    plate, green = rng.random((2, 101, 5, 3), np.float32)
+    colours = alpha[..., None] * rng.random((101, 5, 3), np.float32)
+
+    def shown(behind, solid, n_channels=3):
+        picture = np.empty((101, 5, n_channels), np.uint8)
+        compose(colours, alpha, plate, behind, np.float32(solid), picture)
+        return picture.astype(float)
+
+    wanted = 255 * (colours + (1 - alpha[..., None]) * plate)
+    for solid in (1, 0.96):
+        assert np.abs(shown(plate, solid) - wanted).max() <= 0.51
+    over, straight = shown(green, 0.96), shown(green, 0.96, 4)
+    assert np.abs(over - wanted)[96:].max() <= 0.51  # nothing of what is behind
+    raised = straight[..., 3]
+    assert (raised[96:] == 255).all() and (raised[:95] < 255).all() and (raised[0] == 0).all()
+    laid = straight[..., :3] * raised[..., None] / 255 + (255 - raised[..., None]) * green
+    assert np.abs(laid - over)[5:].max() < 2
+
+
 def test_folder_of_pictures_and_metadata(files):
     status = main(["say", str(files / "me.portrait"), str(files / "hello.wav"),
                    str(files / "pictures"), "--background", "alpha"])  # fmt: skip
@@ -106,10 +129,35 @@ def test_mistakes_are_one_line(files, capsys):
 
 
 def test_label_is_in_a_corner_and_nowhere_else():
-    image = np.full((96, 96, 3), 100, np.uint8)
-    marked = labelled(image, "synthetic")
+    image = np.full((96, 128, 4), 100, np.uint8)
+    marked = labelled(image, label_plate("synthetic", 96, 128))
     changed = (marked != image).any(2)
     assert changed[80:, :40].any() and not changed[:70].any()
+    assert (marked[changed][:, 3] == 255).all()  # a label is seen where the person is not
+
+
+@pytest.mark.parametrize("text", ["künstlich", "синтетика", "συνθετικό", "nhân tạo", "مصطنع"])
+def test_each_letter_of_a_label_is_drawn(text):
+    """As it looks alone, and no two alike: no box or question mark stands for it."""
+    letters = text.replace(" ", "")
+    seen = {letter: label_plate(letter, 256, 256) for letter in letters}
+    assert len({plate.tobytes() for plate in seen.values()}) == len(set(letters))
+    question = label_plate("?", 256, 256)
+    assert all(not np.array_equal(plate, question) for plate in seen.values())
+    whole = label_plate(text, 256, 256)
+    ink = sum(seen[letter].astype(int).sum() for letter in letters)
+    assert whole.astype(int).sum() == pytest.approx(ink, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    "text, wanted", [("a合成", "合成"), (" ", "is empty"), ("synthetic " * 20, "too long")]
+)
+def test_a_label_that_cannot_be_written_is_said_in_one_line(files, tmp_path, capsys, text, wanted):
+    command = ["say", str(files / "me.portrait"), str(files / "hello.wav"), str(tmp_path / "a.mp4")]
+    assert main([*command, "--label", text]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.startswith("error: label") and wanted in said
+    assert not (tmp_path / "a.mp4").exists()
 
 
 @pytest.mark.parametrize("name", ["deepfilternet", "external"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from tests.speech.test_encoder_features import voice
 from wildtalker_core.errors import InputError
@@ -11,6 +12,7 @@ from wildtalker_core.pretrained.whisper import load_whisper
 from wildtalker_core.speech import whisper_features as wf
 from wildtalker_core.speech.audio_features import log_mel
 from wildtalker_core.speech.streaming import StreamingFeatures
+from wildtalker_core.speech.whisper_encoder import WhisperEncoder
 from wildtalker_core.speech.whisper_features import whisper_features
 
 RATE_HZ = 16000
@@ -22,9 +24,9 @@ class Loudness:
 
     n_mels, width = 80, 2
 
-    def __call__(self, mel: np.ndarray) -> np.ndarray:
+    def __call__(self, mel: np.ndarray, n_last: int | None = None) -> np.ndarray:
         loud = mel.mean(1).reshape(len(mel), -1, 2).mean(2)
-        return np.stack((loud, -loud), -1)
+        return np.stack((loud, -loud), -1)[:, -(n_last or loud.shape[1]) :]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,6 @@ def test_spectra_are_the_published_extractors():
 def test_states_are_the_published_encoders(shared_data):
     """At the length that it wants, its last layer's are those of transformers."""
     pytest.importorskip("transformers")
-    import torch
     from safetensors.torch import load_file
 
     from wildtalker_core.pretrained.torchvision_ops import ensure_torchvision_ops
@@ -87,6 +88,17 @@ def test_a_click_lies_in_the_middle_of_its_frames_window(fps, look_ahead):
     for frame in (20, 41):
         loud = found[frame, 80] - found[frame, 80].min()
         assert abs((loud * np.arange(16)).sum() / loud.sum() - 7.5) < 1.0
+
+
+@pytest.mark.parametrize("n_layers", [0, 1, 2])
+def test_the_last_states_are_those_of_all(n_layers):
+    torch.manual_seed(0)
+    encoder = WhisperEncoder(128, 80, n_layers, True)
+    mel = np.random.default_rng(0).normal(size=(2, 80, 60)).astype(np.float32)
+    whole = encoder(mel)
+    assert whole.shape == (2, 30, 128)
+    for n_last in (1, 7, 30):
+        np.testing.assert_allclose(encoder(mel, n_last), whole[:, -n_last:], atol=1e-5)
 
 
 def test_log_mel_is_in_front():

@@ -24,6 +24,7 @@ from wildtalker_core.live.session import Session
 from wildtalker_core.live.voice import SAMPLE_RATE_HZ, speak
 from wildtalker_core.media.audio import decode_sound, write_waveform
 from wildtalker_core.media.finished import finished_video
+from wildtalker_core.media.label import label_plate
 from wildtalker_core.media.sound_checks import require_audible
 from wildtalker_core.mouth.blinks import BLINK_CHANNELS, Blinking
 from wildtalker_core.speech.audio_features import AudioFeatures, log_mel
@@ -89,12 +90,14 @@ class TalkingPortrait:
         Returns:
             the number of frames.
 
-        Raises InputError: no sound, an unknown background or ending, a denoiser that is not here.
+        Raises InputError: no sound, an unknown background or ending, a denoiser that is not here, a
+            label that cannot be written.
         """
         behind = Background(background, self.height, self.width)
         note = f"Synthetic: spoken by the portrait {Path(self.name).name}, made with WildTalker"
+        plate = None if label is None else label_plate(label, self.height, self.width)
         writer = finished_video(
-            video_path, self.fps, speech_path, crf, note, background == "alpha", label
+            video_path, self.fps, speech_path, crf, note, background == "alpha", plate
         )
         heard = self._heard(speech_path, denoiser)
         moments = self._moments(heard, gain, manner or self.manner, seed)

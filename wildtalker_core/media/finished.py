@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.container import url_of
 from wildtalker_core.media.files import atomic_path
 from wildtalker_core.media.image import write_image
+from wildtalker_core.media.label import labelled
 from wildtalker_core.media.video_writer import VideoWriter
 
 _ALPHA = {".webm": ("libvpx-vp9", "yuva420p", {"crf": "24", "b": "0", "deadline": "realtime"}),
@@ -28,14 +28,15 @@ def finished_video(
     crf: int,
     note: str,
     has_alpha: bool,
-    label: str | None,
+    label: np.ndarray | None,
 ) -> Labelled:
     """A writer of pictures [h, w, 3] (``.mp4``) or [h, w, 4] (``.webm``, ``.mov``, a folder).
 
     Alpha files have no sound: they are laid over other pictures, whose sound is mixed there.
 
     Args:
-        note: kept in the file's metadata. label: shown in a corner, or None.
+        note: kept in the file's metadata.
+        label: [h, w] of ``label_plate``, shown in a corner, or None.
 
     Raises InputError: an ending that cannot hold this.
     """
@@ -53,7 +54,7 @@ def finished_video(
 class Labelled:
     """A writer with a text in the lower left corner of every picture, or without."""
 
-    def __init__(self, writer: Any, label: str | None) -> None:
+    def __init__(self, writer: Any, label: np.ndarray | None) -> None:
         self._writer, self._label = writer, label
 
     def __enter__(self) -> Labelled:
@@ -68,23 +69,9 @@ class Labelled:
         return self._writer.n_written
 
     def append(self, image: np.ndarray) -> None:
-        if self._label:
+        if self._label is not None:
             image = labelled(image, self._label)
         self._writer.append(image)
-
-
-def labelled(image: np.ndarray, text: str) -> np.ndarray:
-    """A copy of [h, w, 3 or 4] uint8 with white text on black in the lower left corner."""
-    marked = image.copy()
-    scale = max(0.3, image.shape[0] / 640)
-    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-    bottom = image.shape[0] - 1
-    top = bottom - height - below - 4
-    marked[max(0, top) :, : width + 8] = (0, 0, 0, 255)[: image.shape[2]]
-    at = (4, bottom - below - 1)
-    white = (255,) * image.shape[2]
-    cv2.putText(marked, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, white, 1, cv2.LINE_AA)
-    return marked
 
 
 class AlphaWriter:

@@ -36,12 +36,16 @@ class WhisperEncoder(nn.Module):
         self._is_whole = is_whole
 
     @torch.inference_mode()
-    def forward(self, mel: np.ndarray) -> np.ndarray:
+    def forward(self, mel: np.ndarray, n_last: int | None = None) -> np.ndarray:
+        """States of all steps, or of the last ``n_last``, which take less time."""
         spectra = torch.from_numpy(np.ascontiguousarray(mel, np.float32))
         states = F.gelu(self.conv2(F.gelu(self.conv1(spectra)))).transpose(1, 2)
         states = states + sinusoids(states.shape[1], self.width)
-        for layer in self.layers:
-            states = layer(states)
+        n = states.shape[1] if n_last is None else n_last
+        for i, layer in enumerate(self.layers):
+            # What is asked for last is all that the last layer has to tell.
+            states = layer(states, n if i + 1 == len(self.layers) else states.shape[1])
+        states = states[:, -n:]
         return (self.layer_norm(states) if self._is_whole else states).numpy()
 
     def to_dict(self) -> dict[str, int | bool]:
@@ -57,12 +61,16 @@ class _Attention(nn.Module):
         self.k_proj = nn.Linear(width, width, bias=False)
         self.out_proj = nn.Linear(width, width)
 
-    def forward(self, states: Tensor) -> Tensor:
-        def heads(projection: nn.Linear) -> Tensor:
-            return projection(states).unflatten(2, (-1, _HEAD_WIDTH)).transpose(1, 2)
+    def forward(self, states: Tensor, n_last: int) -> Tensor:
+        """What the last ``n_last`` steps see in all of them."""
+
+        def heads(projected: Tensor) -> Tensor:
+            return projected.unflatten(2, (-1, _HEAD_WIDTH)).transpose(1, 2)
 
         seen = F.scaled_dot_product_attention(
-            heads(self.q_proj), heads(self.k_proj), heads(self.v_proj)
+            heads(self.q_proj(states[:, -n_last:])),
+            heads(self.k_proj(states)),
+            heads(self.v_proj(states)),
         )
         return self.out_proj(seen.transpose(1, 2).flatten(2))
 
@@ -75,8 +83,10 @@ class _Layer(nn.Module):
         self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
         self.final_layer_norm = nn.LayerNorm(width)
 
-    def forward(self, states: Tensor) -> Tensor:
-        states = states + self.self_attn(self.self_attn_layer_norm(states))
+    def forward(self, states: Tensor, n_last: int) -> Tensor:
+        """The last ``n_last`` steps of what comes out."""
+        seen = self.self_attn(self.self_attn_layer_norm(states), n_last)
+        states = states[:, -n_last:] + seen
         return states + self.fc2(F.gelu(self.fc1(self.final_layer_norm(states))))
 
 

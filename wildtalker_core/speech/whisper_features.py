@@ -41,12 +41,12 @@ _WINDOWS_AT_ONCE = 32
 
 
 class Encoder(Protocol):
-    """Mel spectra [batch, n_mels, 2 * steps] -> states [batch, steps, width]."""
+    """Mel spectra [batch, n_mels, 2 * steps] -> states [batch, steps, width], or the last few."""
 
     n_mels: int
     width: int
 
-    def __call__(self, mel: np.ndarray) -> np.ndarray: ...
+    def __call__(self, mel: np.ndarray, n_last: int | None = None) -> np.ndarray: ...
 
 
 def whisper_features(
@@ -183,16 +183,17 @@ def _of_windows(
 ) -> np.ndarray:
     """States [frames, width, 16], each frame's of the past that ends with step ``ends`` of it."""
     firsts = ends - _PAST_STEPS + 1
+    n_last = min(_PAST_STEPS, int((ends - np.floor(places[:, 0])).max()) + 1)
     found = []
     for first in range(0, len(ends), _WINDOWS_AT_ONCE):
         part = slice(first, first + _WINDOWS_AT_ONCE)
         windows = [
             spectra[:, 2 * (before + a) : 2 * (before + a + _PAST_STEPS)] for a in firsts[part]
         ]
-        states = encoder(np.stack(windows))
+        states = encoder(np.stack(windows), n_last)
         found += [
-            _interpolate(own, at[None] - begin)
-            for own, at, begin in zip(states, places[part], firsts[part], strict=True)
+            _interpolate(own, at[None] - (end - n_last + 1))
+            for own, at, end in zip(states, places[part], ends[part], strict=True)
         ]
     return np.concatenate(found)
 
