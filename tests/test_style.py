@@ -26,7 +26,6 @@ LONG = {
     "wildtalker_core/speech/adaptive_subtraction.py",
     "wildtalker_core/splats/project_numba.py",
     "wildtalker_core/splats/rasterise_numba.py",
-    "wildtalker_core/training/splat_start.py",
     "workflow_scripts/evaluate/score_render.py",
     "workflow_scripts/report/tabulate.py",
     "workflow_scripts/report/write_report.py",
