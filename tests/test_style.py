@@ -19,7 +19,6 @@ MOST_LINES_OF_A_FUNCTION, MOST_LINES_OF_A_FILE = 64, 299
 LONG = {
     "benchmarks/lips.py",
     "wildtalker_core/metrics/tables.py",
-    "wildtalker_core/person/landmarks.py",
     "wildtalker_core/pretrained/audio_encoders.py",
     "wildtalker_core/pretrained/weight_registry.py",
     "wildtalker_core/splats/project_numba.py",
