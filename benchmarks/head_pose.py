@@ -29,7 +29,7 @@ from synthetic_portrait import render_situation  # noqa: E402
 from wildtalker_core.geometry.rotations import align_rotations, geodesic_distance  # noqa: E402
 from wildtalker_core.media.splits import Split  # noqa: E402
 from wildtalker_core.person.head_pose import HeadTrack, jitter_px, track_head  # noqa: E402
-from wildtalker_core.person.landmarks import find_faces, track_landmarks  # noqa: E402
+from wildtalker_core.person.landmark_track import find_faces, track_landmarks  # noqa: E402
 from wildtalker_core.pose.skin_tracks import follow_skin  # noqa: E402
 from wildtalker_core.pose.stabilizer import bundle_adjust, smooth_poses  # noqa: E402
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh  # noqa: E402

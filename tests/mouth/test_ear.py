@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from wildtalker_core.mouth.ear import N_MELS, Ear, fit_kernel, n_remembered, sync_warning
+from wildtalker_core.mouth.ear import N_MELS, Ear, n_remembered
+from wildtalker_core.mouth.kernel_ridge import fit_kernel
+from wildtalker_core.mouth.learning import sync_warning
 
 
 def windows_of(loudness: torch.Tensor, noise: float, seed: int) -> torch.Tensor:

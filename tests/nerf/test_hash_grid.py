@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from tests.nerf.grids import SHAPES, assert_agrees, random_tables
+from wildtalker_core import devices
 from wildtalker_core.errors import InputError
-from wildtalker_core.nerf import encoders, hash_grid, hash_grid_numba
+from wildtalker_core.nerf import hash_grid, hash_grid_numba
 from wildtalker_core.nerf.encoders import look_up_of, resolve_encoder
 from wildtalker_core.nerf.hash_grid import HashGridShape, look_up, vertex_index
 from wildtalker_core.nerf.tri_plane import TriPlane
@@ -181,7 +182,7 @@ def test_encoder_is_named_and_never_swapped(monkeypatch):
         with pytest.raises(InputError, match=f"{name} cannot work on {device}"):
             resolve_encoder(name, device)
     for is_installed, meant in ((True, "triton"), (False, "torch")):
-        monkeypatch.setattr(encoders, "_is_installed", lambda name, answer=is_installed: answer)
+        monkeypatch.setattr(devices, "is_installed", lambda name, answer=is_installed: answer)
         assert resolve_encoder("auto", cuda) == meant
     with pytest.raises(InputError, match="triton is not installed"):
         resolve_encoder("triton", cuda)

@@ -84,7 +84,7 @@ def test_blendshapes_are_picked_by_name_and_gaps_filled():
 def test_both_backends_agree_about_blinks_on_a_real_clip(shared_data):
     cv2 = pytest.importorskip("cv2")
     from wildtalker_core.person.head_pose import track_head
-    from wildtalker_core.person.landmarks import find_faces, track_landmarks
+    from wildtalker_core.person.landmark_track import find_faces, track_landmarks
     from wildtalker_core.pretrained.mediapipe_models import BlendshapeModel, FaceMesh
 
     video = cv2.VideoCapture(str(shared_data / "video" / "congress_60s.mp4"))

@@ -12,11 +12,10 @@ from wildtalker_core.speech.adaptive_subtraction import (
     _smooth_both_ways,
     adaptive_gain,
     denoise_adaptive,
-    denoise_log_mmse,
-    log_amplitude_gain,
     smoothed_ratio,
     track_noise,
 )
+from wildtalker_core.speech.log_mmse import denoise_log_mmse, log_amplitude_gain
 from wildtalker_core.speech.spectral_subtraction import Scale
 
 RATE_HZ = 16000

@@ -14,8 +14,8 @@ from tests.splats.clouds import (
     single,
     values_and_gradients,
 )
+from wildtalker_core import devices
 from wildtalker_core.errors import InputError
-from wildtalker_core.splats import rasterisers
 from wildtalker_core.splats.gaussians import KERNELS
 from wildtalker_core.splats.rasterisers import resolve_rasteriser
 
@@ -135,7 +135,7 @@ def test_names_of_rasterisers():
 @pytest.mark.parametrize("is_installed", [True, False])
 def test_auto_is_triton_on_a_gpu_where_it_is_installed(monkeypatch, is_installed):
     cuda = torch.device("cuda:0")
-    monkeypatch.setattr(rasterisers, "_has_triton", lambda: is_installed)
+    monkeypatch.setattr(devices, "is_installed", lambda name: is_installed)
     assert resolve_rasteriser("auto", cuda) == ("triton" if is_installed else "torch")
     if is_installed:
         assert resolve_rasteriser("triton", cuda) == "triton"

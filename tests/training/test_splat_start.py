@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wildtalker_core.training.clip import HEAD, NECK, TORSO
-from wildtalker_core.training.splat_start import _behind_chin, _fill_hidden, _head_share
+from wildtalker_core.training.splat_canvas import _behind_chin, _fill_hidden, _head_share
 
 SIZE = 100
 SKIN, CLOTH, WALL = (200, 150, 120), (20, 20, 60), (80, 140, 220)

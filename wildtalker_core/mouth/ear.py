@@ -17,13 +17,12 @@ is a linear part of the same regression: its kernel is added to that of the soun
 
 from __future__ import annotations
 
-import math
-from itertools import product
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from wildtalker_core.mouth.kernel_ridge import choose, fit_kernel
 
 #: Principal components kept of a spectrum, and parts that each frame's window is cut into, of which
 #: the middle half is used (the rest is seen in the neighbours' windows).
@@ -36,40 +35,11 @@ N_MELS, STATE_WIDTHS = 80, (384, 512, 768, 1024, 1280)
 #: Principal components kept of states; they are not whitened (chosen by benchmarks/hearing.py).
 N_STATE_COMPONENTS = 64
 
-_SHARPNESSES, _NOISES = (0.25, 0.5, 1.0, 2.0), (0.03, 0.1, 0.3, 1.0)
-_TURN_WEIGHTS = (0.0, 0.003, 0.01, 0.03, 0.1)
-_DELAYS = range(-5, 11)  # frames
 _ANY_AHEAD = 10**6
-#: Sharpness and noise while delay and turn weight are chosen, and if nothing can be held out.
-_CAUTIOUS = (0.5, 1.0)
-#: ASSUME where the sound explains less than a twentieth at any delay, the best one is chance.
-_HARDLY_HEARD = 0.95
-_N_FOLDS, _FOLD_GAP = 6, 12  # frames: half a second at 25 fps
 #: The choice is made on this many frames at most: its cost grows with their third power.
 _MOST_COMPARED = 2000
 #: So many frames at most are remembered as they sound in noise, too; evenly chosen.
 _MOST_NOISY = 2000
-
-
-#: Sound may come so much before and after its picture until people object (ITU-R BT.1359).
-_EARLY_SECONDS, _LATE_SECONDS = 0.09, 0.185
-
-
-def sync_warning(delay_seconds: float) -> str:
-    """What to say of a clip whose sound comes so long after its picture; "" if nothing.
-
-    >>> sync_warning(0.08)
-    ''
-    >>> sync_warning(-0.2)
-    'the sound comes 200 ms before its picture: out of sync; the portrait is taught with that shift'
-    """
-    if -_EARLY_SECONDS <= delay_seconds <= _LATE_SECONDS:
-        return ""
-    side = "after" if delay_seconds > 0 else "before"
-    return (
-        f"the sound comes {1000 * abs(delay_seconds):.0f} ms {side} its picture: out of sync; the "
-        "portrait is taught with that shift"
-    )
 
 
 def n_remembered(n_frames: int, in_noise: bool) -> int:
@@ -83,31 +53,6 @@ def n_remembered(n_frames: int, in_noise: bool) -> int:
 
 def _noisy_step(n_frames: int) -> int:
     return max(1, -(-n_frames // _MOST_NOISY))
-
-
-def fit_kernel(kernel: Tensor, wanted: Tensor, noise: float) -> tuple[Tensor, Tensor]:
-    """Mean [k] and coefficients [n, k] of kernel ridge regression of ``wanted`` [n, k]."""
-    mean = wanted.mean(0)
-    ridge = kernel + noise * torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
-    return mean, torch.cholesky_solve(wanted - mean, torch.linalg.cholesky(ridge))
-
-
-def _cross_validate(kernel: Tensor, wanted: Tensor, noise: float) -> Tensor:
-    """Mean squared error [k] of guessing ``wanted`` [n, k], each fold from the folds far from it.
-
-    Infinite if there are too few frames to keep any apart.
-    """
-    n = len(wanted)
-    number = torch.arange(n, device=wanted.device)
-    squared = torch.zeros_like(wanted)
-    for fold in number.chunk(_N_FOLDS):
-        known = number[(number < fold[0] - _FOLD_GAP) | (number > fold[-1] + _FOLD_GAP)]
-        if not len(known):
-            return torch.full_like(wanted[0], torch.inf)
-        mean, coefficients = fit_kernel(kernel[known][:, known], wanted[known], noise)
-        guess = mean + kernel[fold][:, known] @ coefficients
-        squared[fold] = (guess - wanted[fold]).square()
-    return squared.mean(0)
 
 
 def _principal(values: Tensor, n_components: int, whitening: float) -> Tensor:
@@ -257,13 +202,7 @@ class Ear(nn.Module):
         ahead: int | None = None,
         noisy: Tensor | None = None,
     ) -> dict[str, float]:
-        """Learn from training frames; cross-validation chooses the four numbers.
-
-        First the delay between picture and sound, then how much the pose tells, then sharpness and
-        noise together.
-
-        ASSUME six folds of consecutive frames, half a second apart from what they are tested on:
-        windows overlap, so a random fold would be tested on what it was trained with.
+        """Learn from training frames; :func:`kernel_ridge.choose` chooses the four numbers.
 
         Args:
             audio_features: [n, features, window].
@@ -281,57 +220,28 @@ class Ear(nn.Module):
         """
         remembered = torch.as_tensor(np.ascontiguousarray(frames), device=shapes.device)
         self.ahead.fill_(_ANY_AHEAD if ahead is None else ahead)
-        in_noise = (
-            remembered[:: _noisy_step(len(remembered))] if noisy is not None else remembered[:0]
-        )
-        unit = audio_features[remembered]
-        if noisy is not None:
-            unit = torch.cat((unit, noisy[in_noise]))
+        in_noise = remembered[:: _noisy_step(len(remembered))]
+        if noisy is None:
+            noisy, in_noise = audio_features, in_noise[:0]
+        unit = torch.cat((audio_features[remembered], noisy[in_noise]))
         self.standardise(unit, turns[remembered])
         compared = remembered[:_MOST_COMPARED]
         turned = self.turned(turns[compared])
-        by_turn = turned @ turned.T
 
         def likeness(delay: int) -> Tensor:
             heard = self.describe(audio_features, compared, delay)
             return self.kernel(heard, heard, 1.0)
 
-        def unexplained(
-            likeness: Tensor, turn_weight: float, sharpness: float, noise: float
-        ) -> float:
-            kernel = likeness**sharpness + turn_weight * by_turn
-            errors = _cross_validate(kernel, shapes[compared], noise)
-            return ((errors * variances).sum() / variances.sum()).item()
-
-        # Nearest to none first: stays none if the clip is too short to hold anything out.
-        delays = sorted(_DELAYS, key=abs)
-        by_delay = {d: unexplained(likeness(d), 0.0, *_CAUTIOUS) for d in delays}
-        delay = min(delays, key=lambda delay: by_delay[delay])
-        spread = (shapes[compared].var(0, False) * variances).sum() / variances.sum()
-        if by_delay[delay] > _HARDLY_HEARD * spread:
-            delay = 0
-        alike = likeness(delay)
-        turn_weight = min(_TURN_WEIGHTS, key=lambda weight: unexplained(alike, weight, *_CAUTIOUS))
-        choices = [_CAUTIOUS, *product(_SHARPNESSES, _NOISES)]
-        left = [unexplained(alike, turn_weight, *choice) for choice in choices]
-        best = int(np.argmin(left))
-        sharpness, noise = choices[best]
-        known, heard_in = self.describe(audio_features, remembered, delay), remembered
-        if noisy is not None:
-            known = torch.cat((known, self.describe(noisy, in_noise, delay)))
-            heard_in = torch.cat((remembered, in_noise))
+        choice = choose(likeness, turned @ turned.T, shapes[compared], variances)
+        delay = choice.delay_frames
+        clear = self.describe(audio_features, remembered, delay)
+        known = torch.cat((clear, self.describe(noisy, in_noise, delay)))
+        frame = torch.cat((remembered, in_noise))
         self.remember(
-            known, shapes[heard_in], sharpness, noise, delay, turns[heard_in], turn_weight
-        )
-        figures = {
-            "delay_frames": delay,
-            "turn_weight": turn_weight,
-            "sharpness": sharpness,
-            "noise": noise,
-        }
-        if math.isinf(left[best]):
-            return figures
-        return {"unexplained_variance": left[best], **figures}
+            known, shapes[frame], choice.sharpness, choice.noise, delay, turns[frame],
+            choice.turn_weight,
+        )  # fmt: skip
+        return choice.figures()
 
     def remember(
         self,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from wildtalker_core.scene.face_points import LIPS_INNER, LIPS_OUTER
 from wildtalker_core.scene.scene import Scene
 
-#: MediaPipe's landmarks of the outer and inner lip contour, and five of the chin.
-LIPS = (
-    61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185,
-    78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191,
-)  # fmt: skip
+#: Landmarks of the outer and inner lip contour, and five of the chin.
+LIPS = LIPS_OUTER + LIPS_INNER
 CHIN = (152, 148, 377, 176, 400)
 UPPER_INNER_LIP, LOWER_INNER_LIP = LIPS.index(13), LIPS.index(14)
 _PLANES_TRIED = np.linspace(-0.2, 0.1, 31)  # head units; the face's front is about -0.1
@@ -41,6 +40,26 @@ class MouthBasis:
         return points[:, LOWER_INNER_LIP, 1] - points[:, UPPER_INNER_LIP, 1]
 
 
+def onto_head_planes(
+    pixels: np.ndarray, T_camera_head: np.ndarray, focal_length: float, height: int, width: int
+) -> Callable[[float | np.ndarray], np.ndarray]:
+    """Where rays through pixels [n, k, 2] meet planes of the head that are parallel to the face.
+
+    Returns:
+        (depth, one or [k], head units) -> x and y [n, k, 2], head units.
+    """
+    centred = (pixels - np.array([width / 2, height / 2])) / focal_length
+    rotation, translation = T_camera_head[:, :3, :3], T_camera_head[:, :3, 3]
+    rays = np.concatenate((centred, np.ones((*pixels.shape[:2], 1))), -1) @ rotation
+    origins = -np.einsum("nji,nj->ni", rotation, translation)[:, None]
+
+    def on_plane(z: float | np.ndarray) -> np.ndarray:
+        t = (z - origins[..., 2]) / rays[..., 2]
+        return (origins + t[..., None] * rays)[..., :2]
+
+    return on_plane
+
+
 def mouth_points(
     landmarks: np.ndarray,
     T_camera_head: np.ndarray,
@@ -61,22 +80,9 @@ def mouth_points(
         T_camera_head: [n, 4, 4].
         fit_frames: frames whose statistics are used.
     """
-    pixels = landmarks[:, LIPS + CHIN]
-    directions = np.concatenate(
-        (
-            (pixels - np.array([width / 2, height / 2])) / focal_length,
-            np.ones((*pixels.shape[:2], 1)),
-        ),
-        -1,
+    on_plane = onto_head_planes(
+        landmarks[:, LIPS + CHIN], T_camera_head, focal_length, height, width
     )
-    rotation, translation = T_camera_head[:, :3, :3], T_camera_head[:, :3, 3]
-    directions = directions @ rotation
-    origins = -np.einsum("nji,nj->ni", rotation, translation)[:, None]
-
-    def on_plane(z: float | np.ndarray) -> np.ndarray:
-        t = (z - origins[..., 2]) / directions[..., 2]
-        return (origins + t[..., None] * directions)[..., :2]
-
     tried = np.stack([on_plane(z)[fit_frames].var(0).sum(-1) for z in _PLANES_TRIED])
     depths = _PLANES_TRIED[tried.argmin(0)]
     return on_plane(depths).reshape(len(landmarks), -1)

@@ -30,7 +30,7 @@ from wildtalker_core.person.head_pose import (
     HeadTrack,
     refine_template,
 )
-from wildtalker_core.person.landmarks import smooth_without_lag
+from wildtalker_core.person.landmark_track import smooth_without_lag
 from wildtalker_core.person.template import head_units_transform
 from wildtalker_core.pose.motion import adjust_motion
 from wildtalker_core.pose.skin_tracks import SkinTracks

@@ -170,10 +170,9 @@ def _torso_motion(scene: Scene, n_soft: int) -> tuple[Motion, bool]:
     follows_head = motion.is_interpolated[seen].mean() > 1 - _LEAST_FOLLOWED
     motion = scaled(motion, scene.height / min(scene.height, _ANALYSIS_PX))
     if follows_head:
-        centre = np.array([scene.width / 2, scene.height / 2])
-        moved = head_similarity(scene, reference, centre)
+        moved = head_similarity(scene, reference, scene.middle)
         motion = replace(
-            motion, similarity=moved, centre=centre, soft=motion.soft[:, :0],
+            motion, similarity=moved, centre=scene.middle, soft=motion.soft[:, :0],
             soft_basis=motion.soft_basis[:0],
         )  # fmt: skip
     return motion, bool(follows_head)
@@ -187,7 +186,7 @@ def _turns(T: np.ndarray) -> np.ndarray:
 def head_similarity(scene: Scene, reference: int, centre: np.ndarray) -> np.ndarray:
     """The head's own motion in the picture as a similarity about ``centre``, [n, 4]."""
     T, f = scene.T_camera_head, scene.focal_length
-    place = T[:, :2, 3] / T[:, 2:3, 3] * f + [scene.width / 2, scene.height / 2]
+    place = T[:, :2, 3] / T[:, 2:3, 3] * f + scene.middle
     scale = T[reference, 2, 3] / T[:, 2, 3]
     roll = np.arctan2(T[:, 1, 0], T[:, 0, 0])
     moved = np.concatenate(

@@ -133,6 +133,11 @@ class Scene:
         return self.background.shape[1]
 
     @property
+    def middle(self) -> np.ndarray:
+        """The principal point [2], x and y in pixels."""
+        return np.array([self.width / 2, self.height / 2])
+
+    @property
     def seen_train_frames(self) -> np.ndarray:
         """Training frames in which the face was found."""
         return self.train_frames[self.is_face_visible[self.train_frames]]

@@ -23,11 +23,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 from scipy.special import exp1, expit
 
+from wildtalker_core.compiled import njit
 from wildtalker_core.speech.spectral_subtraction import Scale, istft, stft
 
 # ASSUME: an octave shorter than the paper form's, since noise moves; chosen on real pairs.
@@ -174,7 +174,7 @@ def track_noise(power: np.ndarray, hop_seconds: float, constants: Constants) -> 
     return np.float32(constants.noise_bias) * np.sqrt(forward * backward)
 
 
-@numba.njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True)
 def _run_tracker(power, start, noise_memory, presence_memory, presence_snr):
     """One run of Gerkmann and Hendriks' tracker along the first axis of [hops, bins]."""
     n_hops, n_bins = power.shape
@@ -247,7 +247,7 @@ def _cepstral_bases(n_fft: int, n_first: int) -> tuple[np.ndarray, np.ndarray]:
     return analysis.astype(np.float32), synthesis.astype(np.float32)
 
 
-@numba.njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True)
 def _smooth_both_ways(values, memory):
     """Mean of first-order smoothing forwards and backwards along the first axis of [hops, columns];
     each column has its memory; the first and last values are their own past."""
@@ -267,16 +267,6 @@ def _smooth_both_ways(values, memory):
     return result
 
 
-def log_amplitude_gain(ratio: np.ndarray, posterior: np.ndarray) -> np.ndarray:
-    """Ephraim and Malah (1985), Eq. 20: xi / (1 + xi) exp(E1(v) / 2), v = posterior xi / (1 + xi).
-
-    Not limited to 1: small ``posterior`` values are raised, as in the paper. This is the
-    definition; :func:`_limited_log_amplitude_gain` looks it up.
-    """
-    wiener = ratio / (1.0 + ratio)
-    return wiener * np.exp(0.5 * exp1(np.maximum(wiener * posterior, 1e-12)))
-
-
 # u exp(E1(u^2) / 2) over u = sqrt(v): smooth, 0.749 at u = 0 and u itself beyond 4.
 _TABLE_STEPS_PER_UNIT, _TABLE_END = 256, 4
 _TABLE_U = np.arange(1, _TABLE_STEPS_PER_UNIT * _TABLE_END + 2) / _TABLE_STEPS_PER_UNIT
@@ -285,9 +275,9 @@ _GAIN_TABLE = np.concatenate(
 ).astype(np.float32)
 
 
-@numba.njit(cache=True, fastmath=True)
+@njit(cache=True, fastmath=True)
 def _limited_log_amplitude_gain(ratio, power, noise_power, gain_floor, table):
-    """``log_amplitude_gain`` in [gain_floor, 1], to a ten-thousandth, by table."""
+    """``log_mmse.log_amplitude_gain`` in [gain_floor, 1], to a ten-thousandth, by table."""
     n_hops, n_bins = ratio.shape
     result = np.empty((n_hops, n_bins), np.float32)
     one, end = np.float32(1.0), np.float32(_TABLE_END)
@@ -305,29 +295,3 @@ def _limited_log_amplitude_gain(ratio, power, noise_power, gain_floor, table):
                 gain = wiener * value / max(u, np.float32(1e-6))
             result[t, k] = min(max(gain, gain_floor), one)
     return result
-
-
-def denoise_log_mmse(
-    waveform: np.ndarray, sample_rate_hz: int, scale: Scale, leading_seconds: float
-) -> np.ndarray:
-    """The classical log-spectral amplitude estimator: one scale, decision-directed ratio.
-
-    Ephraim and Malah (1984, 1985) with alpha 0.98 and noise from the silent beginning; a yardstick
-    in Table 3. waveform: [..., samples]; returns the same shape.
-    """
-    spectrum = stft(waveform, scale)
-    power = np.square(np.abs(spectrum), dtype=np.float64)
-    n_leading = max(1, round(leading_seconds * sample_rate_hz / scale.hop_length))
-    noise_power = power[..., :n_leading].mean(axis=-1, keepdims=True) + 1e-20
-    posterior = np.minimum(power / noise_power, 1e3)
-    gain = np.empty_like(power)
-    # ASSUME: -25 dB as least ratio (Cappe 1994), which keeps the residue free of music.
-    least_ratio = 10.0**-2.5
-    previous = np.ones_like(posterior[..., 0])
-    for t in range(power.shape[-1]):
-        now = posterior[..., t]
-        ratio = np.maximum(0.98 * previous + 0.02 * np.maximum(now - 1.0, 0.0), least_ratio)
-        gain[..., t] = np.minimum(log_amplitude_gain(ratio, now), 1.0)
-        previous = gain[..., t] ** 2 * now
-    cleaned = istft(spectrum * gain.astype(spectrum.real.dtype), scale, waveform.shape[-1])
-    return cleaned

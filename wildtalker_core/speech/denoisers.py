@@ -11,11 +11,8 @@ from typing import Any
 import numpy as np
 
 from wildtalker_core.errors import InputError
-from wildtalker_core.speech.adaptive_subtraction import (
-    ADAPTIVE_SCALES,
-    denoise_adaptive,
-    denoise_log_mmse,
-)
+from wildtalker_core.speech.adaptive_subtraction import ADAPTIVE_SCALES, denoise_adaptive
+from wildtalker_core.speech.log_mmse import denoise_log_mmse
 from wildtalker_core.speech.spectral_subtraction import Scale, denoise, scales_from_config
 
 # ASSUME: Boll (1979) has windows of 25.6 ms with half overlap; 32 ms with a quarter hop is the same

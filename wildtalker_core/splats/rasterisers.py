@@ -3,48 +3,22 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-from functools import cache
 
 import torch
 from torch import Tensor
 
-from wildtalker_core.errors import InputError
+from wildtalker_core.devices import resolve
 from wildtalker_core.splats import gaussians
 from wildtalker_core.splats.gaussians import DILATION_PX2, NEAR, Projected
 
-RASTERISERS = ("auto", "torch", "numba", "triton")
-
 #: Kind of device that a rasteriser works on; torch works on all.
 _DEVICES = {"numba": "cpu", "triton": "cuda"}
+RASTERISERS = ("auto", "torch", *_DEVICES)
 
 
 def resolve_rasteriser(name: str, device: torch.device) -> str:
-    """The rasteriser that ``name`` means on a device.
-
-    ``auto`` is numba on the CPU, triton on a CUDA device where Triton is installed (PyTorch's
-    CUDA builds bring it along), and else torch.
-
-    Raises InputError for a name that is unknown or cannot work here.
-    """
-    if name not in RASTERISERS:
-        raise InputError("train.rasteriser", f"is {name!r}", f"use one of {', '.join(RASTERISERS)}")
-    if name == "auto":
-        if device.type == "cpu":
-            return "numba"
-        return "triton" if device.type == "cuda" and _has_triton() else "torch"
-    if name != "torch" and device.type != _DEVICES[name]:
-        raise InputError("train.rasteriser", f"{name} cannot work on {device}", "use auto or torch")
-    if name == "triton" and not _has_triton():
-        raise InputError(
-            "train.rasteriser", "triton is not installed", "install it, or use auto or torch"
-        )
-    return name
-
-
-@cache
-def _has_triton() -> bool:
-    return importlib.util.find_spec("triton") is not None
+    """The rasteriser that ``name`` means on a device: :func:`wildtalker_core.devices.resolve`."""
+    return resolve("train.rasteriser", name, _DEVICES, device)
 
 
 def _resolve(name: str, tensor: Tensor) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wildtalker_core.devices import sent
+from wildtalker_core.devices import floats, sent
 from wildtalker_core.geometry.rays import pixel_rays
 from wildtalker_core.scene.scene import PARSING_CLASSES, FrameStack, Scene
 
@@ -57,14 +57,11 @@ class Clip:
 
     @classmethod
     def of(cls, scene: Scene, device: torch.device) -> Clip:
-        def tensor(values: np.ndarray) -> Tensor:
-            return torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float32, device=device)
-
         return cls(
             scene=scene,
-            T_camera_head=tensor(scene.T_camera_head),
-            audio_features=tensor(scene.audio_features),
-            expression=tensor(scene.expression),
+            T_camera_head=floats(scene.T_camera_head, device),
+            audio_features=floats(scene.audio_features, device),
+            expression=floats(scene.expression, device),
             device=device,
         )
 

@@ -29,7 +29,8 @@ from wildtalker_core.training.losses import (
     uncertainty_loss,
     uncertainty_weights,
 )
-from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, is_due, optimise
+from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, optimise
+from wildtalker_core.training.schedules import is_due
 
 # ER-NeRF's code, and so SyncTalk's: how often neighbours are compared.
 _SMOOTH_EVERY = 16

@@ -23,7 +23,8 @@ from wildtalker_core.training.head import (
 )
 from wildtalker_core.training.head_targets import Batch, HeadTargets
 from wildtalker_core.training.losses import PerceptualLoss, head_loss
-from wildtalker_core.training.optimise import Optimiser, Outcome, Run, Step, is_due, optimise
+from wildtalker_core.training.optimise import Optimiser, Outcome, Run, Step, optimise
+from wildtalker_core.training.schedules import is_due
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from wildtalker_core.media.files import save_arrays
 from wildtalker_core.progress import progress
 from wildtalker_core.training.checkpoints import load_latest_checkpoint, save_checkpoint
 from wildtalker_core.training.precision import mix_precision
-from wildtalker_core.training.schedules import exponential_decay, warm_up
+from wildtalker_core.training.schedules import exponential_decay, is_due, warm_up
 
 _LOG_EVERY = 50
 _WARM_UP_STEPS = 20
@@ -112,29 +113,6 @@ class Outcome:
 LossOf = Callable[[int, torch.Generator], Step]
 
 
-class Averaged:
-    """Exponential moving average of parameters."""
-
-    def __init__(self, parameters: list[nn.Parameter], decay: float) -> None:
-        self.parameters, self.decay = parameters, decay
-        self.values = [p.detach().clone() for p in parameters]
-
-    @torch.no_grad()
-    def update(self) -> None:
-        torch._foreach_lerp_(self.values, [*self.parameters], 1 - self.decay)
-
-    @torch.no_grad()
-    def store(self) -> None:
-        """Make the averages the parameters' values."""
-        for parameter, value in zip(self.parameters, self.values, strict=True):
-            parameter.copy_(value)
-
-
-def is_due(step: int, every: int) -> bool:
-    """Whether something that happens every so many steps happens at this one; 0 is never."""
-    return every > 0 and step % every == 0
-
-
 def keep_freed_memory() -> None:
     """Let the C library keep what is freed: each step asks for the same blocks again.
 
@@ -161,9 +139,7 @@ def optimise(
     """Minimise ``loss_of`` over the parameters of ``groups``; the model ends with averaged weights.
 
     Killed at any moment and called again, it continues from the last checkpoint in the run's folder
-    and, on the CPU, ends with the same weights as if it had not been killed: the checkpoint holds
-    weights, buffers, optimiser, scaler, averages and the random state, and nothing else decides a
-    step.
+    and, on the CPU, ends with the same weights as if it had not been killed.
 
     Args:
         model: its whole state is kept; only the parameters of ``groups`` are trained.
@@ -175,63 +151,24 @@ def optimise(
             checkpoint.
     """
     keep_freed_memory()
-    groups = [group for group in groups if group.parameters]
-    parameters = [p for group in groups for p in group.parameters]
-    device = parameters[0].device
-    if device.type == "cpu":
-        # Several threads would else sum the gradients of indexed tensors in any order, and a
-        # resumed run would end elsewhere than an undisturbed one.
-        torch.use_deterministic_algorithms(True)
-        # A help for debugging only.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    adam = torch.optim.AdamW(
-        [
-            {"params": g.parameters, "lr": g.learning_rate, "weight_decay": g.weight_decay}
-            for g in groups
-        ],
-        # As floats: a config may say 0.
-        betas=(float(optimiser.beta1), float(optimiser.beta2)), eps=optimiser.epsilon, fused=True,
-    )  # fmt: skip
-    scaler = mix_precision(model, run.mixed_precision, device)
-    averaged = Averaged(parameters, optimiser.ema_decay)
-    generator = torch.Generator().manual_seed(run.seed)
-    first, seconds, last_good = 0, 0.0, "none yet"
-    resumed = load_latest_checkpoint(run.folder, run.config)
-    if resumed:
-        path, state = resumed
-        model.load_state_dict(state["model"])
-        adam.load_state_dict(state["adam"])
-        scaler.load_state_dict(state["scaler"])
-        with torch.no_grad():
-            for value, stored in zip(averaged.values, state["averaged"], strict=True):
-                value.copy_(stored)
-        generator.set_state(state["generator"])
-        torch.set_rng_state(state["torch_random"])
-        first, seconds, last_good = state["step"], state["seconds"], str(path)
-        print(f"{description}: resuming at step {first} of {optimiser.steps} from {path}")
-    started, losses = time.monotonic(), {}
-    for step in progress(range(first, optimiser.steps), description):
-        factor = exponential_decay(step, optimiser.steps, optimiser.final_factor)
-        for group, peak in zip(adam.param_groups, groups, strict=True):
-            group["lr"] = peak.learning_rate * factor * warm_up(step, _WARM_UP_STEPS)
+    course = _Course(model, groups, optimiser, run, description)
+    losses: dict[str, float] = {}
+    for step in progress(range(course.first, optimiser.steps), description):
+        course.set_learning_rates(step)
         if before_step is not None:
-            before_step(step, generator)
-        found = loss_of(step, generator)
+            before_step(step, course.generator)
+        found = loss_of(step, course.generator)
         # With float16 the scaler skips such a step, and a later one may be good.
-        if not scaler.is_enabled() and not math.isfinite(found.total.item()):
-            raise _not_finite("loss is", description, step, found, run.folder, last_good)
-        adam.zero_grad(set_to_none=True)
-        scaler.scale(found.total).backward()
-        scaler.step(adam)  # with float16, not done where a gradient is not finite
-        scaler.update()
-        averaged.update()
+        if not course.scaler.is_enabled() and not math.isfinite(found.total.item()):
+            raise course.not_finite("loss is", step, found)
+        course.follow(found.total)
         done = step + 1
         is_last = done == optimiser.steps
         if is_due(done, _LOG_EVERY) or is_last:
-            if scaler.is_enabled() and scaler.get_scale() < 1:
+            if course.scaler.is_enabled() and course.scaler.get_scale() < 1:
                 # Halved at each skipped step: by now nothing is learnt any more.
                 what = "gradients are" if math.isfinite(found.total.item()) else "loss is"
-                raise _not_finite(what, description, step, found, run.folder, last_good)
+                raise course.not_finite(what, step, found)
             losses = {name: value.item() for name, value in found.parts.items()}
             if run.log is not None:
                 run.log(done, losses)
@@ -239,39 +176,113 @@ def optimise(
             run.preview(done)
         if is_due(done, optimiser.checkpoint_every) or is_last:
             # A gradient can be infinite where the loss is not: its weights must not be kept.
-            if not all(p.isfinite().all() for p in parameters):
-                raise _not_finite("weights are", description, step, found, run.folder, last_good)
-            state = {
-                "model": model.state_dict(),
-                "adam": adam.state_dict(),
-                "scaler": scaler.state_dict(),
-                "averaged": averaged.values,
-                "generator": generator.get_state(),
-                "torch_random": torch.get_rng_state(),
-                "step": done,
-                "seconds": seconds + time.monotonic() - started,
-            }
-            last_good = str(save_checkpoint(run.folder, done, state, run.config))
-    averaged.store()
-    return Outcome(seconds + time.monotonic() - started, optimiser.steps, losses)
+            if not all(p.isfinite().all() for p in course.parameters):
+                raise course.not_finite("weights are", step, found)
+            course.save(done)
+    course.keep_averages()
+    return Outcome(course.seconds(), optimiser.steps, losses)
 
 
-def _not_finite(
-    what: str, description: str, step: int, found: Step, folder: Path, last_good: str
-) -> InputError:
-    """The error of a step whose loss or weights are not finite; its batch is written down."""
-    named = ", ".join(f"{name} {value.item():.3g}" for name, value in found.parts.items())
-    batch = ""
-    if found.batch:
-        path = folder / f"not_finite_step_{step:08d}.npz"
-        save_arrays(path, step=step, **found.batch)
-        batch = f"; batch: {_ranges(found.batch)}, written to {path}"
-    return InputError(
-        f"{description} step {step}",
-        f"the {what} not finite ({named}){batch}; last good checkpoint: {last_good}",
-        "look at these frames, lower the learning rates in the config's train section, or set "
-        "train.mixed_precision to off if it is not",
-    )
+class _Course:
+    """All that decides a run's steps: weights, buffers, optimiser, scaler, averages, random state.
+
+    It begins where the last checkpoint in the run's folder ends.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        groups: list[Group],
+        optimiser: Optimiser,
+        run: Run,
+        description: str,
+    ) -> None:
+        self.optimiser, self.run, self.description = optimiser, run, description
+        self.groups = [group for group in groups if group.parameters]
+        self.parameters = [p for group in self.groups for p in group.parameters]
+        device = self.parameters[0].device
+        if device.type == "cpu":
+            # Several threads would else sum the gradients of indexed tensors in any order, and a
+            # resumed run would end elsewhere than an undisturbed one.
+            torch.use_deterministic_algorithms(True)
+            # A help for debugging only.
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        self.adam = torch.optim.AdamW(
+            [{"params": g.parameters, "weight_decay": g.weight_decay} for g in self.groups],
+            # As floats: a config may say 0.
+            betas=(float(optimiser.beta1), float(optimiser.beta2)), eps=optimiser.epsilon,
+            fused=True,
+        )  # fmt: skip
+        self.scaler = mix_precision(model, run.mixed_precision, device)
+        self.parts: dict[str, Any] = {"model": model, "adam": self.adam, "scaler": self.scaler}
+        self.averages = [p.detach().clone() for p in self.parameters]
+        self.generator = torch.Generator().manual_seed(run.seed)
+        self.first, self.seconds_before, self.last_good = 0, 0.0, "none yet"
+        self._resume()
+        self.started = time.monotonic()
+
+    def _resume(self) -> None:
+        resumed = load_latest_checkpoint(self.run.folder, self.run.config)
+        if not resumed:
+            return
+        path, state = resumed
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        torch._foreach_copy_(self.averages, state["averaged"])
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch_random"])
+        self.first, self.seconds_before, self.last_good = state["step"], state["seconds"], str(path)
+        at = f"step {self.first} of {self.optimiser.steps}"
+        print(f"{self.description}: resuming at {at} from {path}")
+
+    def save(self, done: int) -> None:
+        """Write the state after so many steps as a checkpoint."""
+        state = {name: part.state_dict() for name, part in self.parts.items()} | {
+            "averaged": self.averages,
+            "generator": self.generator.get_state(),
+            "torch_random": torch.get_rng_state(),
+            "step": done,
+            "seconds": self.seconds(),
+        }
+        self.last_good = str(save_checkpoint(self.run.folder, done, state, self.run.config))
+
+    def seconds(self) -> float:
+        """Of all parts of the run."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def set_learning_rates(self, step: int) -> None:
+        factor = exponential_decay(step, self.optimiser.steps, self.optimiser.final_factor)
+        for group, peak in zip(self.adam.param_groups, self.groups, strict=True):
+            group["lr"] = peak.learning_rate * factor * warm_up(step, _WARM_UP_STEPS)
+
+    def follow(self, loss: Tensor) -> None:
+        """One step down the loss's gradient."""
+        self.adam.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.adam)  # with float16, not done where a gradient is not finite
+        self.scaler.update()
+        with torch.no_grad():
+            torch._foreach_lerp_(self.averages, [*self.parameters], 1 - self.optimiser.ema_decay)
+
+    def keep_averages(self) -> None:
+        """Make the exponential moving averages the parameters' values."""
+        with torch.no_grad():
+            torch._foreach_copy_([*self.parameters], self.averages)
+
+    def not_finite(self, what: str, step: int, found: Step) -> InputError:
+        """The error of a step whose loss or weights are not finite; its batch is written down."""
+        named = ", ".join(f"{name} {value.item():.3g}" for name, value in found.parts.items())
+        batch = ""
+        if found.batch:
+            path = self.run.folder / f"not_finite_step_{step:08d}.npz"
+            save_arrays(path, step=step, **found.batch)
+            batch = f"; batch: {_ranges(found.batch)}, written to {path}"
+        return InputError(
+            f"{self.description} step {step}",
+            f"the {what} not finite ({named}){batch}; last good checkpoint: {self.last_good}",
+            "look at these frames, lower the learning rates in the config's train section, or set "
+            "train.mixed_precision to off if it is not",
+        )
 
 
 def _ranges(batch: Mapping[str, np.ndarray]) -> str:
@@ -279,13 +290,9 @@ def _ranges(batch: Mapping[str, np.ndarray]) -> str:
     parts = []
     for name, values in batch.items():
         columns = np.asarray(values).reshape(len(values), -1).T
-        several = ["xyz"[i] + " " if len(columns) > 1 else "" for i in range(len(columns))]
-        for axis, column in zip(several, columns, strict=True):
+        for axis, column in zip("xyz", columns, strict=False):
             distinct = np.unique(column)
-            shown = (
-                ", ".join(map(str, distinct))
-                if len(distinct) <= 8
-                else f"{distinct[0]} to {distinct[-1]}"
-            )
-            parts.append(f"{name} {axis}{shown}")
+            is_few = len(distinct) <= 8
+            shown = ", ".join(map(str, distinct)) if is_few else f"{distinct[0]} to {distinct[-1]}"
+            parts.append(f"{name} {axis} {shown}" if len(columns) > 1 else f"{name} {shown}")
     return "; ".join(parts)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wildtalker_core.devices import floats
 from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.mouth.ear import n_remembered
 from wildtalker_core.mouth.learning import learn_mouth
@@ -26,6 +27,7 @@ from wildtalker_core.training.splat_nodes import Nodes, near_lips_and_eyes, plac
 from wildtalker_core.training.splat_start import Start, reference_frame, start_gaussians
 
 _RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
+_OPACITY_LOGIT = 1.4
 _N_FOLDS, _FOLD_GAP = 6, 12  # frames: half a second at 25 fps
 
 
@@ -38,16 +40,13 @@ def filmed_moments(
         mouth: [n_frames, k] shapes.
     """
 
-    def tensor(values: np.ndarray) -> Tensor:
-        return torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float32, device=device)
-
     return Moment(
-        T_camera_head=tensor(scene.T_camera_head),
-        mouth=tensor(mouth),
-        expression=tensor(scene.expression),
-        gaze=tensor(motion.gaze),
-        torso=tensor(motion.torso_numbers),
-        camera=tensor(motion.camera),
+        T_camera_head=floats(scene.T_camera_head, device),
+        mouth=floats(mouth, device),
+        expression=floats(scene.expression, device),
+        gaze=floats(motion.gaze, device),
+        torso=floats(motion.torso_numbers, device),
+        camera=floats(motion.camera, device),
     )
 
 
@@ -130,7 +129,7 @@ def _set_start(
     body.means.copy_(torch.as_tensor(start.means))
     body.colours.copy_(torch.as_tensor(start.colours))
     body.log_scales.copy_(torch.as_tensor(start.spreads).log())
-    body.opacity_logits.fill_(start.opacity_logit)
+    body.opacity_logits.fill_(_OPACITY_LOGIT)
     share = torch.as_tensor(start.head_weights)
     body.weights.copy_(torch.stack((share, 1 - share), 1))
     spread = motion.torso.soft[scene.seen_train_frames].std(0)

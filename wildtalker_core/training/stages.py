@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wildtalker_core.devices import floats
 from wildtalker_core.media.files import load_json, save_json
 from wildtalker_core.mouth.learning import learn_mouth
 from wildtalker_core.mouth.shape import measure_mouth
@@ -248,16 +249,12 @@ def told_lips(portrait: Portrait, clip: Clip) -> head.LipFeatures:
             clip.training_sound, frames, clip.T_camera_head[frames]
         )
     shapes, _ = measure_mouth(clip.scene, portrait.shape.n_mouth_shapes)
-    true_shapes = _tensor(shapes, clip.device)
+    true_shapes = floats(shapes, clip.device)
     return lambda frames: portrait.mouth_to_lip(true_shapes[frames])
 
 
 def _precision(dtype: torch.dtype | None) -> str:
     return str(dtype or torch.float32).removeprefix("torch.")
-
-
-def _tensor(values: np.ndarray, device: torch.device) -> Tensor:
-    return torch.as_tensor(values, dtype=torch.float32, device=device)
 
 
 def _nerf_figures(portrait: Portrait, device: torch.device, outcome: Outcome) -> dict[str, Any]:

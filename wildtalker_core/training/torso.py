@@ -17,7 +17,8 @@ from wildtalker_core.scene.body_motion import BodyMotion
 from wildtalker_core.training.clip import HEAD, NECK, TORSO, Clip, in_memory, random_frames
 from wildtalker_core.training.head import LipFeatures
 from wildtalker_core.training.losses import opacity_entropy, torso_loss
-from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, is_due, optimise
+from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, optimise
+from wildtalker_core.training.schedules import is_due
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from wildtalker_core.media.files import load_json, save_arrays
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.splits import load_split
-from wildtalker_core.person.landmarks import find_faces, track_landmarks
+from wildtalker_core.person.landmark_track import find_faces, track_landmarks
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh
 from wildtalker_core.progress import progress
 from workflow_scripts.job import job
