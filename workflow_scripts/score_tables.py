@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from wildtalker_core.media.files import atomic_path
+from wildtalker_core.metrics.table_forms import to_latex, to_markdown, to_tsv
 from wildtalker_core.metrics.tables import (
     TIE_ERRORS,
     Column,
@@ -16,9 +17,6 @@ from wildtalker_core.metrics.tables import (
     RowKind,
     Score,
     Table,
-    to_latex,
-    to_markdown,
-    to_tsv,
 )
 
 TABLE1_COLUMNS = (

@@ -7,7 +7,8 @@ from typing import Any
 import pandas
 
 from wildtalker_core.media.files import load_json, save_json
-from wildtalker_core.metrics.tables import Column, Row, Score, Table, mean_row, to_text
+from wildtalker_core.metrics.table_forms import to_text
+from wildtalker_core.metrics.tables import Column, Row, Score, Table, mean_row
 from workflow_scripts import paired, provenance
 from workflow_scripts.denoisers import ROW_NAMES
 from workflow_scripts.job import job

@@ -2,7 +2,6 @@
 
 import base64
 import csv
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,7 +11,8 @@ import jinja2
 from markupsafe import Markup
 
 from wildtalker_core.media.files import atomic_path, load_json
-from wildtalker_core.metrics.tables import Column, Row, Score, Table, to_html
+from wildtalker_core.metrics.table_forms import to_html
+from wildtalker_core.metrics.tables import Column, Row, Score, Table
 from workflow_scripts import paired
 from workflow_scripts.job import job
 from workflow_scripts.provenance import file_digest
@@ -171,7 +171,7 @@ def page_sections(
 
 def as_html(table: Table) -> Markup:
     """Safe: ``to_html`` escapes whatever comes from outside."""
-    return Markup(to_html(table, html.escape))
+    return Markup(to_html(table))
 
 
 def provenance_facts(
