@@ -256,6 +256,17 @@ def explain(columns: Sequence[Column]) -> list[str]:
     return ["; ".join(found)] if found else []
 
 
+def footers_of(
+    columns: Sequence[Column],
+    scores: Sequence[Mapping[str, Any]],
+    conditions: Sequence[str],
+    unranked: Sequence[str] = (),
+) -> list[str]:
+    """What stands below a table: what its columns are, who is ranked, conditions, programs."""
+    ranked = [*unranked, *rank_lines(scores)]
+    return [*explain(columns), *ranked, *conditions, *backend_lines(scores, columns)]
+
+
 def names_of(scores: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
     """Distinct values of an entry, in order."""
     return list(dict.fromkeys(s[key] for s in scores if s.get(key) is not None))

@@ -10,12 +10,10 @@ from workflow_scripts.job import job
 from workflow_scripts.score_tables import (
     MORE_COLUMNS,
     TABLE1_COLUMNS,
-    backend_lines,
-    explain,
     face_lines,
+    footers_of,
     hardware_lines,
     kind_of,
-    rank_lines,
     video_row,
     write_tables,
 )
@@ -57,11 +55,7 @@ def build_tables(
     footers = [
         "each method is trained on the spoiled clip; all are scored on the same test frames of the "
         "clean clip, with its clean speech",
-        *explain(COLUMNS),
-        *rank_lines(methods),
-        *hardware_lines(methods, made_with),
-        *face_lines(methods),
-        *backend_lines(methods, COLUMNS),
+        *footers_of(COLUMNS, methods, [*hardware_lines(methods, made_with), *face_lines(methods)]),
     ]
     title = "Robustness. The clip spoiled with hands and noise at strength"
     tables = [

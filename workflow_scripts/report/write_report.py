@@ -13,7 +13,6 @@ from markupsafe import Markup
 from wildtalker_core.media.files import atomic_path, load_json
 from wildtalker_core.metrics.table_forms import to_html
 from wildtalker_core.metrics.tables import Column, Row, Score, Table
-from workflow_scripts import paired
 from workflow_scripts.job import job
 from workflow_scripts.provenance import file_digest
 from workflow_scripts.report import tabulate_robustness
@@ -245,12 +244,7 @@ if __name__ == "__main__":
     with job(snakemake):
         given, params = snakemake.input, snakemake.params
         tables = build_tables(
-            Found(
-                [load_json(path) for path in given.video_scores],
-                paired.read_frames(given.video_scores),
-                [load_json(path) for path in given.speech_scores],
-                list(params.corrupted),
-            ),
+            Found.read(given.video_scores, given.speech_scores, params.corrupted),
             read_quoted(given.paper) if params.options["has_quoted_rows"] else None,
             load_json(given.provenance),
         )
