@@ -28,7 +28,6 @@ LONG = {
     "wildtalker_core/training/optimise.py",
     "wildtalker_core/training/splat_start.py",
     "workflow_scripts/evaluate/score_render.py",
-    "workflow_scripts/report/write_report.py",
 }
 
 
