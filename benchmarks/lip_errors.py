@@ -51,7 +51,7 @@ from wildtalker_core.metrics.mouth_errors import closures, error_parts, runs, wi
 from wildtalker_core.person.landmarks import MOUTH_OF_68
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh
 from workflow_scripts.configuration import default_options
-from workflow_scripts.evaluate.score_render import FACE
+from workflow_scripts.face_points import FACE
 
 #: ASSUME lips are closed where their inner edges are nearer than this, of the eyes' distance.
 CLOSED_BELOW = 0.02

@@ -65,7 +65,7 @@ from wildtalker_core.scene.scene import Scene, load_scene
 from wildtalker_core.splats.portrait import SplatPortrait
 from wildtalker_core.training.build import open_portrait
 from workflow_scripts.configuration import default_options
-from workflow_scripts.evaluate.score_render import FACE
+from workflow_scripts.face_points import FACE
 from workflow_scripts.render.render_portrait import Performance, moments_of, render
 from workflow_scripts.scene_inputs import scene_files, scene_paths
 

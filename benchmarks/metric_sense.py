@@ -56,9 +56,10 @@ from benchmarks.metric_sense_parts import (
 )
 from wildtalker_core.metrics import bootstrap
 from wildtalker_core.metrics.frame_scores import Measured, Models, find_meshes, measure_frames
+from wildtalker_core.metrics.landmarks import has_face
 from wildtalker_core.pretrained.lpips_model import LpipsModel
 from wildtalker_core.pretrained.mediapipe_models import BlendshapeModel, FaceMesh
-from workflow_scripts.evaluate.score_render import FACE
+from workflow_scripts.face_points import FACE
 
 CASES = ("truth", "codec", "sound", "mouth")
 #: What is told from what, by the heading of the verdict.
@@ -77,7 +78,7 @@ class Answer:
 def measure_videos(clip: Clip, models: Models, is_sound_only: bool) -> dict[str, Measured]:
     """What is measured of the frames of each case."""
     meshes = find_meshes(clip.frames, models.find_landmarks)
-    known = np.isfinite(clip.points).all(axis=(1, 2))
+    known = has_face(clip.points)
     truth = Measured(known, {}, meshes, clip.points, [], [])
     if is_sound_only:
         return dict.fromkeys(CASES, truth)

@@ -27,11 +27,11 @@ from wildtalker_core.metrics.frame_scores import (
     Regions,
     find_faces,
 )
-from wildtalker_core.metrics.landmarks import correlation
+from wildtalker_core.metrics.landmarks import correlation, has_face
 from wildtalker_core.person import landmarks as mesh
 from wildtalker_core.speech.audio_features import active_level_dbfs, frame_silence
 from workflow_scripts.configuration import default_options
-from workflow_scripts.evaluate.score_render import FACE, FEATURES
+from workflow_scripts.face_points import FACE, FEATURES
 from workflow_scripts.media import extract_frames, extract_speech
 from workflow_scripts.score_tables import MORE_COLUMNS, MOVEMENT_COLUMNS, TABLE1_COLUMNS
 
@@ -102,7 +102,7 @@ def freeze_mouth(clip: Clip) -> Iterator[np.ndarray]:
 def pairs(clip: Clip, pictures: list[np.ndarray]) -> Iterator[FramePair]:
     options = default_options("scene", CONFIG_DIR)
     size = clip.frames.shape[1]
-    known = np.isfinite(clip.points).all(axis=(1, 2))
+    known = has_face(clip.points)
     # Frames without a face are not counted; their boxes are never looked into.
     points = np.where(known[:, None, None], clip.points, clip.points[known][0])
     faces = mesh.face_box(points, size, size, options["face_margin"])

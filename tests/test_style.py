@@ -27,7 +27,6 @@ LONG = {
     "wildtalker_core/splats/rasterise_numba.py",
     "wildtalker_core/training/optimise.py",
     "wildtalker_core/training/splat_start.py",
-    "workflow_scripts/evaluate/score_render.py",
 }
 
 

@@ -225,7 +225,7 @@ def why_no_lse(points: np.ndarray, fps: float, models: Models) -> str:
         return "no SyncNet weights (evaluate.syncnet_weights)"
     if abs(fps - 25.0) > 1e-6:
         return f"SyncNet is defined at 25 frames per second, the clip has {fps:g}"
-    if not np.isfinite(points).all(axis=(1, 2)).any():
+    if not landmarks.has_face(points).any():
         return "no face found in the render"
     if len(points) < 6:
         return "fewer than six frames"
@@ -234,6 +234,6 @@ def why_no_lse(points: np.ndarray, fps: float, models: Models) -> str:
 
 def fill_gaps(points: np.ndarray) -> np.ndarray:
     """Frames without a face take the landmarks of the nearest frame that has one."""
-    known = np.flatnonzero(np.isfinite(points).all(axis=(1, 2)))
+    known = np.flatnonzero(landmarks.has_face(points))
     middles = (known[:-1] + known[1:]) / 2
     return points[known[np.searchsorted(middles, np.arange(len(points)))]]
