@@ -33,18 +33,17 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.lips import (
+from benchmarks.finished import (
     CONFIG_DIR,
     Finished,
     compare,
     faces_in,
-    heard_faces,
     load_finished,
     moments,
-    mouths,
     pictures,
     through_codec,
 )
+from benchmarks.lips import heard_faces, mouths
 from wildtalker_core.metrics.frame_scores import find_faces
 from wildtalker_core.metrics.landmarks import at_customary_size
 from wildtalker_core.metrics.mouth_errors import closures, error_parts, runs, without_offset

@@ -44,7 +44,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.lips import through_codec
+from benchmarks.finished import through_codec
 from benchmarks.metric_sense_parts import (
     COLUMNS,
     Clip,

@@ -13,7 +13,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.lips import CONFIG_DIR
+from benchmarks.finished import CONFIG_DIR
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.files import load_json
 from wildtalker_core.media.frame_store import FrameStore
