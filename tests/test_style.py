@@ -19,7 +19,6 @@ MOST_LINES_OF_A_FUNCTION, MOST_LINES_OF_A_FILE = 64, 299
 LONG = {
     "wildtalker_core/mouth/ear.py",
     "wildtalker_core/person/landmarks.py",
-    "wildtalker_core/pretrained/audio_encoders.py",
     "wildtalker_core/speech/adaptive_subtraction.py",
     "wildtalker_core/splats/project_numba.py",
     "wildtalker_core/splats/rasterise_numba.py",
