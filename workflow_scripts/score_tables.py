@@ -53,6 +53,7 @@ MOVEMENT_COLUMNS = (
     Column("silent_lip_motion", "silent lips", "none", 4, is_of_head=True),
     Column("lip_loudness_gap", "lip-loudness gap", "none", 3, is_of_head=True),
 )
+BY_KEY = {c.key: c for c in (*TABLE1_COLUMNS, *MORE_COLUMNS, *MOVEMENT_COLUMNS)}
 SYNC_COLUMNS = (
     Column("lse_d", "LSE-D", "lower", 3, is_of_head=True),
     Column("lse_c", "LSE-C", "higher", 3, is_of_head=True),

@@ -139,12 +139,8 @@ def score_opening(
 def score_blendshapes(measured: Measured, models: Models, block: int) -> dict[str, Any]:
     if models.blendshapes is None:
         return absent("no FaceLandmarker file (evaluate.blendshape_model)")
-    sides = []
-    for found in (measured.reference_shapes, measured.shapes):
-        names = sorted(next((shapes for shapes in found if shapes), {}))
-        sides.append(
-            np.array([[s[n] for n in names] if s else [np.nan] * len(names) for s in found])
-        )
+    both = (measured.reference_shapes, measured.shapes)
+    sides = [expression.blendshape_table(found) for found in both]
     if not sides[0].size or sides[0].shape != sides[1].shape:
         return absent(NO_FACE)
     return scored(

@@ -8,8 +8,7 @@ from wildtalker_core.metrics.tables import Row, Score, Table
 from workflow_scripts import provenance
 from workflow_scripts.job import job
 from workflow_scripts.score_tables import (
-    MORE_COLUMNS,
-    TABLE1_COLUMNS,
+    BY_KEY,
     face_lines,
     footers_of,
     hardware_lines,
@@ -20,8 +19,7 @@ from workflow_scripts.score_tables import (
 
 SHOWN = ("psnr_db", "psnr_torso_db", "psnr_face_db", "ssim", "lpips", "lmd_px", "mouth_correlation",
          "lip_audio_correlation")  # fmt: skip
-_BY_KEY = {column.key: column for column in (*TABLE1_COLUMNS, *MORE_COLUMNS)}
-COLUMNS = tuple(_BY_KEY[key] for key in SHOWN)
+COLUMNS = tuple(BY_KEY[key] for key in SHOWN)
 
 
 def main(
