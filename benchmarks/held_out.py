@@ -23,7 +23,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.lips import CONFIG_DIR, Finished, heard_mouth, moments
+from benchmarks.finished import CONFIG_DIR, Finished, heard_mouth, moments
 from benchmarks.splats import print_row
 from wildtalker_core.media.files import load_json
 from wildtalker_core.mouth.shape import measure_mouth

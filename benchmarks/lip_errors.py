@@ -33,25 +33,24 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.lips import (
+from benchmarks.finished import (
     CONFIG_DIR,
     Finished,
     compare,
     faces_in,
-    heard_faces,
     load_finished,
     moments,
-    mouths,
     pictures,
     through_codec,
 )
+from benchmarks.lips import heard_faces, mouths
 from wildtalker_core.metrics.frame_scores import find_faces
 from wildtalker_core.metrics.landmarks import at_customary_size
 from wildtalker_core.metrics.mouth_errors import closures, error_parts, runs, without_offset
 from wildtalker_core.person.landmarks import MOUTH_OF_68
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh
 from workflow_scripts.configuration import default_options
-from workflow_scripts.evaluate.score_render import FACE
+from workflow_scripts.face_points import FACE
 
 #: ASSUME lips are closed where their inner edges are nearer than this, of the eyes' distance.
 CLOSED_BELOW = 0.02

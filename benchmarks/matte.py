@@ -28,7 +28,7 @@ from make_example import FPS, GESTURES, N_FRAMES, SEED, SIZE_PX
 from situation import Situation
 from synthetic_portrait import render_situation
 
-from benchmarks.lips import load_finished, moments
+from benchmarks.finished import load_finished, moments
 from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.live.backgrounds import Background
 from wildtalker_core.live.portrait_file import load_kept

@@ -44,9 +44,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.lips import through_codec
+from benchmarks.finished import through_codec
 from benchmarks.metric_sense_parts import (
-    COLUMNS,
     Clip,
     Statistic,
     freeze_mouth,
@@ -56,9 +55,11 @@ from benchmarks.metric_sense_parts import (
 )
 from wildtalker_core.metrics import bootstrap
 from wildtalker_core.metrics.frame_scores import Measured, Models, find_meshes, measure_frames
+from wildtalker_core.metrics.landmarks import has_face
 from wildtalker_core.pretrained.lpips_model import LpipsModel
 from wildtalker_core.pretrained.mediapipe_models import BlendshapeModel, FaceMesh
-from workflow_scripts.evaluate.score_render import FACE
+from workflow_scripts.face_points import FACE
+from workflow_scripts.score_tables import BY_KEY
 
 CASES = ("truth", "codec", "sound", "mouth")
 #: What is told from what, by the heading of the verdict.
@@ -77,7 +78,7 @@ class Answer:
 def measure_videos(clip: Clip, models: Models, is_sound_only: bool) -> dict[str, Measured]:
     """What is measured of the frames of each case."""
     meshes = find_meshes(clip.frames, models.find_landmarks)
-    known = np.isfinite(clip.points).all(axis=(1, 2))
+    known = has_face(clip.points)
     truth = Measured(known, {}, meshes, clip.points, [], [])
     if is_sound_only:
         return dict.fromkeys(CASES, truth)
@@ -128,7 +129,7 @@ def verdict(column_key: str, question: str, answers: list[Answer]) -> str:
     known = [(value, error) for value, error in pairs_ if np.isfinite(value) and error is not None]
     if not known:
         return "n/a"
-    better = COLUMNS[column_key].better
+    better = BY_KEY[column_key].better
     sign = {"higher": -1.0, "lower": 1.0, "none": 0.0}[better]
 
     def told(value: float, error: float) -> bool:
@@ -148,8 +149,8 @@ def verdict(column_key: str, question: str, answers: list[Answer]) -> str:
 def report(answers: dict[str, list[Answer]]) -> None:
     heads = [*CASES, *(f"{q}?" for q in QUESTIONS)]
     print("\n" + "  ".join([f"{'score':22s}", *(f"{head:>10s}" for head in heads)]))
-    for key in (key for key in COLUMNS if key in answers):
-        column, of = COLUMNS[key], answers[key]
+    for key in (key for key in BY_KEY if key in answers):
+        column, of = BY_KEY[key], answers[key]
         cells = [f"{column.heading} {column.arrow}".ljust(22)]
         for case in CASES:
             known = [v for answer in of if np.isfinite(v := answer.values[case])]
@@ -159,7 +160,7 @@ def report(answers: dict[str, list[Answer]]) -> None:
             )
         cells += [f"{verdict(key, question, of):>10s}" for question in QUESTIONS]
         print("  ".join(cells))
-    absent = [column.heading for key, column in COLUMNS.items() if key not in answers]
+    absent = [column.heading for key, column in BY_KEY.items() if key not in answers]
     print(f"not asked (no weights, or the same in all videos): {', '.join(absent)}")
 
 

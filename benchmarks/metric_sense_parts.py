@@ -13,12 +13,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.lips import CONFIG_DIR
+from benchmarks.finished import CONFIG_DIR
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.files import load_json
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.splits import Split, save_split, split_frames
 from wildtalker_core.metrics import sync, theval
+from wildtalker_core.metrics.expression import blendshape_table
 from wildtalker_core.metrics.frame_scores import (
     FramePair,
     Measured,
@@ -27,15 +28,13 @@ from wildtalker_core.metrics.frame_scores import (
     Regions,
     find_faces,
 )
-from wildtalker_core.metrics.landmarks import correlation
+from wildtalker_core.metrics.landmarks import correlation, has_face
 from wildtalker_core.person import landmarks as mesh
 from wildtalker_core.speech.audio_features import active_level_dbfs, frame_silence
 from workflow_scripts.configuration import default_options
-from workflow_scripts.evaluate.score_render import FACE, FEATURES
+from workflow_scripts.face_points import FACE, FEATURES
 from workflow_scripts.media import extract_frames, extract_speech
-from workflow_scripts.score_tables import MORE_COLUMNS, MOVEMENT_COLUMNS, TABLE1_COLUMNS
-
-COLUMNS = {c.key: c for c in (*TABLE1_COLUMNS, *MORE_COLUMNS, *MOVEMENT_COLUMNS)}
+from workflow_scripts.score_tables import BY_KEY
 
 #: A score as a function of drawn frame numbers.
 Statistic = Callable[[np.ndarray], float]
@@ -102,7 +101,7 @@ def freeze_mouth(clip: Clip) -> Iterator[np.ndarray]:
 def pairs(clip: Clip, pictures: list[np.ndarray]) -> Iterator[FramePair]:
     options = default_options("scene", CONFIG_DIR)
     size = clip.frames.shape[1]
-    known = np.isfinite(clip.points).all(axis=(1, 2))
+    known = has_face(clip.points)
     # Frames without a face are not counted; their boxes are never looked into.
     points = np.where(known[:, None, None], clip.points, clip.points[known][0])
     faces = mesh.face_box(points, size, size, options["face_margin"])
@@ -118,14 +117,14 @@ def statistics(clip: Clip, measured: Measured, waveform: np.ndarray) -> dict[str
     n = len(clip.frames)
     times = (np.arange(n) + 0.5) / clip.fps
     found: dict[str, Statistic] = {key: mean_of(of) for key, of in measured.columns.items()
-                                   if key in COLUMNS}  # fmt: skip
+                                   if key in BY_KEY}  # fmt: skip
     rigid = measured.points[:, list(FACE.rigid)]
     tremble = np.linalg.norm(rigid[2:] - 2 * rigid[1:-1] + rigid[:-2], axis=2).mean(axis=1)
     found["jitter_px"] = mean_of(
         np.pad(tremble, 1, constant_values=np.nan) * 512 / clip.frames.shape[1]
     )
     if measured.shapes:
-        sides = [shape_table(of) for of in (measured.reference_shapes, measured.shapes)]
+        sides = [blendshape_table(of) for of in (measured.reference_shapes, measured.shapes)]
         found["blendshape_error"] = mean_of(np.abs(sides[0] - sides[1]).mean(axis=1))
     openings = [FACE.opening(of) for of in (clip.points, measured.points)]
     if np.nanstd(openings[1]) >= sync.STILL_MOUTH:
@@ -165,8 +164,3 @@ def mean_of(series: np.ndarray) -> Statistic:
         return float(drawn.mean()) if len(drawn) else float("nan")
 
     return statistic
-
-
-def shape_table(shapes: list[dict[str, float] | None]) -> np.ndarray:
-    names = sorted(next(filter(None, shapes)))
-    return np.array([[s[k] for k in names] if s else [np.nan] * len(names) for s in shapes])

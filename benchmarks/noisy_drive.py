@@ -29,7 +29,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.lips import compare  # noqa: E402
+from benchmarks.finished import compare  # noqa: E402
 from benchmarks.noisy_hearing import noises_for  # noqa: E402
 from wildtalker_core.media.audio import read_waveform  # noqa: E402
 from wildtalker_core.media.files import load_json  # noqa: E402

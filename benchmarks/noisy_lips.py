@@ -25,8 +25,8 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.finished import CONFIG_DIR, Finished, Row, compare, load_finished, moments  # noqa: E402
 from benchmarks.hearing import DENOISERS, SNRS_DB  # noqa: E402
-from benchmarks.lips import CONFIG_DIR, Finished, Row, compare, load_finished, moments  # noqa: E402
 from benchmarks.noisy_hearing import noises_for  # noqa: E402
 from wildtalker_core.media.audio import read_waveform  # noqa: E402
 from wildtalker_core.media.splits import load_split  # noqa: E402

@@ -29,7 +29,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.lips import (
+from benchmarks.finished import (
     CONFIG_DIR,
     Finished,
     heard_mouth,

@@ -16,12 +16,11 @@ import pandas
 from scipy.stats import t as student
 
 from wildtalker_core.media.files import load_json
-from workflow_scripts.score_tables import MORE_COLUMNS, TABLE1_COLUMNS
+from workflow_scripts.score_tables import BY_KEY
 
 #: Scores of a cell: those of the torso, the face, the lips, and of the mouth's shape and movement.
 SHOWN = ("psnr_torso_db", "psnr_face_db", "psnr_lips_db", "lmd_px", "mouth_correlation")
 CONFIDENCE = 0.95
-_COLUMNS = {column.key: column for column in (*TABLE1_COLUMNS, *MORE_COLUMNS)}
 _CELL = re.compile(r"(chest|mouth)_(\d+)/spoiled_(\d+)/evaluate/(\w+)/self_driven\.json")
 
 
@@ -80,7 +79,7 @@ def draw(cells: Sequence[Cell], path: Path) -> None:
             for method in methods:
                 of = [c for c in cells if (c.place, c.method, c.score) == (place, method, key)]
                 draw_curve(ax, of, colours[method])
-            ax.set_title(f"{_COLUMNS[key].heading} {_COLUMNS[key].arrow}", fontsize=9)
+            ax.set_title(f"{BY_KEY[key].heading} {BY_KEY[key].arrow}", fontsize=9)
             ax.tick_params(labelsize=8)
             ax.grid(color="#e3e6e8", lw=0.6)
             ax.spines[["top", "right"]].set_visible(False)

@@ -21,7 +21,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.lips import CONFIG_DIR, Finished, heard_mouth, load_finished, moments
+from benchmarks.finished import CONFIG_DIR, Finished, heard_mouth, load_finished, moments
 from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.metrics import image
 from wildtalker_core.mouth.shape import measure_mouth

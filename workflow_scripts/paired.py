@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,13 @@ import pandas
 
 from wildtalker_core.media.files import load_json
 from wildtalker_core.metrics import bootstrap
-from wildtalker_core.metrics.tables import COMPETING, TIE_ERRORS, Row, Score, Table, mean_row
+from wildtalker_core.metrics.tables import COMPETING, TIE_ERRORS, Row, Score, Table
 from wildtalker_core.metrics.video_scores import MEANS
+from workflow_scripts.parts import Errors, parts_of
 from workflow_scripts.score_tables import MORE_COLUMNS, TABLE1_COLUMNS, kind_of, names_of, row_name
 
 #: Scores of each frame by (clip, method, setting), frame numbers as the index.
 FrameTables = Mapping[tuple[str, str, str], pandas.DataFrame]
-#: {(row, other row, score): standard error of their difference}
-Errors = dict[tuple[str, str, str], float]
 
 COLUMNS = tuple(c for c in (*TABLE1_COLUMNS, *MORE_COLUMNS) if c.key in MEANS)
 
@@ -45,25 +44,17 @@ def differences(
                 yield key, float(difference.mean()), error
 
 
-def all_errors(scores: Sequence[Mapping[str, Any]], frames: FrameTables) -> dict[str, Errors]:
+def all_errors(scores: Sequence[Mapping[str, Any]], frames: FrameTables) -> Mapping[str, Errors]:
     """By clip, the standard errors of the differences between all rows that compete."""
-    found: dict[str, Errors] = {}
+    found: dict[str, dict[tuple[str, str, str], float]] = {}
     competing = [s for s in scores if kind_of(s) in COMPETING and key_of(s) in frames]
-    for a in competing:
-        for b in competing:
-            if a is b or a["clip"] != b["clip"]:
-                continue
+    for a, b in itertools.permutations(competing, 2):
+        if a["clip"] == b["clip"]:
             pair = differences(frames[key_of(a)], frames[key_of(b)], a["block_frames"])
             found.setdefault(a["clip"], {}).update(
                 {(row_name(a), row_name(b), key): error for key, _, error in pair}
             )
     return found
-
-
-def errors_of_means(parts: Sequence[Mapping[tuple[str, str, str], float]]) -> Errors:
-    """Standard errors of the differences between means over independent clips."""
-    shared = set.intersection(*(set(part) for part in parts)) if parts else set()
-    return {key: math.hypot(*(part[key] for part in parts)) / len(parts) for key in shared}
 
 
 def difference_tables(
@@ -89,19 +80,7 @@ def difference_tables(
             for name, s in of_clip.items()
             if name != base and base in of_clip
         ]
-    tables = [
-        Table(f"{title}: {clip}, each less {base}", COLUMNS, rows, (), clip)
-        for clip, rows in parts.items()
-    ]
-    if len(parts) > 1:
-        names = dict.fromkeys(row.name for rows in parts.values() for row in rows)
-        means = [
-            mean_row([r for rows in parts.values() for r in rows if r.name == n]) for n in names
-        ]
-        mean_title = f"{title}, mean over {len(parts)} clips, each less {base}"
-        tables.insert(0, Table(mean_title, COLUMNS, means, ()))
-    first = tables[0]
-    return [Table(first.title, COLUMNS, first.rows, footers, first.part), *tables[1:]]
+    return parts_of(title, COLUMNS, parts, footers, suffix=f", each less {base}")
 
 
 def difference_row(a: Mapping[str, Any], b: Mapping[str, Any], frames: FrameTables) -> Row:

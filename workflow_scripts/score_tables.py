@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from wildtalker_core.media.files import atomic_path
+from wildtalker_core.metrics.table_forms import to_latex, to_markdown, to_tsv
 from wildtalker_core.metrics.tables import (
     TIE_ERRORS,
     Column,
@@ -16,9 +17,6 @@ from wildtalker_core.metrics.tables import (
     RowKind,
     Score,
     Table,
-    to_latex,
-    to_markdown,
-    to_tsv,
 )
 
 TABLE1_COLUMNS = (
@@ -55,6 +53,7 @@ MOVEMENT_COLUMNS = (
     Column("silent_lip_motion", "silent lips", "none", 4, is_of_head=True),
     Column("lip_loudness_gap", "lip-loudness gap", "none", 3, is_of_head=True),
 )
+BY_KEY = {c.key: c for c in (*TABLE1_COLUMNS, *MORE_COLUMNS, *MOVEMENT_COLUMNS)}
 SYNC_COLUMNS = (
     Column("lse_d", "LSE-D", "lower", 3, is_of_head=True),
     Column("lse_c", "LSE-C", "higher", 3, is_of_head=True),
@@ -256,6 +255,17 @@ def backend_lines(scores: Sequence[Mapping[str, Any]], columns: Sequence[Column]
 def explain(columns: Sequence[Column]) -> list[str]:
     found = [EXPLANATIONS[column.key] for column in columns if column.key in EXPLANATIONS]
     return ["; ".join(found)] if found else []
+
+
+def footers_of(
+    columns: Sequence[Column],
+    scores: Sequence[Mapping[str, Any]],
+    conditions: Sequence[str],
+    unranked: Sequence[str] = (),
+) -> list[str]:
+    """What stands below a table: what its columns are, who is ranked, conditions, programs."""
+    ranked = [*unranked, *rank_lines(scores)]
+    return [*explain(columns), *ranked, *conditions, *backend_lines(scores, columns)]
 
 
 def names_of(scores: Sequence[Mapping[str, Any]], key: str) -> list[Any]:

@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 
 from wildtalker_core.errors import InputError
-from wildtalker_core.pretrained.weight_registry import REGISTRY, Weights, fetch, verify
-from wildtalker_core.pretrained.weight_sources import Address, Package
+from wildtalker_core.pretrained.weight_fetching import fetch, verify
+from wildtalker_core.pretrained.weight_registry import REGISTRY
+from wildtalker_core.pretrained.weight_sources import Address, Package, Weights
 from workflow_scripts.evaluate import fetch_weights
 
 CONTENT = bytes(range(256)) * 9000

@@ -13,7 +13,8 @@ from safetensors.numpy import load_file
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.pretrained import weight_formats
-from wildtalker_core.pretrained.weight_registry import REGISTRY, fetch
+from wildtalker_core.pretrained.weight_fetching import fetch
+from wildtalker_core.pretrained.weight_registry import REGISTRY
 
 ALEXNET, WHISPER = "alexnet_features.safetensors", "whisper_tiny.en_encoder.safetensors"
 

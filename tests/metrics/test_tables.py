@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import shutil
 import subprocess
 
 import pytest
 
-from wildtalker_core.metrics import tables
+from wildtalker_core.metrics import table_forms, tables
 from wildtalker_core.metrics.tables import Column, Row, Score, Table
 
 COLUMNS = (Column("psnr", "PSNR", "higher", 2), Column("lmd", "LMD_x", "lower", 1),
@@ -77,7 +76,7 @@ def test_mean_over_clips():
 
 
 def test_tsv_reads_back(table):
-    text = tables.to_tsv([table, Table("b", COLUMNS, table.rows[:1], part="clip_b")])
+    text = table_forms.to_tsv([table, Table("b", COLUMNS, table.rows[:1], part="clip_b")])
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     read = list(csv.DictReader(io.StringIO("\n".join(lines)), delimiter="\t"))
     assert [r["part"] for r in read] == ["mean"] * 6 + ["clip_b"]
@@ -87,7 +86,7 @@ def test_tsv_reads_back(table):
 
 
 def test_markdown(table):
-    text = tables.to_markdown(table)
+    text = table_forms.to_markdown(table)
     lines = text.splitlines()
     assert "| ours | **30.00** | **1.0** | 1 |" in lines
     assert "| no_mask | <ins>29.00</ins> | **1.0** | 1 |" in lines
@@ -98,14 +97,14 @@ def test_markdown(table):
 
 
 def test_text_is_aligned(table):
-    lines = tables.to_text(table).splitlines()
+    lines = table_forms.to_text(table).splitlines()
     body = [line for line in lines if line.startswith(("mean", "ours", "no_mask"))]
     assert {line.index(".") for line in body} == {body[0].index(".")}
     assert "30.00*" in lines[6]
 
 
 def test_latex_escapes_and_marks(table):
-    text = tables.to_latex(table)
+    text = table_forms.to_latex(table)
     assert r"\textbf{30.00}" in text and r"\underline{29.00}" in text
     assert r"100 \% made\_up" in text
     assert r"no weights for theirs \& co" in text
@@ -117,7 +116,7 @@ def test_latex_escapes_and_marks(table):
 def test_latex_compiles(table, tmp_path):
     page = (
         r"\documentclass{article}\usepackage{booktabs}\begin{document}"
-        + tables.to_latex(table)
+        + table_forms.to_latex(table)
         + r"\end{document}"
     )
     (tmp_path / "t.tex").write_text(page)
@@ -127,14 +126,14 @@ def test_latex_compiles(table, tmp_path):
 
 def test_html_escapes_and_carries_values(table):
     hostile = row("<script>alert(1)</script>", "measured", 1.0, None)
-    text = tables.to_html(Table("<b>", COLUMNS, [hostile]), html.escape)
+    text = table_forms.to_html(Table("<b>", COLUMNS, [hostile]))
     assert "<script>" not in text and "<b>" not in text
     assert 'data-value="1.0"' in text
     assert 'data-value="" title="no weights' in text
 
 
 def test_letters_do_not_run_out():
-    assert [tables._letter(i) for i in (0, 25, 26, 27, 51, 52)] == [
+    assert [table_forms._letter(i) for i in (0, 25, 26, 27, 51, 52)] == [
         "a",
         "z",
         "aa",
@@ -187,10 +186,10 @@ def test_an_oracle_does_not_compete(table):
 def test_errors_stand_beside_values_and_in_their_own_columns():
     scores = {"psnr": Score(30.0, standard_error=0.126), "lmd": Score(1.0), "lag": Score(0.0)}
     shown = Table("t", COLUMNS, [Row("a", "measured", scores)])
-    assert "| 30.00 ±0.13 | 1.0 |" in tables.to_markdown(shown)
-    assert r"30.00 $\pm$0.13" in tables.to_latex(shown)
-    assert "±" not in tables.to_text(shown)
-    read = next(csv.DictReader(io.StringIO(tables.to_tsv([shown])), delimiter="\t"))
+    assert "| 30.00 ±0.13 | 1.0 |" in table_forms.to_markdown(shown)
+    assert r"30.00 $\pm$0.13" in table_forms.to_latex(shown)
+    assert "±" not in table_forms.to_text(shown)
+    read = next(csv.DictReader(io.StringIO(table_forms.to_tsv([shown])), delimiter="\t"))
     assert float(read["psnr_se"]) == 0.126 and "lmd_se" not in read
 
 

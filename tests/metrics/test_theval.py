@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from wildtalker_core.metrics import theval
-from workflow_scripts.evaluate.score_render import FEATURES
+from workflow_scripts.face_points import FEATURES
 
 N_FRAMES, FPS = 60, 25.0
 

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.report.conftest import video_score
 from wildtalker_core.metrics.tables import ranks
-from workflow_scripts import score_tables
+from workflow_scripts import lip_tables, score_tables
 from workflow_scripts.report import tabulate
 from workflow_scripts.report.tabulate import Found, build_tables, summarise
 from workflow_scripts.score_tables import kind_of, read_quoted
@@ -200,7 +200,7 @@ def test_quoted_numbers_name_our_columns():
     """A mistyped key in paper_numbers.yaml would silently be n/a."""
     for table, columns in (
         ("table1", score_tables.TABLE1_COLUMNS),
-        ("table2", tabulate.grouped_columns(score_tables.HEAD_COLUMNS)),
+        ("table2", lip_tables.grouped_columns(score_tables.HEAD_COLUMNS)),
         ("table3", score_tables.SPEECH_COLUMNS),
     ):
         known = {column.key for column in columns}

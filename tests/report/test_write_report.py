@@ -15,7 +15,8 @@ from wildtalker_core.media.image import write_image
 from wildtalker_core.media.video_writer import VideoWriter
 from workflow_scripts.report import tabulate_robustness, write_report
 from workflow_scripts.report.tabulate import Found, build_tables
-from workflow_scripts.report.write_report import Media, page_sections, runtime_tables
+from workflow_scripts.report.write_report import Media, page_sections
+from workflow_scripts.run_times import runtime_tables
 from workflow_scripts.score_tables import read_quoted
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
@@ -43,8 +44,8 @@ def report(tmp_path, video_scores, speech_scores, made_with):
         Media(str(tmp_path / "p.png"), "p"),
     )
     media = {
-        "self_driven": [video], "driven": [], "figure3": [picture], "speech": [],
-        "motion": [picture], "training": [], "robustness": [picture], "spoiled": [video],
+        "portraits": [video], "figure3": [picture], "motion": [picture],
+        "robustness": [picture, video],
     }  # fmt: skip
     strengths = {"spoiled_0": 0, "spoiled_100": 100}
     robustness = tabulate_robustness.build_tables(

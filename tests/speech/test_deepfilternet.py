@@ -10,7 +10,8 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.metrics.speech_quality import si_sdr
 from wildtalker_core.pretrained import deepfilternet
-from wildtalker_core.pretrained.weight_registry import REGISTRY, fetch
+from wildtalker_core.pretrained.weight_fetching import fetch
+from wildtalker_core.pretrained.weight_registry import REGISTRY
 from workflow_scripts.denoisers import denoiser_of
 
 FILE = "DeepFilterNet3_onnx.tar.gz"

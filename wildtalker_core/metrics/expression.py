@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -49,6 +49,12 @@ def openface_intensities(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     if missing:
         raise KeyError(f"no column {', '.join(missing)}")
     return np.stack([np.asarray(by_name[name], np.float64) for name in wanted], axis=1)
+
+
+def blendshape_table(shapes: Sequence[Mapping[str, float] | None]) -> np.ndarray:
+    """Blendshapes of each frame by name -> [frames, shapes] by rising name, NaN without a face."""
+    names = sorted(next(filter(None, shapes), {}))
+    return np.array([[of[n] for n in names] if of else [np.nan] * len(names) for of in shapes])
 
 
 def blendshape_error(reference: np.ndarray, estimate: np.ndarray) -> float:

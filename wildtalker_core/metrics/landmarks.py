@@ -16,6 +16,11 @@ CUSTOMARY_SIZE_PX = 512
 Distance = TypeVar("Distance", float, np.ndarray)
 
 
+def has_face(points: np.ndarray) -> np.ndarray:
+    """In which frames a face was found, [frames] bool."""
+    return np.isfinite(points).all(axis=(1, 2))
+
+
 def mouth_landmark_distance(reference: np.ndarray, estimate: np.ndarray) -> np.ndarray:
     """LMD: mean distance of mouth points after each frame's own mean is removed, [frames] pixels.
 

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from wildtalker_core.metrics import bootstrap
-from wildtalker_core.metrics.landmarks import at_customary_size
+from wildtalker_core.metrics.landmarks import at_customary_size, has_face
 from wildtalker_core.metrics.mouth_errors import runs
 from wildtalker_core.metrics.sync import mean_power
 from wildtalker_core.metrics.video_scores import Scores, on_time_line, scored
@@ -110,7 +110,7 @@ def head_angles(meshes: np.ndarray, face: FeaturePoints) -> np.ndarray:
     """
     points = meshes[:, list(face.rigid)]
     points = points - points.mean(axis=1, keepdims=True)
-    known = np.flatnonzero(np.isfinite(points).all(axis=(1, 2)))
+    known = np.flatnonzero(has_face(points))
     angles = np.full((len(points), 3), np.nan)
     if len(known):
         middle = points[known[len(known) // 2]]

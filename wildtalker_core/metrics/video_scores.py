@@ -139,12 +139,8 @@ def score_opening(
 def score_blendshapes(measured: Measured, models: Models, block: int) -> dict[str, Any]:
     if models.blendshapes is None:
         return absent("no FaceLandmarker file (evaluate.blendshape_model)")
-    sides = []
-    for found in (measured.reference_shapes, measured.shapes):
-        names = sorted(next((shapes for shapes in found if shapes), {}))
-        sides.append(
-            np.array([[s[n] for n in names] if s else [np.nan] * len(names) for s in found])
-        )
+    both = (measured.reference_shapes, measured.shapes)
+    sides = [expression.blendshape_table(found) for found in both]
     if not sides[0].size or sides[0].shape != sides[1].shape:
         return absent(NO_FACE)
     return scored(
@@ -225,7 +221,7 @@ def why_no_lse(points: np.ndarray, fps: float, models: Models) -> str:
         return "no SyncNet weights (evaluate.syncnet_weights)"
     if abs(fps - 25.0) > 1e-6:
         return f"SyncNet is defined at 25 frames per second, the clip has {fps:g}"
-    if not np.isfinite(points).all(axis=(1, 2)).any():
+    if not landmarks.has_face(points).any():
         return "no face found in the render"
     if len(points) < 6:
         return "fewer than six frames"
@@ -234,6 +230,6 @@ def why_no_lse(points: np.ndarray, fps: float, models: Models) -> str:
 
 def fill_gaps(points: np.ndarray) -> np.ndarray:
     """Frames without a face take the landmarks of the nearest frame that has one."""
-    known = np.flatnonzero(np.isfinite(points).all(axis=(1, 2)))
+    known = np.flatnonzero(landmarks.has_face(points))
     middles = (known[:-1] + known[1:]) / 2
     return points[known[np.searchsorted(middles, np.arange(len(points)))]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -92,48 +93,18 @@ def load_deepspeech(path: str | os.PathLike[str] | None) -> Callable[[np.ndarray
         )
     if not Path(path).is_file():
         raise InputError(path, "does not exist", f"correct {key}")
-    import onnxruntime
-    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
-    options.inter_op_num_threads = 1
-    try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
-    except (Fail, InvalidGraph, InvalidProtobuf) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            path, f"is not a usable ONNX file ({reason})", "export it again"
-        ) from error
-    cepstra = [
-        entry
-        for entry in session.get_inputs()
-        if entry.type == "tensor(float)" and entry.shape and entry.shape[-1] == N_INPUTS
-    ]
-    lengths = [e for e in session.get_inputs() if e.type in ("tensor(int32)", "tensor(int64)")]
-    if len(cepstra) != 1 or len(lengths) > 1 or len(session.get_inputs()) > 2:
-        found = ", ".join(f"{e.name} {e.type} {e.shape}" for e in session.get_inputs())
-        raise InputError(
-            path,
-            f"has the inputs {found}",
-            f"export DeepSpeech 0.1.0 with one float input [1, steps, {N_INPUTS}] and at most "
-            "one length",
-        )
+    session = _open_onnx(path)
+    cepstra, lengths = _inputs_of(session, path)
 
     def recognise(inputs: np.ndarray) -> np.ndarray:
-        fed = inputs if len(cepstra[0].shape) == 2 else inputs[None]
-        feed = {cepstra[0].name: np.ascontiguousarray(fed, np.float32)}
+        fed = inputs if len(cepstra.shape) == 2 else inputs[None]
+        feed = {cepstra.name: np.ascontiguousarray(fed, np.float32)}
         for entry in lengths:
             kind = np.int32 if entry.type == "tensor(int32)" else np.int64
             feed[entry.name] = np.array([len(inputs)], kind)
         for output in session.run(None, feed):
-            if (
-                output.ndim >= 2
-                and output.shape[-1] == N_LOGITS
-                and output.size == (len(inputs) * N_LOGITS)
-            ):
+            is_whole = output.size == len(inputs) * N_LOGITS
+            if is_whole and output.ndim >= 2 and output.shape[-1] == N_LOGITS:
                 return output.reshape(len(inputs), N_LOGITS).astype(np.float32)
         raise InputError(
             path,
@@ -147,6 +118,41 @@ def load_deepspeech(path: str | os.PathLike[str] | None) -> Callable[[np.ndarray
 def _looks_like_path(model: str) -> bool:
     """A hub name is ``owner/name``; anything that is there, absolute or deeper is a path."""
     return Path(model).exists() or model.startswith((".", "/", "~")) or model.count("/") > 1
+
+
+def _open_onnx(path: str | os.PathLike[str]) -> Any:
+    """The session of an ONNX file. Raises InputError if it is none."""
+    import onnxruntime
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
+    options.inter_op_num_threads = 1
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except (Fail, InvalidGraph, InvalidProtobuf) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            path, f"is not a usable ONNX file ({reason})", "export it again"
+        ) from error
+
+
+def _inputs_of(session: Any, path: str | os.PathLike[str]) -> tuple[Any, list[Any]]:
+    """DeepSpeech's input of cepstra, and that of lengths if there is one; InputError for others."""
+    inputs = session.get_inputs()
+    cepstra = [
+        e for e in inputs if e.type == "tensor(float)" and e.shape and e.shape[-1] == N_INPUTS
+    ]
+    lengths = [e for e in inputs if e.type in ("tensor(int32)", "tensor(int64)")]
+    if len(cepstra) != 1 or len(lengths) > 1 or len(inputs) > 2:
+        found = ", ".join(f"{e.name} {e.type} {e.shape}" for e in inputs)
+        raise InputError(
+            path,
+            f"has the inputs {found}",
+            f"export DeepSpeech 0.1.0 with one float input [1, steps, {N_INPUTS}] and at most "
+            "one length",
+        )
+    return cepstra[0], lengths
 
 
 def _check_geometry(config: object, model: str) -> None:

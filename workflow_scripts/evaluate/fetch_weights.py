@@ -1,7 +1,8 @@
 """A file of the weight registry → ``weights/``."""
 
 from wildtalker_core.errors import InputError
-from wildtalker_core.pretrained.weight_registry import REGISTRY, fetch
+from wildtalker_core.pretrained.weight_fetching import fetch
+from wildtalker_core.pretrained.weight_registry import REGISTRY
 from workflow_scripts.job import job
 
 

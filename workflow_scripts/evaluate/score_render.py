@@ -1,7 +1,7 @@
 """A finished video against its reference → scores per frame and per video."""
 
-import os
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,8 @@ from wildtalker_core.media.files import atomic_path, load_arrays, load_json, sav
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.image import resize_image
 from wildtalker_core.media.video import read_video
-from wildtalker_core.metrics import bootstrap, expression, theval, video_scores
+from wildtalker_core.metrics import bootstrap, theval, video_scores
 from wildtalker_core.metrics.frame_scores import (
-    FacePoints,
     FramePair,
     Measured,
     Models,
@@ -25,38 +24,18 @@ from wildtalker_core.metrics.frame_scores import (
     measure_frames,
     picture_regions,
 )
-from wildtalker_core.metrics.video_scores import NO_REFERENCE, Scores, absent, scored
-from wildtalker_core.person import landmarks as mesh
+from wildtalker_core.metrics.landmarks import has_face
+from wildtalker_core.metrics.video_scores import Scores, absent, scored
+from wildtalker_core.person.landmarks import FACE_CONTOUR
 from wildtalker_core.progress import progress
 from wildtalker_core.speech.audio_features import active_level_dbfs, frame_silence
 from workflow_scripts.evaluate.score_speech import clean_reference
+from workflow_scripts.face_points import FACE, FEATURES
 from workflow_scripts.job import job
+from workflow_scripts.openface import openface_tables, score_action_units
 from workflow_scripts.reference import read_reference
 from workflow_scripts.scene_inputs import left_out
-from workflow_scripts.settings import is_driven
-from workflow_scripts.weight_inputs import read_tried
-
-FACE = FacePoints(
-    mouth=mesh.MOUTH_OF_68,
-    eyes=(mesh.LEFT_EYE_CORNER, mesh.RIGHT_EYE_CORNER),
-    lips=(mesh.UPPER_LIP_INNER, mesh.LOWER_LIP_INNER),
-    nose_tip=mesh.NOSE_TIP,
-    rigid=mesh.RIGID_POINTS,
-    n_points=mesh.N_LANDMARKS,
-)
-FEATURES = theval.FeaturePoints(
-    lips=(*mesh.LIPS_OUTER, *mesh.LIPS_INNER),
-    upper_lip=mesh.UPPER_LIP_EDGE,
-    lower_lip=mesh.LOWER_LIP_EDGE,
-    brows=(mesh.RIGHT_BROW, mesh.LEFT_BROW),
-    eyes=(mesh.RIGHT_EYE, mesh.LEFT_EYE),
-    outer_corners=(mesh.RIGHT_EYE_CORNER, mesh.LEFT_EYE_CORNER),
-    corners=(
-        (mesh.RIGHT_EYE_CORNER, mesh.RIGHT_EYE_INNER),
-        (mesh.LEFT_EYE_INNER, mesh.LEFT_EYE_CORNER),
-    ),
-    rigid=mesh.RIGID_POINTS,
-)
+from workflow_scripts.weight_inputs import Tried, read_tried
 
 
 @dataclass(frozen=True)
@@ -100,7 +79,7 @@ def main(
     Raises InputError: the video does not have the frames that its JSON announces.
     """
     render, manifest = load_json(files.render), load_json(files.manifest)
-    scene = load_arrays(files.scene, "face_box", "lip_box", "frame_times_seconds", "is_counted")
+    scene = load_arrays(files.scene, "face_box", "lip_box", "is_counted")
     size_px, fps = int(manifest["size_px"]), float(manifest["fps"])
     # Frames of the clip have a reference; driven speech was never filmed.
     own_frames = np.asarray(render["frames"], int) if "frames" in render else None
@@ -123,8 +102,7 @@ def main(
     training = [load_json(path) for path in files.training]
     scores |= costs(render, training)
     write_frame_table(frame_scores_path, measured, frames)
-    has_face = np.isfinite(measured.points).all(axis=(1, 2))
-    faceless = np.flatnonzero(measured.is_counted & ~has_face)
+    faceless = np.flatnonzero(measured.is_counted & ~has_face(measured.points))
     devices = sorted({str(of.get("device", "unknown")) for of in training})
     save_json(
         video_scores_path,
@@ -194,7 +172,7 @@ def face_crops(path: str, size_px: int, points: np.ndarray) -> Iterator[np.ndarr
     """SyncNet's pictures of the face, read once more from the video, one at a time."""
     from wildtalker_core.pretrained.syncnet import cut_face_crop, face_crop_boxes
 
-    boxes = face_crop_boxes(video_scores.fill_gaps(points), mesh.FACE_CONTOUR)
+    boxes = face_crop_boxes(video_scores.fill_gaps(points), FACE_CONTOUR)
     for picture, box in zip(sized_pictures(path, size_px), boxes, strict=True):
         yield cut_face_crop(picture, box)
 
@@ -229,37 +207,6 @@ def score_liveliness(
     )
 
 
-def score_action_units(paths: tuple[str, str] | None, measured: Measured, fps: float) -> Scores:
-    if measured.reference_points is None:
-        reason = NO_REFERENCE
-    elif paths is None:
-        reason = "OpenFace's tables are not given (evaluate.openface_dir)"
-    else:
-        reference, estimate = (read_openface(path, len(measured.points)) for path in paths)
-        return video_scores.score_action_units(reference, estimate, measured.is_counted, fps)
-    return {key: absent(reason) for key in video_scores.ACTION_UNITS}
-
-
-def read_openface(path: str | os.PathLike[str], n_frames: int) -> np.ndarray:
-    """[frames, 17] intensities of an OpenFace csv. Raises InputError if it does not fit."""
-    if not Path(path).is_file():
-        raise InputError(path, "does not exist", "run OpenFace on the video, or drop openface_dir")
-    try:
-        table = pandas.read_csv(path)
-        intensities = expression.openface_intensities(table)
-    except (KeyError, ValueError) as error:
-        raise InputError(
-            path, f"is no OpenFace table ({error.args[0]})", "run FeatureExtraction with -aus"
-        ) from error
-    if len(intensities) != n_frames:
-        raise InputError(
-            path,
-            f"has {len(intensities)} rows, the video {n_frames} frames",
-            "run OpenFace on the rendered video itself",
-        )
-    return intensities
-
-
 def costs(render: dict[str, Any], training: Sequence[dict[str, Any]]) -> Scores:
     """Training hours (head, lips and torso together, without preparation) and time per frame."""
     hours, per_frame = absent("nothing is trained here"), absent("not rendered here")
@@ -277,97 +224,74 @@ def write_frame_table(path: str, measured: Measured, numbers: np.ndarray) -> Non
     table = pandas.DataFrame({"frame": numbers} | measured.columns)
     table = table.replace([np.inf, -np.inf], np.nan)
     table["is_counted"] = measured.is_counted.astype(int)
-    table["has_face"] = np.isfinite(measured.points).all(axis=(1, 2)).astype(int)
+    table["has_face"] = has_face(measured.points).astype(int)
     with atomic_path(path) as partial:
         table.to_csv(partial, sep="\t", index=False, float_format="%.6g")
 
 
-def openface_tables(folder: str | None, wildcards: Any) -> tuple[str, str] | None:
-    """Paths of OpenFace's tables of reference and estimate for the test split, or None."""
-    if not folder or wildcards.setting == "training_frames" or is_driven(wildcards.setting):
-        return None
-    name = wildcards.method
-    if wildcards.setting != "self_driven":
-        name += f".{wildcards.setting}"
-    return f"{folder}/{wildcards.clip}/reference.csv", f"{folder}/{wildcards.clip}/{name}.csv"
-
-
 def load_models(
-    options: dict[str, Any], face_mesh: Any, blendshape_model: Any, train_device: str
+    options: dict[str, Any], tried: Tried, train_device: str, stack: ExitStack
 ) -> Models:
-    """The networks whose files the config names.
+    """The networks whose files the config names, open as long as ``stack`` is.
 
     They use a CUDA device where there is one, unless ``train.device`` says cpu. A job that scores
     may run on another machine than the one that trained, so none is asked for.
+
+    Args:
+        tried: what became of LPIPS' backbone, for ``evaluate.lpips_weights: auto``.
     """
+    from wildtalker_core.pretrained.mediapipe_models import BlendshapeModel, FaceMesh
     from wildtalker_core.training.build import choose_device
 
     device = choose_device("cpu" if train_device == "cpu" else "auto")
-    distance, distance_backend, embed, embed_backend = None, "", None, ""
-    if options["lpips_weights"]:
+    # Detection anew in every frame: a blurred frame must not lean on the one before it.
+    face_mesh = stack.enter_context(FaceMesh(max_faces=1, is_tracking=False))
+    models = Models(face_mesh, "mediapipe face mesh", blendshape_backend="mediapipe FaceLandmarker")
+    if options["blendshape_model"]:
+        blendshapes = stack.enter_context(BlendshapeModel(options["blendshape_model"]))
+        models = replace(models, blendshapes=blendshapes)
+    lpips_weights = options["lpips_weights"]
+    if lpips_weights == "auto":
+        lpips_weights = tried.path
+        models = replace(models, why_no_perceptual=tried.reason)
+    if lpips_weights:
         from wildtalker_core.pretrained.lpips_model import LpipsModel
 
-        lpips_model = LpipsModel(options["lpips_weights"], options["lpips_net"], device)
-        distance, distance_backend = lpips_model.score, lpips_model.backend
+        lpips = LpipsModel(lpips_weights, options["lpips_net"], device)
+        models = replace(models, perceptual_distance=lpips.score, perceptual_backend=lpips.backend)
     if options["syncnet_weights"]:
         from wildtalker_core.pretrained.syncnet import SyncNetEmbedder
 
-        embedder = SyncNetEmbedder(options["syncnet_weights"], device)
-        embed, embed_backend = embedder, embedder.backend
-    return Models(
-        find_landmarks=face_mesh,
-        landmark_backend="mediapipe face mesh",
-        perceptual_distance=distance,
-        perceptual_backend=distance_backend,
-        blendshapes=blendshape_model,
-        blendshape_backend="mediapipe FaceLandmarker",
-        embed_sync=embed,
-        sync_backend=embed_backend,
-    )
+        syncnet = SyncNetEmbedder(options["syncnet_weights"], device)
+        models = replace(models, embed_sync=syncnet, sync_backend=syncnet.backend)
+    return models
 
 
 if __name__ == "__main__":
-    with job(snakemake):
-        from contextlib import ExitStack
-
-        from wildtalker_core.pretrained.mediapipe_models import BlendshapeModel, FaceMesh
-
+    with job(snakemake), ExitStack() as stack:
         given, wildcards = snakemake.input, snakemake.wildcards
-        options = dict(snakemake.params.options)
-        absence: dict[str, Any] = {}
-        if options["lpips_weights"] == "auto":
-            tried = read_tried(given.tried)
-            options["lpips_weights"] = tried.path
-            absence = {"why_no_perceptual": tried.reason}
-        with ExitStack() as stack:
-            # Detection anew in every frame: a blurred frame must not lean on the one before it.
-            face_mesh = stack.enter_context(FaceMesh(max_faces=1, is_tracking=False))
-            blendshapes = None
-            if options["blendshape_model"]:
-                blendshapes = stack.enter_context(BlendshapeModel(options["blendshape_model"]))
-            main(
-                Files(
-                    video=given.video,
-                    render=given.render,
-                    manifest=given.manifest,
-                    scene=given.scene,
-                    parsing=given.parsing,
-                    reference=given.truth or given.hand_free,
-                    speech=given.speech,
-                    clean_speech=given.clean_speech or None,
-                    training=list(given.training),
-                    openface=openface_tables(options["openface_dir"], wildcards),
-                ),
-                snakemake.output.frames,
-                snakemake.output.video,
-                {
-                    "clip": wildcards.clip,
-                    "method": wildcards.method,
-                    "setting": wildcards.setting,
-                    "seed": snakemake.params.seed,
-                },
-                replace(
-                    load_models(options, face_mesh, blendshapes, snakemake.params.device), **absence
-                ),
-                has_ms_ssim=options["has_ms_ssim"],
-            )
+        options = snakemake.params.options
+        main(
+            Files(
+                video=given.video,
+                render=given.render,
+                manifest=given.manifest,
+                scene=given.scene,
+                parsing=given.parsing,
+                reference=given.truth or given.hand_free,
+                speech=given.speech,
+                clean_speech=given.clean_speech or None,
+                training=list(given.training),
+                openface=openface_tables(options["openface_dir"], wildcards),
+            ),
+            snakemake.output.frames,
+            snakemake.output.video,
+            {
+                "clip": wildcards.clip,
+                "method": wildcards.method,
+                "setting": wildcards.setting,
+                "seed": snakemake.params.seed,
+            },
+            load_models(options, read_tried(given.tried), snakemake.params.device, stack),
+            has_ms_ssim=options["has_ms_ssim"],
+        )

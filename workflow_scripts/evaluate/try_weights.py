@@ -4,7 +4,8 @@ from pathlib import Path
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import save_json
-from wildtalker_core.pretrained.weight_registry import REGISTRY, fetch
+from wildtalker_core.pretrained.weight_fetching import fetch
+from wildtalker_core.pretrained.weight_registry import REGISTRY
 from workflow_scripts.job import job
 
 

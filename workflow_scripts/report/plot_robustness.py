@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 
 from wildtalker_core.media.files import atomic_path, load_json
 from workflow_scripts.job import job
-from workflow_scripts.score_tables import MORE_COLUMNS, TABLE1_COLUMNS, kind_of
+from workflow_scripts.score_tables import BY_KEY, kind_of
 
 #: Scores shown: the torso that hands hide, the face, the mouth's shape and its movement.
 SHOWN = ("psnr_torso_db", "psnr_face_db", "lmd_px", "mouth_correlation")
@@ -59,7 +59,6 @@ def draw_robustness(curves: Curves, truth: Mapping[str, float | None]) -> plt.Fi
     Args:
         truth: the ground truth's scores, in words: a line of it would be far off the curves.
     """
-    columns = {column.key: column for column in (*TABLE1_COLUMNS, *MORE_COLUMNS)}
     methods = list(dict.fromkeys(name for by_method in curves.values() for name in by_method))
     colours = dict(zip(methods, plt.get_cmap("tab10")(range(10)), strict=False))
     figure, axes = plt.subplots(
@@ -73,7 +72,7 @@ def draw_robustness(curves: Curves, truth: Mapping[str, float | None]) -> plt.Fi
             )
         strengths = sorted({strength for of in by_method.values() for strength, _ in of})
         ax.set_xticks(strengths)
-        ax.set_title(f"{columns[key].heading} {columns[key].arrow}", fontsize=10)
+        ax.set_title(f"{BY_KEY[key].heading} {BY_KEY[key].arrow}", fontsize=10)
         if truth.get(key) is not None:
             ax.set_title(f"truth {truth[key]:.2f}", fontsize=7.5, color="#5c6670", loc="right")
         ax.set_xlabel("strength of the spoiling, %", fontsize=9)

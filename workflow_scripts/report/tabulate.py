@@ -7,29 +7,30 @@ from typing import Any
 import pandas
 
 from wildtalker_core.media.files import load_json, save_json
-from wildtalker_core.metrics.tables import Column, Row, Score, Table, mean_row, to_text
+from wildtalker_core.metrics.table_forms import to_text
+from wildtalker_core.metrics.tables import Row, Table
 from workflow_scripts import paired, provenance
 from workflow_scripts.denoisers import ROW_NAMES
 from workflow_scripts.job import job
+from workflow_scripts.lip_tables import driven_tables, head_tables
 from workflow_scripts.paired import FrameTables
+from workflow_scripts.parts import parts_of
 from workflow_scripts.score_tables import (
-    HEAD_COLUMNS,
     INFORMED,
     MORE_COLUMNS,
     MOVEMENT_COLUMNS,
     SPEECH_COLUMNS,
-    SYNC_COLUMNS,
     TABLE1_COLUMNS,
     backend_lines,
     explain,
     face_lines,
+    footers_of,
     hardware_lines,
     kind_of,
     left_out_lines,
     names_of,
     quoted_lines,
     quoted_rows,
-    rank_lines,
     read_quoted,
     row_name,
     row_of,
@@ -37,7 +38,6 @@ from workflow_scripts.score_tables import (
     write,
     write_tables,
 )
-from workflow_scripts.settings import corruption_of, is_driven, is_head
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,14 @@ class Found:
     frames: FrameTables
     speech: Sequence[dict[str, Any]]
     corrupted: Sequence[str] = ()
+
+    @classmethod
+    def read(
+        cls, videos: Sequence[str], speech: Sequence[str], corrupted: Sequence[str]
+    ) -> "Found":
+        """From the JSON files of both."""
+        of_videos, of_speech = ([load_json(path) for path in paths] for paths in (videos, speech))
+        return cls(of_videos, paired.read_frames(videos), of_speech, list(corrupted))
 
 
 def main(
@@ -120,21 +128,21 @@ def build_tables(
     self_driven = [s for s in found.videos if s["setting"] in ("self_driven", *INFORMED)]
     rows = {clip: video_rows(self_driven, clip) for clip in names_of(self_driven, "clip")}
     conditions = hardware_lines(found.videos, made_with)
-    footers = [
-        *ceiling_lines(self_driven),
-        *rank_lines(self_driven),
-        *left_out_lines(self_driven),
-        *conditions,
-        *face_lines(self_driven),
-        *backend_lines(self_driven, TABLE1_COLUMNS),
-    ]
     errors = paired.all_errors(self_driven, found.frames)
     table1 = parts_of(
         "Table 1. Self-driven portraits on the test frames",
         TABLE1_COLUMNS,
         rows,
+        [
+            *footers_of(
+                TABLE1_COLUMNS,
+                self_driven,
+                [*left_out_lines(self_driven), *conditions, *face_lines(self_driven)],
+                ceiling_lines(self_driven),
+            ),
+            *quoted_lines(quoted),
+        ],
         quoted_rows(quoted.get("table1", {}), TABLE1_COLUMNS),
-        [*explain(TABLE1_COLUMNS), *footers, *quoted_lines(quoted)],
         errors=errors,
     )
     more, movement = (
@@ -142,13 +150,7 @@ def build_tables(
             f"Table 1, continued. {title}",
             columns,
             rows,
-            [],
-            [
-                *explain(columns),
-                *rank_lines(self_driven),
-                *conditions,
-                *backend_lines(self_driven, columns),
-            ],
+            footers_of(columns, self_driven, conditions),
             errors=errors,
         )
         for title, columns in (
@@ -161,8 +163,8 @@ def build_tables(
         more,
         movement,
         paired.difference_tables(self_driven, found.frames, conditions),
-        head_tables(found.videos, quoted, made_with),
-        driven_tables(found.videos, made_with, found.corrupted),
+        head_tables(found.videos, quoted, conditions),
+        driven_tables(found.videos, found.corrupted, conditions),
         speech_tables(found.speech, quoted, made_with),
     )
 
@@ -186,174 +188,6 @@ def ceiling_lines(scores: Sequence[Mapping[str, Any]]) -> list[str]:
         for s in scores
         if kind_of(s) == "ceiling" and s["clip"] == scores[0]["clip"]
     ]
-
-
-def head_tables(
-    video_scores: Sequence[dict[str, Any]],
-    quoted: Mapping[str, Any],
-    made_with: Mapping[str, Any],
-) -> list[Table]:
-    """Table 2: the head on the test frames, with the clip's own speech and with that corrupted.
-
-    Columns of both stand side by side as in the paper; those of corrupted speech, each a mean over
-    the corruptions, only where the config has some (``evaluate.test_corruptions``).
-    """
-    heads = [s for s in video_scores if is_head(s["setting"])]
-    real = [
-        s for s in video_scores if (s["method"], s["setting"]) == ("ground_truth", "self_driven")
-    ]
-    corrupted = [s for s in names_of(heads, "setting") if corruption_of(s)]
-    corruptions = ", ".join(str(corruption_of(s)) for s in corrupted)
-    columns = grouped_columns(HEAD_COLUMNS) if corrupted else HEAD_COLUMNS
-    numbers = quoted.get("table2", {})
-    paper = quoted_rows(
-        numbers if corrupted else {name: of["original"] for name, of in numbers.items()}, columns
-    )
-    footers = [
-        "the head before the reference picture (finished videos of others as they are); "
-        "ground_truth: the real video",
-        *(["corrupted: the test speech with noise mixed in: "
-           f"{corruptions}; lips are scored against it without"]
-          if corrupted else []),
-        *explain(HEAD_COLUMNS),
-        *rank_lines(heads),
-        *hardware_lines(video_scores, made_with),
-        *backend_lines(heads, HEAD_COLUMNS),
-        *quoted_lines(quoted),
-    ]  # fmt: skip
-    title = "Table 2. Lip synchronisation of the head, self-driven"
-    if not heads:
-        return [Table(title, columns, paper, ["no head was rendered (report.table2)", *footers])]
-    return parts_of(title, columns, grouped_parts(real, heads, corrupted), paper, footers)
-
-
-def grouped_parts(
-    real: Sequence[Mapping[str, Any]],
-    scores: Sequence[Mapping[str, Any]],
-    corrupted: Sequence[str],
-) -> dict[str, list[Row]]:
-    """Rows by clip, the real video first; grouped where some of the speech is corrupted."""
-    parts = {}
-    for clip in names_of(scores, "clip"):
-        of_clip = [s for s in (*real, *scores) if s["clip"] == clip]
-        parts[clip] = [
-            grouped_row([s for s in of_clip if s["method"] == name], corrupted)
-            if corrupted
-            else video_row(next(s for s in of_clip if s["method"] == name))
-            for name in names_of(of_clip, "method")
-        ]
-    return parts
-
-
-def parts_of(
-    title: str,
-    columns: Sequence[Column],
-    rows_by_part: Mapping[str, Sequence[Row]],
-    quoted: Sequence[Row],
-    footers: Sequence[str],
-    parts_name: str = "clips",
-    errors: Mapping[str, Mapping[tuple[str, str, str], float]] | None = None,
-) -> list[Table]:
-    """The one part's table; or the mean over parts, with quoted rows, then each part's.
-
-    Args:
-        errors: by part, standard errors of differences between rows (``Table.paired_errors``).
-    """
-    errors = errors or {}
-    if len(rows_by_part) == 1:
-        part, rows = next(iter(rows_by_part.items()))
-        rows = [*rows, *quoted]
-        return [Table(f"{title}: {part}", columns, rows, footers, part, errors.get(part, {}))]
-    names = list(dict.fromkeys(row.name for rows in rows_by_part.values() for row in rows))
-    means = []
-    for name in names:
-        same = [row for rows in rows_by_part.values() for row in rows if row.name == name]
-        means.append(mean_row(same))
-    mean_title = f"{title}, mean over {len(rows_by_part)} {parts_name}"
-    of_means = paired.errors_of_means([errors.get(part, {}) for part in rows_by_part])
-    mean = Table(mean_title, columns, [*means, *quoted], footers, "mean", of_means)
-    return [mean] + [
-        Table(f"{title}: {part}", columns, list(rows), (), part, errors.get(part, {}))
-        for part, rows in rows_by_part.items()
-    ]
-
-
-def driven_tables(
-    video_scores: Sequence[dict[str, Any]],
-    made_with: Mapping[str, Any],
-    corrupted: Sequence[str],
-) -> list[Table]:
-    """Whole portraits that speak other speech; the real video leads as orientation.
-
-    Where some driving speech is corrupted, columns of the original and of the corrupted stand side
-    by side, each a mean over its recordings, and a part is a clip. Otherwise a part is a recording
-    on a clip.
-    """
-    driven = [s for s in video_scores if is_driven(s["setting"])]
-    real = [
-        s for s in video_scores if (s["method"], s["setting"]) == ("ground_truth", "self_driven")
-    ]
-    has_groups = bool(corrupted) and bool(driven)
-    columns = grouped_columns(SYNC_COLUMNS) if has_groups else SYNC_COLUMNS
-    footers = [
-        "ground_truth: the real video with its own speech (no video of the driving speech exists)",
-        *explain(SYNC_COLUMNS),
-        *rank_lines(driven),
-        *hardware_lines(video_scores, made_with),
-        *backend_lines(driven, SYNC_COLUMNS),
-    ]
-    if has_groups:
-        footers.insert(
-            0, "corrupted: noise mixed into the driving speech; lips are scored against it without"
-        )
-    title = "Portraits driven by other speech"
-    if not driven:
-        note = "nothing was driven by other speech: the config's `drive:` is empty"
-        return [Table(title, columns, [], [note, *footers])]
-    if has_groups:
-        return parts_of(title, columns, grouped_parts(real, driven, corrupted), [], footers)
-    parts = {}
-    clips = names_of(driven, "clip")
-    for setting in names_of(driven, "setting"):
-        for clip in clips:
-            part = setting.removeprefix("drive_")
-            part = part if len(clips) == 1 else f"{part} on {clip}"
-            parts[part] = [
-                video_row(s)
-                for s in (*real, *driven)
-                if s["clip"] == clip and s["setting"] in ("self_driven", setting)
-            ]
-    return parts_of(title, columns, parts, [], footers, "driving speeches")
-
-
-def grouped_columns(columns: Sequence[Column]) -> list[Column]:
-    """The columns for original and for corrupted speech, keys with the group before."""
-    return [
-        replace(column, key=f"{group}:{column.key}", group=group)
-        for group in ("original", "corrupted")
-        for column in columns
-        if column.better != "none"
-    ]
-
-
-def grouped_row(scores: Sequence[Mapping[str, Any]], corrupted: Sequence[str]) -> Row:
-    """One method's scores of all its speeches on one clip → means over either group.
-
-    The real video has but one speech, its own, which stands under both.
-    """
-    first = scores[0]
-    cells: dict[str, Score] = {}
-    for group, is_in_group in (
-        ("original", lambda setting: setting not in corrupted),
-        ("corrupted", lambda setting: setting in corrupted or setting == "self_driven"),
-    ):
-        rows = [video_row(s) for s in scores if is_in_group(s["setting"])]
-        if rows:
-            cells |= {f"{group}:{key}": score for key, score in mean_row(rows).scores.items()}
-        else:
-            reason = f"no {group} speech in this config"
-            cells |= {f"{group}:{key}": Score(None, reason) for key in first["scores"]}
-    return Row(first["method"], kind_of(first), cells, video_row(first).head)
 
 
 def speech_tables(
@@ -385,7 +219,7 @@ def speech_tables(
             "so nothing can be scored"
         )
         return [Table(title, SPEECH_COLUMNS, rows, [note, *footers])]
-    return parts_of(title, SPEECH_COLUMNS, rows_by_part, rows, footers, "recordings")
+    return parts_of(title, SPEECH_COLUMNS, rows_by_part, footers, rows, "recordings")
 
 
 def summarise(tables: Tables, places: Mapping[str, Any]) -> str:
@@ -402,12 +236,7 @@ if __name__ == "__main__":
         given, params, output = snakemake.input, snakemake.params, snakemake.output
         written = [output.table1_md, output.table2_md, output.driven_md, output.table3_md]
         main(
-            Found(
-                [load_json(path) for path in given.videos],
-                paired.read_frames(given.videos),
-                [load_json(path) for path in given.speech],
-                list(params.corrupted),
-            ),
+            Found.read(given.videos, given.speech, params.corrupted),
             read_quoted(given.paper) if params.options["has_quoted_rows"] else None,
             provenance.describe(snakemake.config),
             {

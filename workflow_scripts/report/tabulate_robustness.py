@@ -8,22 +8,18 @@ from wildtalker_core.metrics.tables import Row, Score, Table
 from workflow_scripts import provenance
 from workflow_scripts.job import job
 from workflow_scripts.score_tables import (
-    MORE_COLUMNS,
-    TABLE1_COLUMNS,
-    backend_lines,
-    explain,
+    BY_KEY,
     face_lines,
+    footers_of,
     hardware_lines,
     kind_of,
-    rank_lines,
     video_row,
     write_tables,
 )
 
 SHOWN = ("psnr_db", "psnr_torso_db", "psnr_face_db", "ssim", "lpips", "lmd_px", "mouth_correlation",
          "lip_audio_correlation")  # fmt: skip
-_BY_KEY = {column.key: column for column in (*TABLE1_COLUMNS, *MORE_COLUMNS)}
-COLUMNS = tuple(_BY_KEY[key] for key in SHOWN)
+COLUMNS = tuple(BY_KEY[key] for key in SHOWN)
 
 
 def main(
@@ -57,11 +53,7 @@ def build_tables(
     footers = [
         "each method is trained on the spoiled clip; all are scored on the same test frames of the "
         "clean clip, with its clean speech",
-        *explain(COLUMNS),
-        *rank_lines(methods),
-        *hardware_lines(methods, made_with),
-        *face_lines(methods),
-        *backend_lines(methods, COLUMNS),
+        *footers_of(COLUMNS, methods, [*hardware_lines(methods, made_with), *face_lines(methods)]),
     ]
     title = "Robustness. The clip spoiled with hands and noise at strength"
     tables = [

@@ -1,10 +1,8 @@
 """Everything a run has made → one page that works offline."""
 
 import base64
-import csv
-import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +10,18 @@ import jinja2
 from markupsafe import Markup
 
 from wildtalker_core.media.files import atomic_path, load_json
-from wildtalker_core.metrics.tables import Column, Row, Score, Table, to_html
-from workflow_scripts import paired
+from wildtalker_core.metrics.table_forms import to_html
+from wildtalker_core.metrics.tables import Table
 from workflow_scripts.job import job
 from workflow_scripts.provenance import file_digest
 from workflow_scripts.report import tabulate_robustness
 from workflow_scripts.report.tabulate import Found, Tables, build_tables
+from workflow_scripts.run_times import runtime_tables
 from workflow_scripts.score_tables import read_quoted
 from workflow_scripts.weight_inputs import read_tried
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 MIME_TYPES = {".png": "image/png", ".mp4": "video/mp4"}
-
-RUNTIME_COLUMNS = (
-    Column("seconds", "seconds", "lower", 1),
-    Column("cpu_seconds", "CPU seconds", "lower", 1),
-    Column("memory_mb", "memory MB", "lower", 0),
-)
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,43 @@ class Section:
     folded_title: str = ""
     folded_tables: Sequence[Markup] = ()
     pictures: Sequence[Media] = ()
-    facts: Sequence[tuple[str, str]] = field(default_factory=tuple)
+    facts: Sequence[tuple[str, str]] = ()
+
+
+#: What stands on the page whatever was run, from the result to its conditions.
+SECTIONS = (
+    Section(
+        "portraits",
+        "Portraits on the test frames",
+        "Every method speaks the part of the clip that it was not trained on, side by side, "
+        "with the clip's sound. Click a heading to sort by it, best first.",
+        folded_title="Differences between rows, and tables of the single clips",
+    ),
+    Section("lips", "Lips of the head", folded_title="Tables of the single clips"),
+    Section(
+        "robustness",
+        "Robustness",
+        "A clean clip, spoiled more and more with hands in front and noise under the voice. "
+        "Every method is trained on the spoiled clip and scored against the clean one.",
+    ),
+    Section("figure3", "Figure 3: the same frames, mouths enlarged"),
+    Section("driven", "Driven by other speech", folded_title="Tables of the single recordings"),
+    Section("speech", "Speech enhancement", folded_title="Tables of the single recordings"),
+    Section(
+        "motion",
+        "What the pipeline saw",
+        "Parsing, motion beyond the rigid motion of head and torso, the transient mask "
+        "accumulated from it (Eq. 4), and the frames with hands removed.",
+    ),
+    Section("training", "Training"),
+    Section(
+        "runtimes",
+        "Run times",
+        "Wall clock and largest memory of each rule that works long, as Snakemake measured "
+        "them; runs side by side share the machine's cores.",
+    ),
+    Section("provenance", "Provenance", "The conditions of every number on this page."),
+)
 
 
 def main(report_path: str, title: str, lead: str, sections: Sequence[Section]) -> None:
@@ -66,14 +95,12 @@ def main(report_path: str, title: str, lead: str, sections: Sequence[Section]) -
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     page = environment.from_string(TEMPLATE.read_text()).render(
-        title=title, lead=lead, sections=[s for s in sections if has_content(s)]
+        title=title,
+        lead=lead,
+        sections=[s for s in sections if s.videos or s.tables or s.pictures or s.facts],
     )
     with atomic_path(report_path) as partial:
         partial.write_text(page)
-
-
-def has_content(section: Section) -> bool:
-    return bool(section.videos or section.tables or section.pictures or section.facts)
 
 
 def page_sections(
@@ -84,94 +111,44 @@ def page_sections(
     weights: Mapping[str, str],
     robustness: Sequence[Table] = (),
 ) -> list[Section]:
-    """What the page shows, from the result to its conditions.
+    """``SECTIONS`` with what was made.
 
     Args:
-        media: pictures and videos by the section they belong to: ``self_driven``, ``driven``,
-            ``figure3``, ``robustness``, ``spoiled``, ``speech``, ``motion``, ``training``.
+        media: pictures and videos by the key of their section.
         weights: digest by path of each foreign weights file that was used.
         robustness: of :func:`tabulate_robustness.build_tables`, or none.
     """
-    shown = {
-        part.name: [as_html(table) for table in getattr(tables, part.name)]
-        for part in fields(tables)
+    portraits = (tables.table1, tables.more, tables.movement)
+    shown: dict[str, list[Table]] = {
+        "portraits": [of[0] for of in portraits],
+        "lips": tables.table2[:1],
+        "robustness": list(robustness),
+        "driven": tables.driven[:1],
+        "speech": tables.table3[:1],
+        "runtimes": list(runtimes),
+    }
+    folded: dict[str, list[Table]] = {
+        "portraits": [*tables.differences, *(table for of in portraits for table in of[1:])],
+        "lips": tables.table2[1:],
+        "driven": tables.driven[1:],
+        "speech": tables.table3[1:],
     }
     return [
-        Section(
-            "portraits",
-            "Portraits on the test frames",
-            "Every method speaks the part of the clip that it was not trained on, side by side, "
-            "with the clip's sound. Click a heading to sort by it, best first.",
-            videos=media["self_driven"],
-            tables=[shown["table1"][0], shown["more"][0], shown["movement"][0]],
-            folded_title="Differences between rows, and tables of the single clips",
-            folded_tables=[
-                *shown["differences"],
-                *shown["table1"][1:],
-                *shown["more"][1:],
-                *shown["movement"][1:],
-            ],
-        ),
-        Section(
-            "lips",
-            "Lips of the head",
-            tables=shown["table2"][:1],
-            folded_title="Tables of the single clips",
-            folded_tables=shown["table2"][1:],
-        ),
-        Section(
-            "robustness",
-            "Robustness",
-            "A clean clip, spoiled more and more with hands in front and noise under the voice. "
-            "Every method is trained on the spoiled clip and scored against the clean one.",
-            pictures=media["robustness"],
-            videos=media["spoiled"],
-            tables=[as_html(t) for t in robustness],
-        ),
-        Section("figure3", "Figure 3: the same frames, mouths enlarged", pictures=media["figure3"]),
-        Section(
-            "driven",
-            "Driven by other speech",
-            videos=media["driven"],
-            tables=shown["driven"][:1],
-            folded_title="Tables of the single recordings",
-            folded_tables=shown["driven"][1:],
-        ),
-        Section(
-            "speech",
-            "Speech enhancement",
-            tables=shown["table3"][:1],
-            folded_title="Tables of the single recordings",
-            folded_tables=shown["table3"][1:],
-            pictures=media["speech"],
-        ),
-        Section(
-            "motion",
-            "What the pipeline saw",
-            "Parsing, motion beyond the rigid motion of head and torso, the transient mask "
-            "accumulated from it (Eq. 4), and the frames with hands removed.",
-            pictures=media["motion"],
-        ),
-        Section("training", "Training", pictures=media["training"]),
-        Section(
-            "runtimes",
-            "Run times",
-            "Wall clock and largest memory of each rule that works long, as Snakemake measured "
-            "them; runs side by side share the machine's cores.",
-            tables=[as_html(t) for t in runtimes],
-        ),
-        Section(
-            "provenance",
-            "Provenance",
-            "The conditions of every number on this page.",
-            facts=provenance_facts(made_with, weights),
-        ),
+        replace(
+            section,
+            videos=[m for m in media.get(section.key, ()) if m.path.endswith(".mp4")],
+            tables=list(map(as_html, shown.get(section.key, ()))),
+            folded_tables=list(map(as_html, folded.get(section.key, ()))),
+            pictures=[m for m in media.get(section.key, ()) if m.path.endswith(".png")],
+            facts=provenance_facts(made_with, weights) if section.key == "provenance" else (),
+        )
+        for section in SECTIONS
     ]
 
 
 def as_html(table: Table) -> Markup:
     """Safe: ``to_html`` escapes whatever comes from outside."""
-    return Markup(to_html(table, html.escape))
+    return Markup(to_html(table))
 
 
 def provenance_facts(
@@ -187,33 +164,6 @@ def provenance_facts(
         ("packages", versions),
         *((f"weights: {name}", f"sha256 {digest}…") for name, digest in weights.items()),
     ]
-
-
-def runtime_tables(benchmarks: Mapping[str, Sequence[str]]) -> list[Table]:
-    """Snakemake's benchmark files by clip → a table for each clip, longest first.
-
-    Raises KeyError if Snakemake has renamed a column.
-    """
-    tables = []
-    for clip, paths in benchmarks.items():
-        rows = []
-        for path in paths:
-            with open(path, newline="") as file:
-                measured = next(csv.DictReader(file, delimiter="\t"))
-            columns = {"seconds": "s", "cpu_seconds": "cpu_time", "memory_mb": "max_rss"}
-            scores = {key: measured_score(measured[name]) for key, name in columns.items()}
-            rows.append(Row(Path(path).stem, "quoted", scores))
-        rows.sort(key=lambda row: -(row.scores["seconds"].value or 0.0))
-        if rows:
-            tables.append(Table(f"Run times of {clip}", RUNTIME_COLUMNS, rows, (), clip))
-    return tables
-
-
-def measured_score(text: str) -> Score:
-    try:
-        return Score(float(text))
-    except ValueError:
-        return Score(None, "too short to be sampled")
 
 
 def lead_line(tables: Tables, first_method: str) -> str:
@@ -245,19 +195,14 @@ if __name__ == "__main__":
     with job(snakemake):
         given, params = snakemake.input, snakemake.params
         tables = build_tables(
-            Found(
-                [load_json(path) for path in given.video_scores],
-                paired.read_frames(given.video_scores),
-                [load_json(path) for path in given.speech_scores],
-                list(params.corrupted),
-            ),
+            Found.read(given.video_scores, given.speech_scores, params.corrupted),
             read_quoted(given.paper) if params.options["has_quoted_rows"] else None,
             load_json(given.provenance),
         )
         portraits = [portrait_media(path) for path in given.portraits]
         driven = [media for media in portraits if "drive_" in Path(media.path).name]
         media = {
-            "self_driven": [
+            "portraits": [
                 *read_media(given.self_driven, "all methods side by side, with sound"),
                 *(media for media in portraits if media not in driven),
             ],
@@ -272,8 +217,8 @@ if __name__ == "__main__":
                   for path in [given.robustness] if path),
                 *(Media(path, "What the pipeline saw of the most spoiled clip.")
                   for path in given.spoiled_overlay),
+                *read_media(given.spoiled, "trained on the most spoiled clip, with sound"),
             ],
-            "spoiled": read_media(given.spoiled, "trained on the most spoiled clip, with sound"),
             "speech": read_media(given.speech, "spectrograms before and after denoising"),
             "motion": list(map(Media, given.overlays, params.clips)),
             "training": read_media(given.training, "losses over training steps"),
