@@ -21,7 +21,6 @@ LONG = {
     "wildtalker_core/metrics/tables.py",
     "wildtalker_core/pretrained/audio_encoders.py",
     "wildtalker_core/pretrained/weight_registry.py",
-    "wildtalker_core/splats/rasterise_numba.py",
     "workflow_scripts/evaluate/score_render.py",
     "workflow_scripts/report/tabulate.py",
     "workflow_scripts/report/write_report.py",
