@@ -23,11 +23,14 @@ _choose_cache_dir()
 import numba  # noqa: E402  (reads NUMBA_CACHE_DIR when it is imported)
 from numba import njit, prange  # noqa: E402
 
-__all__ = ["njit", "prange", "use_torch_threads"]
+__all__ = ["MATH", "njit", "prange", "use_torch_threads"]
 
 # Numba's pool must sleep between calls: OpenMP's spins for milliseconds after each, on the core
 # that torch computes on, and made a training step three times as slow.
 numba.config.THREADING_LAYER = "workqueue"
+
+#: ``fastmath``: sums may be reordered and divisions shared; infinities and NaNs keep their meaning.
+MATH = {"contract", "reassoc", "arcp", "nsz"}
 
 
 def use_torch_threads() -> int:

@@ -74,7 +74,7 @@ def test_mfcc_by_the_slow_definition():
     """One column, every step written as a sum."""
     rng = np.random.default_rng(1)
     waveform = np.round(3000 * rng.normal(size=1600)) / 32768
-    found = syncnet.mfcc(waveform)
+    found = syncnet.sound_columns(waveform)
     assert found.shape == (9, 13)  # 1 + ceil((1600 - 400) / 160)
     x = waveform * 32768
     emphasised = np.array([x[0]] + [x[n] - 0.97 * x[n - 1] for n in range(1, 1600)])
@@ -101,8 +101,8 @@ def test_mfcc_by_the_slow_definition():
 
 
 def test_mfcc_of_digital_silence_is_finite():
-    assert np.isfinite(syncnet.mfcc(np.zeros(16000))).all()
-    assert len(syncnet.mfcc(np.zeros(16000))) == 99
+    assert np.isfinite(syncnet.sound_columns(np.zeros(16000))).all()
+    assert len(syncnet.sound_columns(np.zeros(16000))) == 99
 
 
 def test_crop_is_where_the_face_is():

@@ -18,9 +18,9 @@ from wildtalker_core.speech.encoder_features import (
     deepspeech_inputs,
     frame_windows,
     in_pieces,
-    mfcc,
     waveform_features,
 )
+from wildtalker_core.speech.mfcc import mfcc
 from workflow_scripts.speech import extract_audio_features
 
 RATE_HZ = 16000

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.speech.mfcc import mfcc
 
 FPS = 25
 SAMPLE_RATE_HZ = 16000
@@ -130,7 +131,7 @@ class SyncNetEmbedder:
 
         Raises ValueError if there are fewer than six frames with sound.
         """
-        columns = mfcc(waveform)
+        columns = sound_columns(waveform)
         n_sounding = len(waveform) // (SAMPLE_RATE_HZ // FPS)
         lips, audio, n_frames, held = [], [], 0, []
         for crop in itertools.islice(crops, n_sounding):
@@ -196,42 +197,7 @@ def cut_face_crop(frame: np.ndarray, box: np.ndarray) -> np.ndarray:
     )
 
 
-def mfcc(waveform: np.ndarray) -> np.ndarray:
-    """13 Mel cepstra every 10 ms, [columns, 13], of [samples] in [-1, 1] at 16 kHz.
-
-    The settings of the package that SyncNet was trained with: 16-bit sample values, pre-emphasis
-    0.97, rectangular windows of 25 ms, 512-point power spectrum, 26 triangles from 0 to 8 kHz,
-    log, orthonormal DCT, lifter 22, and the frame's log energy in place of the first cepstrum.
-    """
-    from scipy.fft import dct
-
+def sound_columns(waveform: np.ndarray) -> np.ndarray:
+    """Columns [columns, 13], one every 10 ms, of [samples] in [-1, 1] at 16 kHz, made 16-bit."""
     samples = np.round(np.asarray(waveform, np.float64) * 32768.0)
-    emphasised = np.append(samples[0], samples[1:] - 0.97 * samples[:-1])
-    length, step, n_fft, n_filters, lifter = 400, 160, 512, 26, 22
-    n_columns = 1 + max(0, int(np.ceil((len(emphasised) - length) / step)))
-    padded = np.pad(emphasised, (0, (n_columns - 1) * step + length - len(emphasised)))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::step]
-    power = np.abs(np.fft.rfft(frames, n_fft, axis=1)) ** 2 / n_fft
-    tiny = np.finfo(np.float64).eps
-    energy = np.maximum(power.sum(axis=1), tiny)
-    levels = np.log(np.maximum(power @ _mel_triangles(n_filters, n_fft).T, tiny))
-    cepstra = dct(levels, type=2, axis=1, norm="ortho")[:, :N_CEPSTRA]
-    cepstra *= 1 + (lifter / 2) * np.sin(np.pi * np.arange(N_CEPSTRA) / lifter)
-    cepstra[:, 0] = np.log(energy)
-    return cepstra
-
-
-def _mel_triangles(n_filters: int, n_fft: int) -> np.ndarray:
-    """[filters, bins] triangles, equally spaced in Mel (2595 log10(1 + f / 700)), edges on bins."""
-    top_mel = 2595 * np.log10(1 + SAMPLE_RATE_HZ / 2 / 700)
-    hz = 700 * (10 ** (np.linspace(0, top_mel, n_filters + 2) / 2595) - 1)
-    edges = np.floor((n_fft + 1) * hz / SAMPLE_RATE_HZ)
-    bins = np.arange(n_fft // 2 + 1)
-    triangles = np.zeros((n_filters, n_fft // 2 + 1))
-    for j in range(n_filters):
-        left, middle, right = edges[j : j + 3]
-        rising = (bins >= left) & (bins < middle)
-        falling = (bins >= middle) & (bins < right)
-        triangles[j, rising] = (bins[rising] - left) / (middle - left)
-        triangles[j, falling] = (right - bins[falling]) / (right - middle)
-    return triangles
+    return mfcc(samples / 32768.0)[:, :N_CEPSTRA]

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import scipy.fft
 
 from wildtalker_core.speech.audio_features import (
     N_STEPS,
@@ -18,10 +17,11 @@ from wildtalker_core.speech.audio_features import (
     active_level_dbfs,
     frame_silence,
 )
+from wildtalker_core.speech.mfcc import N_CEPSTRA, mfcc
 
 SAMPLE_RATE_HZ = 16000
 HOP_SAMPLES, FIELD_SAMPLES = 320, 400  # of a step
-N_CEPSTRA, N_CONTEXT = 26, 9
+N_CONTEXT = 9
 N_INPUTS = N_CEPSTRA * (2 * N_CONTEXT + 1)  # 494
 N_LOGITS = 29  # space, a to z, apostrophe, blank
 
@@ -148,40 +148,6 @@ def deepspeech_inputs(waveform: np.ndarray) -> np.ndarray:
     windows = np.lib.stride_tricks.sliding_window_view(cepstra, 2 * N_CONTEXT + 1, axis=0)
     inputs = np.swapaxes(windows, 1, 2).reshape(len(windows), -1)  # oldest neighbour first
     return ((inputs - inputs.mean()) / max(inputs.std(), 1e-12)).astype(np.float32)
-
-
-def mfcc(waveform: np.ndarray) -> np.ndarray:
-    """Mel-frequency cepstra [steps of 10 ms, 26] as DeepSpeech 0.1.0 was trained on.
-
-    Frames of 25 ms without a window, pre-emphasis 0.97, 512 points, 26 mel bands from 0 to 8 kHz
-    (triangles on whole bins), sine lifter 22, and the log energy in place of the first cepstrum, of
-    16-bit sample values.
-    """
-    samples = np.asarray(waveform, np.float64) * 32768.0
-    emphasised = np.append(samples[:1], samples[1:] - 0.97 * samples[:-1])
-    n_field, n_hop, n_fft = FIELD_SAMPLES, HOP_SAMPLES // 2, 512
-    n_frames = 1 + max(0, -(-(samples.size - n_field) // n_hop))
-    emphasised = np.pad(emphasised, (0, max(0, (n_frames - 1) * n_hop + n_field - emphasised.size)))
-    frames = np.lib.stride_tricks.sliding_window_view(emphasised, n_field)[::n_hop]
-    power = np.abs(np.fft.rfft(frames, n_fft, axis=1)) ** 2 / n_fft
-    tiny = np.finfo(np.float64).eps
-    energy = power.sum(axis=1)
-    bands = power @ _whole_bin_triangles(n_fft).T
-    cepstra = scipy.fft.dct(np.log(np.where(bands > 0, bands, tiny)), axis=1, norm="ortho")
-    cepstra *= 1.0 + 11.0 * np.sin(np.pi * np.arange(N_CEPSTRA) / 22.0)
-    cepstra[:, 0] = np.log(np.where(energy > 0, energy, tiny))
-    return cepstra
-
-
-def _whole_bin_triangles(n_fft: int) -> np.ndarray:
-    """Mel bands [26, bins] whose corners lie on bins; mel = 2595 log10(1 + hz / 700)."""
-    mels = np.linspace(0.0, 2595.0 * np.log10(1.0 + 0.5 * SAMPLE_RATE_HZ / 700.0), N_CEPSTRA + 2)
-    edges_hz = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
-    edges = np.floor((n_fft + 1) * edges_hz / SAMPLE_RATE_HZ)[:, None]
-    bins = np.arange(n_fft // 2 + 1)
-    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    return np.maximum(0.0, np.where(bins < edges[1:-1], rising, falling))
 
 
 def _checked_level(waveform: np.ndarray, sample_rate_hz: int, level_dbfs: float | None) -> float:

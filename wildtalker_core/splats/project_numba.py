@@ -7,21 +7,20 @@ last bit. Matrices are tuples, row by row, which the compiler keeps in registers
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
-from torch import Tensor
 
-from wildtalker_core.compiled import njit, prange, use_torch_threads
+from wildtalker_core.compiled import MATH, njit, prange, use_torch_threads
 from wildtalker_core.splats.gaussians import SUPPORT, Projected
 
 _BLOCK = 256  # Gaussians
 _ONE, _TWO, _HALF = np.float32(1), np.float32(2), np.float32(0.5)
 _SUPPORT = np.float32(SUPPORT)
-# Sums may be reordered and divisions shared; infinities and NaNs keep their meaning.
-_MATH = {"contract", "reassoc", "arcp", "nsz"}
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _rotation(w, x, y, z):
     return (
         _ONE - _TWO * (y * y + z * z), _TWO * (x * y - w * z), _TWO * (x * z + w * y),
@@ -30,26 +29,23 @@ def _rotation(w, x, y, z):
     )  # fmt: skip
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _product(a, b):
     """[2, 3] x [3, 3]."""
     return (
-        a[0] * b[0] + a[1] * b[3] + a[2] * b[6],
-        a[0] * b[1] + a[1] * b[4] + a[2] * b[7],
-        a[0] * b[2] + a[1] * b[5] + a[2] * b[8],
-        a[3] * b[0] + a[4] * b[3] + a[5] * b[6],
-        a[3] * b[1] + a[4] * b[4] + a[5] * b[7],
-        a[3] * b[2] + a[4] * b[5] + a[5] * b[8],
-    )
+        a[0] * b[0] + a[1] * b[3] + a[2] * b[6], a[0] * b[1] + a[1] * b[4] + a[2] * b[7],
+        a[0] * b[2] + a[1] * b[5] + a[2] * b[8], a[3] * b[0] + a[4] * b[3] + a[5] * b[6],
+        a[3] * b[1] + a[4] * b[4] + a[5] * b[7], a[3] * b[2] + a[4] * b[5] + a[5] * b[8],
+    )  # fmt: skip
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _product_transposed(a, b):
     """[2, 3] x [3, 3] transposed."""
     return _product(a, (b[0], b[3], b[6], b[1], b[4], b[7], b[2], b[5], b[8]))
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _transposed_product(a, b):
     """[2, 3] transposed x [2, 3]."""
     return (
@@ -59,28 +55,20 @@ def _transposed_product(a, b):
     )  # fmt: skip
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _blend(weights, transforms):
     """Weighted sum of the maps: linear part (9 entries) and shift (3)."""
     a = b = c = d = e = f = g = h = i = x = y = z = np.float32(0)
     for bone in range(len(transforms)):
         share, t = weights[bone], transforms[bone]
-        a += share * t[0, 0]
-        b += share * t[0, 1]
-        c += share * t[0, 2]
-        d += share * t[1, 0]
-        e += share * t[1, 1]
-        f += share * t[1, 2]
-        g += share * t[2, 0]
-        h += share * t[2, 1]
-        i += share * t[2, 2]
-        x += share * t[0, 3]
-        y += share * t[1, 3]
-        z += share * t[2, 3]
+        a, b, c = a + share * t[0, 0], b + share * t[0, 1], c + share * t[0, 2]
+        d, e, f = d + share * t[1, 0], e + share * t[1, 1], f + share * t[1, 2]
+        g, h, i = g + share * t[2, 0], h + share * t[2, 1], i + share * t[2, 2]
+        x, y, z = x + share * t[0, 3], y + share * t[1, 3], z + share * t[2, 3]
     return (a, b, c, d, e, f, g, h, i), (x, y, z)
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _moved(linear, shift, mean):
     x, y, z = mean[0], mean[1], mean[2]
     return (
@@ -90,7 +78,7 @@ def _moved(linear, shift, mean):
     )
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _unit(quaternion):
     """Unit quaternion, and one over the length."""
     w, x, y, z = quaternion[0], quaternion[1], quaternion[2], quaternion[3]
@@ -98,7 +86,7 @@ def _unit(quaternion):
     return w * inverse, x * inverse, y * inverse, z * inverse, inverse
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _scaled(rotation, scale):
     """Rotation times a diagonal: a root of the covariance."""
     a, b, c = scale[0], scale[1], scale[2]
@@ -109,7 +97,7 @@ def _scaled(rotation, scale):
     )  # fmt: skip
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _on_picture(linear, a, jx, jy):
     """Jacobian [[a, 0, jx], [0, a, jy]] times a linear map."""
     return (
@@ -119,11 +107,12 @@ def _on_picture(linear, a, jx, jy):
     )  # fmt: skip
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_MATH)
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=MATH)
 def _forward(
     means, quaternions, scales, weights, transforms, focal_length, height, width, dilation, near,
     means2d, conics, depths, extents,
 ):  # fmt: skip
+    """All of the last line begins as 0, and stays so where nothing is seen; numbers are float32."""
     n = len(means)
     for block in prange((n + _BLOCK - 1) // _BLOCK):
         for i in range(block * _BLOCK, min(n, (block + 1) * _BLOCK)):
@@ -131,14 +120,10 @@ def _forward(
             x, y, z = _moved(linear, shift, means[i])
             depths[i] = z
             if not z > near:
-                means2d[i, 0] = means2d[i, 1] = 0
-                conics[i, 0] = conics[i, 1] = conics[i, 2] = 0
-                extents[i, 0] = extents[i, 1] = extents[i, 2] = extents[i, 3] = 0
                 continue
             inverse = _ONE / z
             a = focal_length * inverse
-            u = a * x + _HALF * np.float32(width)
-            v = a * y + _HALF * np.float32(height)
+            u, v = a * x + _HALF * width, a * y + _HALF * height
             w, qx, qy, qz, _ = _unit(quaternions[i])
             root = _product(
                 _on_picture(linear, a, -a * x * inverse, -a * y * inverse),
@@ -150,14 +135,14 @@ def _forward(
             over = _ONE / (xx * yy - xy * xy)
             means2d[i, 0], means2d[i, 1] = u, v
             conics[i, 0], conics[i, 1], conics[i, 2] = yy * over, -xy * over, xx * over
-            left, right = _span(u, np.sqrt(_SUPPORT * xx), np.float32(width))
-            top, bottom = _span(v, np.sqrt(_SUPPORT * yy), np.float32(height))
-            if not (right > left and bottom > top):
-                left = top = right = bottom = 0
-            extents[i, 0], extents[i, 1], extents[i, 2], extents[i, 3] = left, top, right, bottom
+            left, right = _span(u, np.sqrt(_SUPPORT * xx), width)
+            top, bottom = _span(v, np.sqrt(_SUPPORT * yy), height)
+            if right > left and bottom > top:
+                extents[i, 0], extents[i, 1] = left, top
+                extents[i, 2], extents[i, 3] = right, bottom
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _span(centre, reach, size):
     """Pixels, half open, whose centres lie within reach of a place, out of ``size``."""
     # Clamped before they become integers, which hold less.
@@ -166,7 +151,7 @@ def _span(centre, reach, size):
     return int(first), int(last)
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _covariance_gradient(conic, grad_conic):
     """-K G K with the inverse covariance K and what the loss gains by its entries."""
     a, b, c = conic[0], conic[1], conic[2]
@@ -176,7 +161,7 @@ def _covariance_gradient(conic, grad_conic):
     return -(k00 * a + k01 * b), -(k00 * b + k01 * c), -(k10 * b + k11 * c)
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _quaternion_gradient(w, x, y, z, inverse, g, out):
     """From the gradient ``g`` of the rotation matrix's entries; ``inverse`` one over the length."""
     gw = _TWO * (-z * g[1] + y * g[2] + z * g[3] - x * g[5] - y * g[6] + x * g[7])
@@ -197,13 +182,13 @@ def _quaternion_gradient(w, x, y, z, inverse, g, out):
     out[2], out[3] = (gy - along * y) * inverse, (gz - along * z) * inverse
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_MATH)
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=MATH)
 def _backward(
     means, quaternions, scales, weights, transforms, focal_length, near, conics, grad_means2d,
     grad_conics, grad_depths, grad_means, grad_quaternions, grad_log_scales, grad_weights,
     grad_transforms,
 ):  # fmt: skip
-    """``grad_transforms`` [blocks, b, 3, 4] are the sums of each block."""
+    """``grad_transforms`` [blocks, b, 3, 4] become the sums of each block; the rest begins as 0."""
     n = len(means)
     for block in prange((n + _BLOCK - 1) // _BLOCK):
         gained = grad_transforms[block]
@@ -219,8 +204,7 @@ def _backward(
                 a = focal_length * inverse
                 jx, jy = -a * x * inverse, -a * y * inverse
                 w, qx, qy, qz, over = _unit(quaternions[i])
-                rotation = _rotation(w, qx, qy, qz)
-                axes = _scaled(rotation, scales[i])
+                axes = _scaled(_rotation(w, qx, qy, qz), scales[i])
                 seen = _on_picture(linear, a, jx, jy)
                 root = _product(seen, axes)
                 xx, xy, yy = _covariance_gradient(conics[i], grad_conics[i])
@@ -231,15 +215,11 @@ def _backward(
                 )  # fmt: skip
                 grad_seen = _product_transposed(grad_root, axes)
                 grad_axes = _transposed_product(seen, grad_root)
-                _quaternion_gradient(
-                    w, qx, qy, qz, over, _scaled(grad_axes, scales[i]), grad_quaternions[i]
-                )
+                g = _scaled(grad_axes, scales[i])
+                _quaternion_gradient(w, qx, qy, qz, over, g, grad_quaternions[i])
                 for k in range(3):
-                    grad_log_scales[i, k] = (
-                        grad_axes[k] * axes[k]
-                        + grad_axes[3 + k] * axes[3 + k]
-                        + grad_axes[6 + k] * axes[6 + k]
-                    )
+                    total = grad_axes[k] * axes[k] + grad_axes[3 + k] * axes[3 + k]
+                    grad_log_scales[i, k] = total + grad_axes[6 + k] * axes[6 + k]
                 grad_jacobian = _product_transposed(grad_seen, linear)
                 ga = grad_jacobian[0] + grad_jacobian[4]
                 gjx, gjy = grad_jacobian[2], grad_jacobian[5]
@@ -250,18 +230,13 @@ def _backward(
                 gz += gu * jx + gv * jy - ga * slope
                 gz += _TWO * slope * inverse * (gjx * x + gjy * y)
                 m = _transposed_product((a, np.float32(0), jx, np.float32(0), a, jy), grad_seen)
-            else:
-                for k in range(3):
-                    grad_log_scales[i, k] = 0
-                for k in range(4):
-                    grad_quaternions[i, k] = 0
             _to_bones(
                 linear, m, (gx, gy, gz), means[i], weights[i], transforms, grad_means[i],
                 grad_weights[i], gained,
             )  # fmt: skip
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _to_bones(linear, m, g, mean, weights, transforms, grad_mean, grad_weights, gained):
     """From the gradients of a linear map ``m``, but for the mean, and of the camera place ``g``."""
     x, y, z = mean[0], mean[1], mean[2]
@@ -284,45 +259,21 @@ def _to_bones(linear, m, g, mean, weights, transforms, grad_mean, grad_weights, 
         grad_weights[bone] = total
 
 
-def project_arrays(
-    means: np.ndarray,
-    quaternions: np.ndarray,
-    scales: np.ndarray,
-    weights: np.ndarray,
-    transforms: np.ndarray,
-    focal_length: float,
-    height: int,
-    width: int,
-    dilation_px2: float,
-    near: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Means on the picture, conics, depths and extents, from contiguous float32 arrays."""
-    use_torch_threads()
-    n = len(means)
-    out = (
-        np.empty((n, 2), np.float32),
-        np.empty((n, 3), np.float32),
-        np.empty(n, np.float32),
-        np.empty((n, 4), np.int32),
-    )
-    _forward(
-        means, quaternions, scales, weights, transforms, np.float32(focal_length), height, width,
-        np.float32(dilation_px2), np.float32(near), *out,
-    )  # fmt: skip
-    return out
-
-
 class _Project(torch.autograd.Function):
     @staticmethod
     def forward(ctx, means, quaternions, log_scales, weights, transforms, *options):
+        use_torch_threads()
         inputs = [
             t.detach().contiguous()
             for t in (means, quaternions, log_scales.exp(), weights, transforms)
         ]
-        arrays = project_arrays(*(t.numpy() for t in inputs), *options)
-        means2d, conics, depths, extents = map(torch.from_numpy, arrays)
+        n = len(means)
+        means2d, conics, depths = torch.zeros(n, 2), torch.zeros(n, 3), torch.empty(n)
+        extents = torch.zeros(n, 4, dtype=torch.int32)
+        ctx.options = [np.float32(option) for option in options]
+        out = (t.numpy() for t in (means2d, conics, depths, extents))
+        _forward(*(t.numpy() for t in inputs), *ctx.options, *out)
         ctx.save_for_backward(*inputs, conics)
-        ctx.focal_length, ctx.near = np.float32(options[0]), np.float32(options[-1])
         ctx.mark_non_differentiable(extents)
         return means2d, conics, depths, extents
 
@@ -331,10 +282,10 @@ class _Project(torch.autograd.Function):
         use_torch_threads()
         *inputs, conics = ctx.saved_tensors
         n, n_bones = inputs[3].shape
-        grads = [torch.empty_like(t) for t in inputs[:4]]
+        grads = [torch.zeros_like(t) for t in inputs[:4]]
         by_block = torch.empty(-(-n // _BLOCK), n_bones, 3, 4)
         _backward(
-            *(t.numpy() for t in inputs), ctx.focal_length, ctx.near, conics.numpy(),
+            *(t.numpy() for t in inputs), ctx.options[0], ctx.options[-1], conics.numpy(),
             grad_means2d.contiguous().numpy(), grad_conics.contiguous().numpy(),
             grad_depths.contiguous().numpy(), *(t.numpy() for t in grads), by_block.numpy(),
         )  # fmt: skip
@@ -343,22 +294,6 @@ class _Project(torch.autograd.Function):
         return *grads, transforms, None, None, None, None, None
 
 
-def project(
-    means: Tensor,
-    quaternions: Tensor,
-    log_scales: Tensor,
-    weights: Tensor,
-    transforms: Tensor,
-    focal_length: float,
-    height: int,
-    width: int,
-    *,
-    dilation_px2: float,
-    near: float,
-) -> Projected:
+def project(*gaussians: Any, dilation_px2: float, near: float) -> Projected:
     """As :func:`wildtalker_core.splats.gaussians.project`; float32 on the CPU."""
-    parts = _Project.apply(
-        means, quaternions, log_scales, weights, transforms, focal_length, height, width,
-        dilation_px2, near,
-    )  # fmt: skip
-    return Projected(*parts)
+    return Projected(*_Project.apply(*gaussians, dilation_px2, near))

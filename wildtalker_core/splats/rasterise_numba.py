@@ -1,8 +1,7 @@
 """``gaussians.rasterise`` as compiled CPU loops, with its derivative by hand.
 
-The picture is cut into tiles. Gaussians are sorted by depth, and a counting sort deals them out to
-the tiles that their extents touch, in that order. One thread draws a whole tile, Gaussian after
-Gaussian, each over the rows of pixels that it touches.
+The picture is cut into tiles, to which Gaussians are dealt out (``tiles_numba``). One thread draws
+a whole tile, Gaussian after Gaussian, each over the rows of pixels that it touches.
 
 On the way back a tile goes through its Gaussians in the same order and keeps, for each pixel, what
 the loss owes to all that lies behind. Gradients are summed over the pixels of a (tile, Gaussian)
@@ -16,75 +15,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wildtalker_core.compiled import njit, prange, use_torch_threads
-from wildtalker_core.splats.gaussians import (
-    ALPHA_MAX,
-    KERNELS,
-    SUPPORT,
-    TRANSMITTANCE_STOP,
-    Projected,
-)
+from wildtalker_core.compiled import MATH, njit, prange, use_torch_threads
+from wildtalker_core.splats import gaussians
+from wildtalker_core.splats.tiles_numba import TILE_HEIGHT, TILE_WIDTH, deal_to_tiles, sum_pairs
 
-_TILE_WIDTH, _TILE_HEIGHT = 16, 16
-_TILE = _TILE_WIDTH * _TILE_HEIGHT
+_TILE = TILE_WIDTH * TILE_HEIGHT
 _CHECK = 8  # Gaussians between two looks at whether a tile is full
 _ZERO, _ONE, _TWO, _HALF = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5)
-_ALPHA_MAX, _STOP = np.float32(ALPHA_MAX), np.float32(TRANSMITTANCE_STOP)
-_SUPPORT, _OVER_SUPPORT = np.float32(SUPPORT), np.float32(1 / SUPPORT)
-# Sums may be reordered and divisions shared; infinities and NaNs keep their meaning.
-_MATH = {"contract", "reassoc", "arcp", "nsz"}
+_ALPHA_MAX, _STOP = np.float32(gaussians.ALPHA_MAX), np.float32(gaussians.TRANSMITTANCE_STOP)
+_SUPPORT, _OVER_SUPPORT = np.float32(gaussians.SUPPORT), np.float32(1 / gaussians.SUPPORT)
 
-_numbers = np.arange(_TILE)
-_XS = (_numbers % _TILE_WIDTH + 0.5).astype(np.float32)
-_YS = (_numbers // _TILE_WIDTH + 0.5).astype(np.float32)
+_YS, _XS = (np.indices((TILE_HEIGHT, TILE_WIDTH)).reshape(2, -1) + 0.5).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
-def _keys(depths, extents, keys):
-    """Depth and number of each Gaussian that is seen, as one integer; how many there are."""
-    bits = depths.view(np.uint32)  # grow with the depth, which is positive
-    n = 0
-    for i in range(len(depths)):
-        if extents[i, 2] > extents[i, 0]:
-            keys[n] = (np.uint64(bits[i]) << np.uint64(32)) | np.uint64(i)
-            n += 1
-    return n
-
-
-@njit
-def _tiles_of(extent):
-    left, right = extent[0] // _TILE_WIDTH, (extent[2] - 1) // _TILE_WIDTH + 1
-    return left, extent[1] // _TILE_HEIGHT, right, (extent[3] - 1) // _TILE_HEIGHT + 1
-
-
-@njit(cache=True, nogil=True)
-def _count(keys, extents, n_columns, starts):
-    """Becomes, for each tile, where its Gaussians begin; the length of the list at the end."""
-    starts[:] = 0
-    for key in keys:
-        left, top, right, bottom = _tiles_of(extents[key & np.uint64(0xFFFFFFFF)])
-        for row in range(top, bottom):
-            for column in range(left, right):
-                starts[row * n_columns + column + 1] += 1
-    for tile in range(len(starts) - 1):
-        starts[tile + 1] += starts[tile]
-
-
-@njit(cache=True, nogil=True)
-def _deal(keys, extents, n_columns, starts, places, members):
-    """Becomes each tile's Gaussians, from front to back."""
-    places[:] = starts[:-1]
-    for key in keys:
-        i = key & np.uint64(0xFFFFFFFF)
-        left, top, right, bottom = _tiles_of(extents[i])
-        for row in range(top, bottom):
-            for column in range(left, right):
-                tile = row * n_columns + column
-                members[places[tile]] = i
-                places[tile] += 1
-
-
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _compact(square):
     """The compact kernel at a squared distance, and its derivative."""
     rest = _ONE - square * _OVER_SUPPORT
@@ -93,7 +37,7 @@ def _compact(square):
     return cube * rest, -_HALF * cube
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _gaussian(square):
     """The Gaussian kernel at a squared distance, and its derivative.
 
@@ -101,14 +45,10 @@ def _gaussian(square):
     exact to 1e-7 here: the library's exponential is not vectorised.
     """
     x = min(square, _SUPPORT) * np.float32(-1 / 16)
-    value = np.float32(1 / 5040)
-    value = value * x + np.float32(1 / 720)
-    value = value * x + np.float32(1 / 120)
-    value = value * x + np.float32(1 / 24)
-    value = value * x + np.float32(1 / 6)
-    value = value * x + _HALF
-    value = value * x + _ONE
-    value = value * x + _ONE
+    value = np.float32(1 / 5040) * x + np.float32(1 / 720)
+    value = (value * x + np.float32(1 / 120)) * x + np.float32(1 / 24)
+    value = (value * x + np.float32(1 / 6)) * x + _HALF
+    value = (value * x + _ONE) * x + _ONE
     value *= value
     value *= value
     value *= value
@@ -119,15 +59,14 @@ def _gaussian(square):
 def _drawing_with(kernel):
     """Compiled ``draw`` and ``draw_back`` for a kernel, which must be known when compiled."""
 
-    @njit(fastmath=_MATH)
+    @njit(fastmath=MATH)
     def draw(xs, ys, passing, red, green, blue, place, conic, opacity, colour):
         """Lay one Gaussian over pixels that let ``passing`` of the light through."""
         u, v = place
         a, b, c = conic
         r, g, bl = colour
         for p in range(len(passing)):
-            dx = xs[p] - u
-            dy = ys[p] - v
+            dx, dy = xs[p] - u, ys[p] - v
             value, _ = kernel((a * dx + b * dy) * dx + c * dy * dy)
             alpha = min(opacity * value, _ALPHA_MAX)
             share = alpha * passing[p]
@@ -137,7 +76,7 @@ def _drawing_with(kernel):
             green[p] += share * g
             blue[p] += share * bl
 
-    @njit(fastmath=_MATH)
+    @njit(fastmath=MATH)
     def draw_back(
         xs, ys, passing, owed, reds, greens, blues, alphas, place, conic, opacity, colour, out
     ):
@@ -155,13 +94,11 @@ def _drawing_with(kernel):
         r, g, bl = colour
         sx = sy = sxx = sxy = syy = so = sr = sg = sb = _ZERO
         for p in range(len(passing)):
-            dx = xs[p] - u
-            dy = ys[p] - v
+            dx, dy = xs[p] - u, ys[p] - v
             value, slope = kernel((a * dx + b * dy) * dx + c * dy * dy)
             raw = opacity * value
             alpha = min(raw, _ALPHA_MAX)
-            before = passing[p]
-            before = before if before >= _STOP else _ZERO
+            before = passing[p] if passing[p] >= _STOP else _ZERO
             share = alpha * before
             gained = reds[p] * r + greens[p] * g + blues[p] * bl + alphas[p]
             rest = owed[p] - share * gained
@@ -169,18 +106,12 @@ def _drawing_with(kernel):
             passing[p] -= share
             by_alpha = before * gained - rest / (_ONE - alpha)
             by_alpha = by_alpha if (raw < _ALPHA_MAX) & (before > _ZERO) else _ZERO
-            sr += share * reds[p]
-            sg += share * greens[p]
-            sb += share * blues[p]
+            sr, sg, sb = sr + share * reds[p], sg + share * greens[p], sb + share * blues[p]
             so += by_alpha * value
             by_square = by_alpha * opacity * slope
-            ex = by_square * dx
-            ey = by_square * dy
-            sx += ex
-            sy += ey
-            sxx += ex * dx
-            sxy += ex * dy
-            syy += ey * dy
+            ex, ey = by_square * dx, by_square * dy
+            sx, sy = sx + ex, sy + ey
+            sxx, sxy, syy = sxx + ex * dx, sxy + ex * dy, syy + ey * dy
         out[0], out[1] = -(_TWO * a * sx + b * sy), -(b * sx + _TWO * c * sy)
         out[2], out[3], out[4] = sxx, _TWO * sxy, syy
         out[5], out[6], out[7], out[8] = so, sr, sg, sb
@@ -201,16 +132,20 @@ def _is_full(passing):
 
 
 @njit
-def _of_tile(i, means2d, conics, extents, left, top):
-    """A Gaussian as a tile sees it: place, conic (xy doubled) and the pixels of its rows."""
+def _seen(i, means2d, conics, extents, colours, opacities, left, top):
+    """A Gaussian as a tile sees it: the pixels of its rows, and what is drawn there.
+
+    That is its place, conic (xy doubled), opacity and colour.
+    """
     place = (means2d[i, 0] - np.float32(left), means2d[i, 1] - np.float32(top))
     conic = (conics[i, 0], conics[i, 1] * _TWO, conics[i, 2])
-    first = max(extents[i, 1] - top, 0) * _TILE_WIDTH
-    last = min(extents[i, 3] - top, _TILE_HEIGHT) * _TILE_WIDTH
-    return place, conic, first, last
+    first = max(extents[i, 1] - top, 0) * TILE_WIDTH
+    last = min(extents[i, 3] - top, TILE_HEIGHT) * TILE_WIDTH
+    colour = (colours[i, 0], colours[i, 1], colours[i, 2])
+    return first, last, (place, conic, opacities[i], colour)
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_MATH)
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=MATH)
 def _forward(
     means2d, conics, extents, colours, opacities, starts, members, n_columns, n_threads,
     is_compact, xs, ys, ends, picture, alpha,
@@ -224,30 +159,30 @@ def _forward(
         for tile in range(thread, len(ends), n_threads):
             passing[:] = _ONE
             light[1:] = _ZERO
-            left, top = tile % n_columns * _TILE_WIDTH, tile // n_columns * _TILE_HEIGHT
+            left, top = tile % n_columns * TILE_WIDTH, tile // n_columns * TILE_HEIGHT
             end = starts[tile]
             while end < starts[tile + 1]:
                 i = members[end]
-                place, conic, first, last = _of_tile(i, means2d, conics, extents, left, top)
+                first, last, seen = _seen(
+                    i, means2d, conics, extents, colours, opacities, left, top
+                )
                 pixels = (
                     xs[first:last], ys[first:last], passing[first:last], red[first:last],
                     green[first:last], blue[first:last],
                 )  # fmt: skip
-                colour = (colours[i, 0], colours[i, 1], colours[i, 2])
                 if is_compact:
-                    _draw_compact(*pixels, place, conic, opacities[i], colour)
+                    _draw_compact(*pixels, *seen)
                 else:
-                    _draw_gaussian(*pixels, place, conic, opacities[i], colour)
+                    _draw_gaussian(*pixels, *seen)
                 end += 1
                 if (end - starts[tile]) % _CHECK == 0 and _is_full(passing):
                     break
             ends[tile] = end
-            for y in range(min(_TILE_HEIGHT, height - top)):
-                for x in range(min(_TILE_WIDTH, width - left)):
-                    p = y * _TILE_WIDTH + x
-                    picture[top + y, left + x, 0] = red[p]
-                    picture[top + y, left + x, 1] = green[p]
-                    picture[top + y, left + x, 2] = blue[p]
+            for y in range(min(TILE_HEIGHT, height - top)):
+                for x in range(min(TILE_WIDTH, width - left)):
+                    p = y * TILE_WIDTH + x
+                    for channel in range(3):
+                        picture[top + y, left + x, channel] = light[1 + channel, p]
                     alpha[top + y, left + x] = _ONE - passing[p]
 
 
@@ -261,9 +196,9 @@ def _read_tile(picture, alpha, grad_picture, grad_alpha, left, top, owed, grads)
     owed[:] = _ZERO
     grads[:] = _ZERO
     is_any = False
-    for y in range(min(_TILE_HEIGHT, height - top)):
-        for x in range(min(_TILE_WIDTH, width - left)):
-            p = y * _TILE_WIDTH + x
+    for y in range(min(TILE_HEIGHT, height - top)):
+        for x in range(min(TILE_WIDTH, width - left)):
+            p = y * TILE_WIDTH + x
             gradient = grad_alpha[top + y, left + x]
             is_any |= gradient != 0
             grads[3, p] = gradient
@@ -277,7 +212,7 @@ def _read_tile(picture, alpha, grad_picture, grad_alpha, left, top, owed, grads)
     return is_any
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_MATH)
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=MATH)
 def _backward(
     means2d, conics, extents, colours, opacities, starts, members, n_columns, n_threads,
     is_compact, xs, ys, ends, picture, alpha, grad_picture, grad_alpha, of_pairs,
@@ -287,7 +222,7 @@ def _backward(
         passing, owed = np.empty(_TILE, np.float32), np.empty(_TILE, np.float32)
         grads = np.empty((4, _TILE), np.float32)
         for tile in range(thread, len(ends), n_threads):
-            left, top = tile % n_columns * _TILE_WIDTH, tile // n_columns * _TILE_HEIGHT
+            left, top = tile % n_columns * TILE_WIDTH, tile // n_columns * TILE_HEIGHT
             passing[:] = _ONE
             end = starts[tile]
             if _read_tile(picture, alpha, grad_picture, grad_alpha, left, top, owed, grads):
@@ -295,105 +230,51 @@ def _backward(
             of_pairs[end : starts[tile + 1]] = _ZERO
             for pair in range(starts[tile], end):
                 i = members[pair]
-                place, conic, first, last = _of_tile(i, means2d, conics, extents, left, top)
+                first, last, seen = _seen(
+                    i, means2d, conics, extents, colours, opacities, left, top
+                )
                 pixels = (
                     xs[first:last], ys[first:last], passing[first:last], owed[first:last],
                     grads[0, first:last], grads[1, first:last], grads[2, first:last],
                     grads[3, first:last],
                 )  # fmt: skip
-                colour = (colours[i, 0], colours[i, 1], colours[i, 2])
                 if is_compact:
-                    _draw_compact_back(*pixels, place, conic, opacities[i], colour, of_pairs[pair])
+                    _draw_compact_back(*pixels, *seen, of_pairs[pair])
                 else:
-                    _draw_gaussian_back(*pixels, place, conic, opacities[i], colour, of_pairs[pair])
-
-
-@njit(cache=True, nogil=True)
-def _sum_pairs(members, of_pairs, grad_means2d, grad_conics, grad_opacities, grad_colours):
-    for pair in range(len(members)):
-        i, sums = members[pair], of_pairs[pair]
-        grad_means2d[i, 0] += sums[0]
-        grad_means2d[i, 1] += sums[1]
-        grad_conics[i, 0] += sums[2]
-        grad_conics[i, 1] += sums[3]
-        grad_conics[i, 2] += sums[4]
-        grad_opacities[i] += sums[5]
-        grad_colours[i, 0] += sums[6]
-        grad_colours[i, 1] += sums[7]
-        grad_colours[i, 2] += sums[8]
-
-
-def deal_to_tiles(
-    depths: np.ndarray, extents: np.ndarray, height: int, width: int
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Where each tile's Gaussians begin in the list of them, the list, and tiles in a row."""
-    n_columns, n_rows = -(-width // _TILE_WIDTH), -(-height // _TILE_HEIGHT)
-    keys = np.empty(len(depths), np.uint64)
-    keys = np.sort(keys[: _keys(depths, extents, keys)])
-    starts = np.empty(n_columns * n_rows + 1, np.int32)
-    _count(keys, extents, n_columns, starts)
-    members = np.empty(starts[-1], np.int32)
-    _deal(keys, extents, n_columns, starts, np.empty_like(starts[:-1]), members)
-    return starts, members, n_columns
-
-
-def rasterise_arrays(
-    means2d: np.ndarray,
-    conics: np.ndarray,
-    depths: np.ndarray,
-    extents: np.ndarray,
-    colours: np.ndarray,
-    opacities: np.ndarray,
-    picture: np.ndarray,
-    alpha: np.ndarray,
-    kernel: str,
-) -> tuple:
-    """Fill ``picture`` and ``alpha``; returns what the way back needs besides.
-
-    All arrays are contiguous and, but for the extents, float32.
-    """
-    if kernel not in KERNELS:
-        raise ValueError(f"kernel is one of {', '.join(KERNELS)}, not {kernel!r}")
-    starts, members, n_columns = deal_to_tiles(depths, extents, *alpha.shape)
-    ends = np.empty(len(starts) - 1, np.int32)
-    tiles = (starts, members, n_columns, use_torch_threads(), kernel == "compact", _XS, _YS, ends)
-    _forward(means2d, conics, extents, colours, opacities, *tiles, picture, alpha)
-    return tiles
+                    _draw_gaussian_back(*pixels, *seen, of_pairs[pair])
 
 
 class _Rasterise(torch.autograd.Function):
     @staticmethod
     def forward(ctx, means2d, conics, depths, extents, colours, opacities, height, width, kernel):
-        inputs = [
-            t.detach().contiguous() for t in (means2d, conics, depths, extents, colours, opacities)
-        ]
+        inputs = [t.detach().contiguous() for t in (means2d, conics, extents, colours, opacities)]
         picture, alpha = torch.empty(height, width, 3), torch.empty(height, width)
-        means2d, conics, depths, extents, colours, opacities = (t.numpy() for t in inputs)
-        ctx.tiles = rasterise_arrays(
-            means2d, conics, depths, extents, colours, opacities, picture.numpy(), alpha.numpy(),
-            kernel,
+        ctx.tiles = deal_to_tiles(depths.detach().numpy(), inputs[2].numpy(), height, width)
+        ends = np.empty(len(ctx.tiles[0]) - 1, np.int32)
+        ctx.options = (kernel == "compact", _XS, _YS, ends)
+        _forward(
+            *(t.numpy() for t in inputs), *ctx.tiles, use_torch_threads(), *ctx.options,
+            picture.numpy(), alpha.numpy(),
         )  # fmt: skip
         ctx.save_for_backward(*inputs, picture, alpha)
         return picture, alpha
 
     @staticmethod
     def backward(ctx, grad_picture, grad_alpha):
-        means2d, conics, _, extents, colours, opacities, picture, alpha = ctx.saved_tensors
-        starts, members, n_columns, _, *rest = ctx.tiles
+        *inputs, picture, alpha = (t.numpy() for t in ctx.saved_tensors)
+        members = ctx.tiles[1]
         of_pairs = np.empty((len(members), 9), np.float32)
         _backward(
-            *(t.numpy() for t in (means2d, conics, extents, colours, opacities)), starts, members,
-            n_columns, use_torch_threads(), *rest, picture.numpy(), alpha.numpy(),
+            *inputs, *ctx.tiles, use_torch_threads(), *ctx.options, picture, alpha,
             grad_picture.contiguous().numpy(), grad_alpha.contiguous().numpy(), of_pairs,
         )  # fmt: skip
-        grads = [torch.zeros_like(t) for t in (means2d, conics, opacities, colours)]
-        _sum_pairs(members, of_pairs, *(t.numpy() for t in grads))
-        grad_means2d, grad_conics, grad_opacities, grad_colours = grads
-        return grad_means2d, grad_conics, None, None, grad_colours, grad_opacities, None, None, None
+        means2d, conics, _, colours, opacities = (torch.zeros(t.shape) for t in inputs)
+        sum_pairs(members, of_pairs, *(t.numpy() for t in (means2d, conics, opacities, colours)))
+        return means2d, conics, None, None, colours, opacities, None, None, None
 
 
 def rasterise(
-    projected: Projected,
+    projected: gaussians.Projected,
     colours: Tensor,
     opacities: Tensor,
     height: int,
@@ -402,6 +283,8 @@ def rasterise(
     kernel: str = "compact",
 ) -> tuple[Tensor, Tensor]:
     """As :func:`wildtalker_core.splats.gaussians.rasterise`; float32 on the CPU."""
+    if kernel not in gaussians.KERNELS:
+        raise ValueError(f"kernel is one of {', '.join(gaussians.KERNELS)}, not {kernel!r}")
     return _Rasterise.apply(
         projected.means2d, projected.conics, projected.depths, projected.extents, colours,
         opacities, height, width, kernel,

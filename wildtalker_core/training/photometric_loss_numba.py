@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wildtalker_core.compiled import njit, prange, use_torch_threads
+from wildtalker_core.compiled import MATH, njit, prange, use_torch_threads
 from wildtalker_core.training import photometric_loss as definition
 
 _RADIUS = definition.RADIUS
@@ -19,11 +19,9 @@ _BAND = 64  # rows: a band's maps stay in the second cache
 _W0, _W1, _W2, _W3, _W4, _W5 = (np.float32(w) for w in definition.window()[: _RADIUS + 1])
 _C1, _C2 = np.float32(definition.C1), np.float32(definition.C2)
 _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
-# Sums may be reordered and divisions shared; infinities and NaNs keep their meaning.
-_MATH = {"contract", "reassoc", "arcp", "nsz"}
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _blur_row(row, out):
     """A row with ``_RADIUS`` more pixels at both ends, blurred."""
     for x in range(len(out)):
@@ -34,7 +32,7 @@ def _blur_row(row, out):
         )  # fmt: skip
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _blur_columns(rows, y, out):
     """Row ``y`` of rows that begin ``_RADIUS`` above the first, blurred along the columns."""
     r0, r1, r2, r3 = rows[y], rows[y + 1], rows[y + 2], rows[y + 3]
@@ -47,7 +45,7 @@ def _blur_columns(rows, y, out):
         )  # fmt: skip
 
 
-@njit(fastmath=_MATH)
+@njit(fastmath=MATH)
 def _row_terms(blurred, a, b, weight, scale, lambda_dssim, slopes):
     """Loss of a row, and what it gains by the blurred maps (``slopes`` [3, width]).
 
@@ -73,7 +71,7 @@ def _row_terms(blurred, a, b, weight, scale, lambda_dssim, slopes):
     return total
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_MATH)
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=MATH)
 def _losses(picture, reference, weight, scale, lambda_dssim, slopes, losses):
     """Loss of each band and channel [bands, 3], and slopes [3, 3 maps, height, width]."""
     height, width, _ = picture.shape
@@ -107,7 +105,7 @@ def _losses(picture, reference, weight, scale, lambda_dssim, slopes, losses):
         losses[band, channel] = total
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_MATH)
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=MATH)
 def _gradients(picture, reference, weight, scale, lambda_dssim, slopes, gradient):
     """What the loss gains by the picture [height, width, 3]."""
     height, width, _ = picture.shape
