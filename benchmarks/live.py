@@ -62,8 +62,10 @@ def conversation(portrait, sound: np.ndarray) -> dict[str, list[float]]:
         elif frame.is_speaking and interrupted_at is None:
             if not n_shown:
                 found["first frame"].append(now - spoken_at)
-            found["delay"].append(now - spoken_at - (n_shown + session.n_skipped) / session.fps)
+            # Of several frames' sound the last is the one that the picture shows.
             n_shown += max(1, round(len(frame.sound) / RATE_HZ * session.fps))
+            n_before = n_shown - 1 + session.n_skipped
+            found["delay"].append(now - spoken_at - n_before / session.fps)
         if interrupted_at is not None and session._closed == 1:
             found["interruption"].append(now - interrupted_at)
             session.close()

@@ -22,8 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def require_server() -> None:
     """Raises InputError where what serves pages is not installed."""
-    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
-        raise InputError("starlette", "is not installed", 'pip install "wildtalker[live]"')
+    for name in ("starlette", "uvicorn", "websockets"):
+        if importlib.util.find_spec(name) is None:
+            raise InputError(name, "is not installed", 'pip install "wildtalker[live]"')
 
 
 def token_for(host: str) -> str | None:

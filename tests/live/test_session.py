@@ -154,6 +154,24 @@ def test_slow_reader_misses_frames_and_no_sound(kept):
     np.testing.assert_allclose(np.concatenate(heard)[: len(sound)], sound, atol=1e-6)
 
 
+def test_where_frames_are_late_a_microphone_moves_the_mouth_and_loses_no_sound(kept):
+    clock = Clock()
+    session = session_of(kept, clock, is_microphone=True)
+    sound, sent, heard, mouths = voice(4), 0, [], set()
+    for frame in session.frames():
+        heard.append(frame.sound)
+        mouths.add(round(float(session._shape[0]), 4))
+        clock.now += 0.21  # five frames and a quarter
+        spoken = sound[sent : int(clock.now * RATE)]
+        if len(spoken):
+            session.hear(spoken, RATE)
+            sent += len(spoken)
+        if frame.time_seconds > 5:
+            session.close()
+    assert session.n_dropped > 50 and session.n_skipped == 0 and len(mouths) > 10
+    np.testing.assert_allclose(np.concatenate(heard)[: len(sound)], sound, atol=1e-6)
+
+
 def test_interrupted_mouth_is_at_rest_within_a_tenth_of_a_second(kept):
     clock = Clock()
     session = session_of(kept, clock)

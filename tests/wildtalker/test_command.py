@@ -14,6 +14,7 @@ import yaml
 
 from tests.conftest import ROOT
 from wildtalker import cli
+from wildtalker.commands import doctor
 from wildtalker.commands.make import clip_name
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -105,6 +106,23 @@ def test_doctor_has_a_line_for_each_part(installed, tmp_path):
     lines = output_of([installed / "wildtalker", "doctor"], tmp_path).splitlines()
     assert {"python", "disk", "gpu", "torch", "mediapipe"} <= {line.split()[1] for line in lines}
     assert all(line.split()[0] in ("ok", "absent") for line in lines)
+
+
+def test_doctor_says_whether_something_speaks(monkeypatch):
+    monkeypatch.delenv("WILDTALKER_VOICE", raising=False)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert doctor.voice()[0] == "absent"
+    monkeypatch.setenv("WILDTALKER_VOICE", "http://127.0.0.1:1/?key=secret")
+    state, _, remark = doctor.voice()
+    assert state == "ok" and "secret" not in remark
+
+
+@pytest.mark.parametrize("name", ["starlette", "websockets"])
+def test_a_page_without_its_server_is_one_line(capsys, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    assert cli.main(["live", "me.portrait"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {name}") and error.count("\n") == 1
 
 
 def test_a_missing_video_is_one_line(capsys):

@@ -29,6 +29,8 @@ PARTS = (
     ("lpips", "lpips", "score LPIPS and the lips' finetuning loss", True),
     ("starlette", "starlette", "the pages of live and studio", False),
     ("uvicorn", "uvicorn", "the pages of live and studio", False),
+    ("websockets", "websockets", "the pages of live and studio", False),
+    ("aiortc", "aiortc", "WebRTC on these pages, which do without", False),
     ("ptlflow", "ptlflow", "occlusion.flow: ptlflow", False),
     ("simple-lama-inpainting", "simple_lama_inpainting", "occlusion.inpaint: lama", False),
     ("noisereduce", "noisereduce", "speech.denoiser: noisereduce", False),
@@ -50,12 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def machine() -> Iterator[tuple[str, str, str]]:
-    """(state, subject, remark) of Python, processor, disk and GPU."""
+    """(state, subject, remark) of Python, processor, disk, GPU and what speaks texts."""
     yield "ok", "python", f"{platform.python_version()} ({sys.executable})"
     yield "ok", "processor", f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
     free_gb = shutil.disk_usage(".").free / 1e9
     yield "ok", "disk", f"{free_gb:.0f} GB free here"
     yield gpu()
+    yield voice()
 
 
 def gpu() -> tuple[str, str, str]:
@@ -66,6 +69,15 @@ def gpu() -> tuple[str, str, str]:
     if torch.cuda.is_available():
         return "ok", "gpu", f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
     return "absent", "gpu", "no CUDA device that torch sees; the CPU does everything, slower"
+
+
+def voice() -> tuple[str, str, str]:
+    """As ``wildtalker_core.live.voice.find_voice``, which imports what may be absent here."""
+    if "WILDTALKER_VOICE" in os.environ:
+        return "ok", "voice", "WILDTALKER_VOICE"
+    if found := shutil.which("espeak-ng"):
+        return "ok", "voice", found
+    return "absent", "voice", "say --text, live: install espeak-ng or set WILDTALKER_VOICE"
 
 
 def parts() -> Iterator[tuple[str, str, str]]:

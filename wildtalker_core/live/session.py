@@ -146,7 +146,7 @@ class Session:
         place = int(back_and_forth_at(len(self._turns), tick))
         with self._lock:
             turns = [None] * (n_ticks - 1) + [self._turns[place]]
-            steps = [self._step(turn) for turn in turns]
+            steps = [self._step(turn, n_ticks - 1 - i) for i, turn in enumerate(turns)]
             blink = [self._blinking.next() for _ in range(n_ticks)][-1]
             moment = self._loop[place]
         expression = moment.expression.clone()
@@ -158,17 +158,18 @@ class Session:
         sound = np.concatenate([sound for sound, _ in steps])
         return Frame(tick / self.fps, picture, sound, any(speaks for _, speaks in steps))
 
-    def _step(self, turn: torch.Tensor | None) -> tuple[np.ndarray, bool]:
+    def _step(self, turn: torch.Tensor | None, n_left: int) -> tuple[np.ndarray, bool]:
         """Move the mouth by one frame; its sound, and whether there is any.
 
         Args:
             turn: [3] of the head that is shown; None where the frame is not.
+            n_left: frames that are due, too, and take their sound after this one.
         """
         listener = self._listener
         sound, is_silent, speaks = np.zeros(0, np.float32), True, False
         if not listener.n_ready and self._clock() - self._heard_at > _PATIENCE_SECONDS:
             listener.finish()
-        while self.is_microphone and listener.n_ready > _MOST_BEHIND:
+        while self.is_microphone and listener.n_ready > _MOST_BEHIND + n_left:
             listener.skip()
             self.n_skipped += 1
         if listener.n_ready:
