@@ -15,7 +15,7 @@ from wildtalker_core.scene.scene import Scene
 
 
 def learn_mouth(ear: Ear, scene: Scene, shapes: np.ndarray, basis: MouthBasis) -> dict[str, Any]:
-    """Fit the ear and its rest on seen training frames.
+    """Fit the ear and its rest on the training frames that show the mouth.
 
     Args:
         shapes: [n_frames, k] mouth shapes of the scene in ``basis``.
@@ -23,7 +23,7 @@ def learn_mouth(ear: Ear, scene: Scene, shapes: np.ndarray, basis: MouthBasis) -
     Returns:
         figures of the fit, the delay in seconds, a warning if sound and picture are not in step.
     """
-    seen, device = scene.seen_train_frames, ear.rest.device
+    seen, device = scene.mouth_train_frames, ear.rest.device
 
     def tensor(values: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float32, device=device)
