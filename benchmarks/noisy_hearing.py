@@ -111,7 +111,7 @@ def print_clip(folder: Path) -> None:
     fps = load_json(folder / "media" / "manifest.json")["fps"]
     speech, rate_hz = read_waveform(folder / "speech" / denoised / "speech.wav")
     measured, basis = measure_mouth(scene, 8)
-    seen = scene.seen_train_frames
+    seen = scene.mouth_train_frames
     shapes, importance = (
         torch.as_tensor(x, dtype=torch.float32) for x in (measured, basis.variances)
     )

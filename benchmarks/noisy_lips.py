@@ -125,7 +125,7 @@ def clean_ear(finished: Finished) -> Ear:
     scene, own = finished.scene, finished.portrait.ear
     quiet = replace(scene, noisy_audio_features=None)
     _, features, window = scene.audio_features.shape
-    ear = Ear(features, window, len(own.rest), len(scene.seen_train_frames))
+    ear = Ear(features, window, len(own.rest), len(scene.mouth_train_frames))
     learn_mouth(ear, quiet, *measure_mouth(scene, len(own.rest)))
     return ear
 

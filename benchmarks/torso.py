@@ -131,6 +131,7 @@ def scene_of(clip: Clip, made: HandFree, background: np.ndarray) -> Scene:
         clip="benchmark", frame_times_seconds=np.arange(n) / 25.0, T_camera_head=T_camera_head,
         focal_length=clip.focal_length, landmarks=clip.landmarks,
         expression=np.zeros((n, 7), np.float32), is_face_visible=np.ones(n, bool),
+        is_mouth_visible=np.ones(n, bool),
         face_box=nowhere, lip_box=nowhere, background=background,
         is_counted=split.is_counted, train_frames=split.frames("train"),
         validation_frames=split.frames("validation"), test_frames=split.frames("test"),

@@ -58,6 +58,7 @@ def make_scene(seed: int = 0, with_hand: bool = False) -> Scene:
         landmarks=landmarks,
         expression=np.zeros((N_FRAMES, 7)),
         is_face_visible=np.ones(N_FRAMES, bool),
+        is_mouth_visible=np.ones(N_FRAMES, bool),
         face_box=np.array([12.0, 12, 28, 28]) + shift,
         lip_box=np.array([16.0, 20, 24, 26]) + shift,
         background=background,

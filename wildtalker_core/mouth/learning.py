@@ -35,7 +35,7 @@ def sync_warning(delay_seconds: float) -> str:
 
 
 def learn_mouth(ear: Ear, scene: Scene, shapes: np.ndarray, basis: MouthBasis) -> dict[str, Any]:
-    """Fit the ear and its rest on seen training frames.
+    """Fit the ear and its rest on the training frames that show the mouth.
 
     Args:
         shapes: [n_frames, k] mouth shapes of the scene in ``basis``.
@@ -43,7 +43,7 @@ def learn_mouth(ear: Ear, scene: Scene, shapes: np.ndarray, basis: MouthBasis) -
     Returns:
         figures of the fit, the delay in seconds, a warning if sound and picture are not in step.
     """
-    seen, device = scene.seen_train_frames, ear.rest.device
+    seen, device = scene.mouth_train_frames, ear.rest.device
 
     rest = rest_shape(shapes[seen], basis.opening(shapes[seen]), scene.is_silent[seen])
     ear.rest.copy_(floats(rest, device))

@@ -104,10 +104,27 @@ def mouth_shapes(points: np.ndarray, basis: MouthBasis) -> np.ndarray:
 
 
 def measure_mouth(scene: Scene, n_shapes: int) -> tuple[np.ndarray, MouthBasis]:
-    """Mouth shapes of all frames [n, k], with unit variance on the training frames."""
-    seen = scene.seen_train_frames
+    """Mouth shapes of all frames [n, k], with unit variance on the training frames that show it.
+
+    What a frame hides is filled in from the nearest ones that show it, of its own part of the clip
+    and the parts before it.
+    """
+    seen = scene.mouth_train_frames
     points = mouth_points(
         scene.landmarks, scene.T_camera_head, scene.focal_length, scene.height, scene.width, seen
     )
     basis = fit_mouth_basis(points[seen], n_shapes)
-    return mouth_shapes(points, basis), basis
+    return _filled(mouth_shapes(points, basis), scene), basis
+
+
+def _filled(shapes: np.ndarray, scene: Scene) -> np.ndarray:
+    shapes = shapes.copy()
+    parts = (scene.train_frames, scene.validation_frames, np.array([scene.n_frames - 1]))
+    start = 0
+    for stop in (int(part[-1]) + 1 for part in parts if len(part)):
+        known = np.flatnonzero(scene.is_mouth_visible[:stop])
+        hidden = start + np.flatnonzero(~scene.is_mouth_visible[start:stop])
+        for column in shapes.T:
+            column[hidden] = np.interp(hidden, known, column[known])
+        start = stop
+    return shapes

@@ -21,6 +21,7 @@ _PER_FRAME = (
     "landmarks",
     "expression",
     "is_face_visible",
+    "is_mouth_visible",
     "is_counted",
     "face_box",
     "lip_box",
@@ -58,6 +59,8 @@ class Scene:
         expression: [n, 7] in [0, 1]: browDownLeft, browDownRight, browInnerUp, browOuterUpLeft,
             browOuterUpRight, eyeBlinkLeft, eyeBlinkRight.
         is_face_visible: [n] bool; false where landmarks were interpolated.
+        is_mouth_visible: [n] bool; false where no face was found or a hand hides the lips: there
+            landmarks of the mouth are made up, and nothing is learnt about it.
         face_box, lip_box: [n, 4] pixels x0, y0, x1, y1 (half open, inside the image).
         background: [height, width, 3] uint8 static plate.
         is_counted: [n] bool; false where the person is not in view (black, titles). Such a frame is
@@ -80,6 +83,7 @@ class Scene:
     landmarks: np.ndarray
     expression: np.ndarray
     is_face_visible: np.ndarray
+    is_mouth_visible: np.ndarray
     is_counted: np.ndarray
     face_box: np.ndarray
     lip_box: np.ndarray
@@ -141,6 +145,22 @@ class Scene:
     def seen_train_frames(self) -> np.ndarray:
         """Training frames in which the face was found."""
         return self.train_frames[self.is_face_visible[self.train_frames]]
+
+    @property
+    def mouth_train_frames(self) -> np.ndarray:
+        """Training frames in which the mouth was seen."""
+        return self.train_frames[self.is_mouth_visible[self.train_frames]]
+
+    def hidden_mouth(self, frame: int) -> tuple[slice, slice]:
+        """Rows and columns where a frame may show a mouth of unknown shape; nowhere if it is seen.
+
+        ASSUME twice the lip box's side: chin and cheeks go with the lips.
+        """
+        if self.is_mouth_visible[frame]:
+            return slice(0, 0), slice(0, 0)
+        x0, y0, x1, y1 = np.round(self.lip_box[frame]).astype(int).tolist()
+        reach = (x1 - x0) // 2
+        return slice(max(y0 - reach, 0), y1 + reach), slice(max(x0 - reach, 0), x1 + reach)
 
     @property
     def training_sound(self) -> np.ndarray:

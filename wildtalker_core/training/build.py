@@ -79,7 +79,7 @@ def portrait_shape(
         n_frames=scene.n_frames,
         n_audio_features=scene.audio_features.shape[1],
         audio_window=scene.audio_features.shape[2],
-        n_heard=n_remembered(len(scene.seen_train_frames), scene.noisy_audio_features is not None),
+        n_heard=n_remembered(len(scene.mouth_train_frames), scene.noisy_audio_features is not None),
         head=options_of(
             HeadShape,
             model,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wildtalker_core.devices import sent
 from wildtalker_core.geometry.cameras import project
 from wildtalker_core.geometry.rotations import transform_points
 from wildtalker_core.nerf.portrait import Portrait
@@ -48,18 +49,24 @@ class HeadTargets:
         """Colours [k, 3], head membership [k] and loss weight [k] of pixels [k, 2] of frames [k].
 
         ASSUME a pixel counts as much as it is not a hand: where a hand crosses the face there is
-        nothing to learn about the face. The transient mask is not used here, since the talking
-        mouth itself may be called transient.
+        nothing to learn about the face, nor about a mouth that is hidden. The transient mask is not
+        used here, since the talking mouth itself may be called transient.
         """
         colours = np.empty((len(pixels), 3), np.uint8)
         parsing = np.empty((len(pixels), self.parsing.shape[-1]), np.uint8)
+        is_unknown = np.zeros(len(pixels), bool)
         for frame in np.unique(frames):
             here = frames == frame
             x, y = pixels[here].T
             colours[here] = self.frames[int(frame)][y, x]
             parsing[here] = self.parsing[int(frame)][y, x]
+            rows, columns = self.clip.scene.hidden_mouth(int(frame))
+            is_unknown[here] = (
+                (rows.start <= y) & (y < rows.stop) & (columns.start <= x) & (x < columns.stop)
+            )
         unit = self.clip.unit
-        return unit(colours), unit(parsing[:, HEAD]), 1 - unit(parsing[:, HANDS])
+        weight = (1 - unit(parsing[:, HANDS])) * ~sent(is_unknown, self.clip.device)
+        return unit(colours), unit(parsing[:, HEAD]), weight
 
 
 def random_pixels(boxes: np.ndarray, per_box: int, generator: torch.Generator) -> np.ndarray:

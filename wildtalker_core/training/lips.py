@@ -50,7 +50,7 @@ def finetune_lips(
 ) -> Outcome:
     """Alternate steps on lip patches (Eq. 7) with steps on the whole head (Eq. 5), as peers do."""
     targets = HeadTargets(clip)
-    train_frames = clip.scene.seen_train_frames
+    train_frames, shown = clip.scene.seen_train_frames, clip.scene.mouth_train_frames
 
     def before_step(step: int, generator: torch.Generator) -> None:
         if is_due(step, head_options.occupancy_every):
@@ -67,7 +67,7 @@ def finetune_lips(
                 sample(targets, train_frames, head_options, generator), head_options, 1.0,
                 generator, perceptual=perceptual,
             )  # fmt: skip
-        frame = random_frames(train_frames, 1, generator)
+        frame = random_frames(shown, 1, generator)
         return patch_step(
             portrait, clip, lip_features, targets, frame, options, perceptual,
             head_options.photometric, generator,

@@ -62,7 +62,8 @@ def new_splat_portrait(
     shapes, basis = measure_mouth(scene, options["n_mouth_shapes"])
     moments = filmed_moments(scene, motion, shapes, torch.device("cpu"))
     face = face_numbers(moments)
-    mean, scale = _spread(face[seen], _least_spread(face.shape[1]))
+    shown = scene.mouth_train_frames
+    mean, scale = _spread(face[shown], _least_spread(face.shape[1]))
     conditions = ((face - mean) / scale).numpy()
     n_mouth = shapes.shape[1]
     reference = reference_frame(scene, conditions[:, -3:], conditions[:, :n_mouth])
@@ -78,7 +79,7 @@ def new_splat_portrait(
     shape = _shape(scene, motion, start, nodes, face, n_mouth, options["kernel"])
     portrait = SplatPortrait(shape, options["rasteriser"])
     _set_start(portrait, start, nodes, motion, scene)
-    set_conditions(portrait, moments, seen)
+    set_conditions(portrait, moments, seen, shown)
     figures = fit_torso_prediction(portrait, moments, seen)
     heard = learn_mouth(portrait.ear, scene, shapes, basis)
     moved = Moment(*(value.to(device) for value in moments.__dict__.values()))
@@ -111,7 +112,7 @@ def _shape(
         n_audio_features=scene.audio_features.shape[1],
         audio_window=scene.audio_features.shape[2],
         n_heard=n_remembered(
-            len(scene.seen_train_frames), scene.noisy_audio_features is not None
+            len(scene.mouth_train_frames), scene.noisy_audio_features is not None
         ),
         kernel=kernel,
     )  # fmt: skip
@@ -160,10 +161,16 @@ def _spread(values: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
     return values.mean(0), values.std(0).maximum(least)
 
 
-def set_conditions(portrait: SplatPortrait, moments: Moment, seen: np.ndarray) -> None:
-    """Units and ranges of all conditions from training frames ``seen``."""
+def set_conditions(
+    portrait: SplatPortrait, moments: Moment, seen: np.ndarray, shown: np.ndarray
+) -> None:
+    """Units and ranges of all conditions from training frames ``seen``.
+
+    Those of the face come from the ones that show the mouth: a hand over it bends all landmarks.
+    """
     known = moments[torch.as_tensor(seen)]
-    face, pose = face_numbers(known), portrait.pose_numbers(known.T_camera_head)
+    face = face_numbers(moments[torch.as_tensor(shown)])
+    pose = portrait.pose_numbers(known.T_camera_head)
     for name, values, least in (
         ("face", face, _least_spread(face.shape[1])),
         ("torso", known.torso, torch.full_like(known.torso[0], 1e-4)),

@@ -84,12 +84,14 @@ def start_gaussians(
 
 
 def reference_frame(scene: Scene, turns: np.ndarray, mouth: np.ndarray) -> int:
-    """The seen training frame nearest to the mean turn and mouth, with few hands over the torso.
+    """The training frame nearest to the mean turn and mouth, with few hands over the torso.
+
+    It shows the mouth, since the Gaussians have its colours.
 
     Args:
         turns: [n, 3], mouth: [n, k] in units of their spread.
     """
-    seen = scene.seen_train_frames
+    seen = scene.mouth_train_frames
     distance = np.square(turns[seen]).sum(1) + np.square(mouth[seen] / 2).sum(1)
     nearest = seen[np.argsort(distance)[: max(1, len(seen) // 10)]]
     hands = [float((scene.parsing[int(i)][..., HANDS] > 60).mean()) for i in nearest]
@@ -101,9 +103,10 @@ def landmark_basis(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Landmarks in the head's frame, at the template's depths: mean [478, 2], basis [478, k, 2].
 
-    The basis is a ridge regression of their motion on the conditions, over training frames.
+    The basis is a ridge regression of their motion on the conditions, over the training frames that
+    show the mouth.
     """
-    seen = scene.seen_train_frames
+    seen = scene.mouth_train_frames
     points = onto_head_planes(
         scene.landmarks, scene.T_camera_head, scene.focal_length, scene.height, scene.width
     )(template[:, 2])

@@ -164,9 +164,13 @@ def box_of(corners: np.ndarray) -> tuple[slice, slice]:
 def frame_weight(
     scene: Scene, frame: int, options: SplatOptions, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """How much each pixel counts [h, w] (Eq. 6), and the person's soft mask [h, w]."""
+    """How much each pixel counts [h, w] (Eq. 6), and the person's soft mask [h, w].
+
+    About a hidden mouth none does: what shows of it between the fingers has no known shape.
+    """
     parsing = scene.parsing[frame]
     counts = static_weight(unit(scene.transient_mask[frame], device), options.static_weight)
     if options.static_weight != "none":
         counts = counts * (1 - unit(parsing[..., HANDS], device))
+        counts[scene.hidden_mouth(frame)] = 0
     return counts, 1 - unit(parsing[..., BACKGROUND], device)

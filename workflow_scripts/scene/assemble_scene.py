@@ -11,6 +11,7 @@ from wildtalker_core.media.files import load_arrays, load_json, save_arrays
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.splits import load_split
 from wildtalker_core.person.landmarks import face_box, lip_box
+from wildtalker_core.person.visible_mouth import hidden_lips, visible_mouths
 from wildtalker_core.scene.scene import Scene
 from workflow_scripts.job import job
 
@@ -49,7 +50,10 @@ def main(
             "remove the clip's face folder and run again",
         )
     n_frames = len(manifest["frame_times_seconds"])
-    split = load_split(split_path)
+    split, parsing = load_split(split_path), FrameStore(parsing_path)
+    hidden = hidden_lips(track["landmarks"], parsing)
+    is_mouth_visible = visible_mouths(hidden, ~track["is_interpolated"], split)
+    print(f"the mouth is seen in {is_mouth_visible.sum()} of {n_frames} frames")
     scene = Scene(
         clip=manifest["clip"],
         frame_times_seconds=np.asarray(manifest["frame_times_seconds"], np.float64),
@@ -58,13 +62,10 @@ def main(
         landmarks=track["landmarks"],
         expression=expression,
         is_face_visible=~track["is_interpolated"],
+        is_mouth_visible=is_mouth_visible,
         face_box=face_box(track["landmarks"], height, width, face_margin),
         lip_box=lip_box(
-            track["landmarks"],
-            height,
-            width,
-            lip_margin,
-            split.is_fitted & ~track["is_interpolated"],
+            track["landmarks"], height, width, lip_margin, split.is_fitted & is_mouth_visible
         ),
         background=background,
         train_frames=split.frames("train"),
@@ -75,7 +76,7 @@ def main(
         is_silent=np.zeros(n_frames, bool),
         frames=frames,
         hand_free_frames=FrameStore(hand_free_path),
-        parsing=FrameStore(parsing_path),
+        parsing=parsing,
         transient_mask=FrameStore(transient_mask_path),
     )
     save_arrays(scene_path, **scene.facts())
