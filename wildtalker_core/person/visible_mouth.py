@@ -11,7 +11,7 @@ from wildtalker_core.person.hands import fill_hull
 from wildtalker_core.person.landmarks import LIPS_OUTER
 from wildtalker_core.person.parsing import HANDS
 
-# ASSUME: a tenth of the lips may be behind a hand, a finger's edge. On the training frames of a real
+# ASSUME: a tenth of the lips may be behind a hand, a finger's edge. On training frames of a real
 # clip with drawn hands no share lay between 0, where lips stray by .002 face widths, and .2, where
 # they stray by .01 and more (docs/scores.md).
 _MOST_HIDDEN = 0.1
