@@ -239,7 +239,8 @@ def conversations(portrait, sound: np.ndarray) -> None:
     print(f"{'drawing':16} {10 * (time.perf_counter() - started):6.1f} ms a frame")
     for name, values in found.items():
         if name == "dropped frames":
-            print(f"{name:16} {sum(values)} of {len(found['delay'])}")
+            n_dropped = sum(values)
+            print(f"{name:16} {n_dropped} of {n_dropped + len(found['delay'])} that were due")
             continue
         p50, p95, p99 = 1000 * np.percentile(values, (50, 95, 99))
         print(f"{name:16} {p50:6.0f} {p95:6.0f} {p99:6.0f} ms (50, 95, 99 %), {len(values)} values")
