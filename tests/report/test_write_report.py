@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from tests.report.chromium import CHROMIUM, Page
 from tests.report.conftest import video_score
 from wildtalker_core.media.image import write_image
 from wildtalker_core.media.video_writer import VideoWriter
+from wildtalker_core.metrics.tables import Table
 from workflow_scripts.report import tabulate_robustness, write_report
-from workflow_scripts.report.tabulate import Found, build_tables
+from workflow_scripts.report.tabulate import Found, Tables, build_tables
 from workflow_scripts.report.write_report import Media, page_sections
 from workflow_scripts.run_times import runtime_tables
 from workflow_scripts.score_tables import read_quoted
@@ -65,6 +67,14 @@ def report(tmp_path, video_scores, speech_scores, made_with):
     )
     write_report.main(str(path), "WildTalker: anna, bert", "lead", sections)
     return path
+
+
+def test_media_of_a_section_that_is_not_there_are_no_loss_without_a_word(made_with):
+    empty = Table("t", (), ())
+    tables = Tables(*([empty] for _ in fields(Tables)))
+    with pytest.raises(KeyError, match="self_driven"):
+        page_sections(tables, made_with, {"self_driven": [Media("v.mp4", "v")]}, (), {})
+    assert page_sections(tables, made_with, {"portraits": [Media("v.mp4", "v")]}, (), {})
 
 
 def test_nothing_is_fetched_by_the_text(report):

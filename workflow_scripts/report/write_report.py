@@ -117,6 +117,8 @@ def page_sections(
         media: pictures and videos by the key of their section.
         weights: digest by path of each foreign weights file that was used.
         robustness: of :func:`tabulate_robustness.build_tables`, or none.
+
+    Raises KeyError: something for a section that the page has not, and which would be lost.
     """
     portraits = (tables.table1, tables.more, tables.movement)
     shown: dict[str, list[Table]] = {
@@ -133,13 +135,15 @@ def page_sections(
         "driven": tables.driven[1:],
         "speech": tables.table3[1:],
     }
+    if lost := {*media, *shown, *folded} - {section.key for section in SECTIONS}:
+        raise KeyError(f"the page has no section {', '.join(sorted(lost))}")
     return [
         replace(
             section,
             videos=[m for m in media.get(section.key, ()) if m.path.endswith(".mp4")],
             tables=list(map(as_html, shown.get(section.key, ()))),
             folded_tables=list(map(as_html, folded.get(section.key, ()))),
-            pictures=[m for m in media.get(section.key, ()) if m.path.endswith(".png")],
+            pictures=[m for m in media.get(section.key, ()) if not m.path.endswith(".mp4")],
             facts=provenance_facts(made_with, weights) if section.key == "provenance" else (),
         )
         for section in SECTIONS
