@@ -73,7 +73,7 @@ def gpu() -> tuple[str, str, str]:
 
 def voice() -> tuple[str, str, str]:
     """As ``wildtalker_core.live.voice.find_voice``, which imports what may be absent here."""
-    if "WILDTALKER_VOICE" in os.environ:
+    if os.environ.get("WILDTALKER_VOICE"):
         return "ok", "voice", "WILDTALKER_VOICE"
     if found := shutil.which("espeak-ng"):
         return "ok", "voice", found

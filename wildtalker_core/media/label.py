@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
 from wildtalker_core.errors import InputError
 
-#: Pillow's own font knows no letter beyond ASCII, the system may have none: DejaVu Sans comes with
-#: matplotlib.
-_FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 #: Height of the letters in heights of the picture; ASSUME smaller ones than the least are not read.
 _SIZE, _LEAST_PX = 1 / 24, 8
 _MARGIN_PX = 4
@@ -27,15 +22,21 @@ def label_plate(text: str, height: int, width: int) -> np.ndarray:
 
     Raises InputError: nothing to see, letters that the font has not, more than fit.
     """
+    # Only who writes a label waits for matplotlib. Pillow's own font knows no letter beyond ASCII,
+    # the system may have none: DejaVu Sans comes with matplotlib.
+    import matplotlib
+    from matplotlib.ft2font import FT2Font
+
     text = " ".join(text.split())
-    known = FT2Font(str(_FONT)).get_charmap()
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    known = FT2Font(str(path)).get_charmap()
     lacking = "".join(dict.fromkeys(letter for letter in text if ord(letter) not in known))
     if not text or lacking:
         problem = f"has letters that no font here has: {lacking!r}" if text else "is empty"
         raise InputError("label", problem, "write it otherwise")
     size = max(_LEAST_PX, round(_SIZE * height))
     while True:
-        font = ImageFont.truetype(_FONT, size)
+        font = ImageFont.truetype(path, size)
         left, top, right, bottom = font.getbbox(text)
         if right - left + 2 * _MARGIN_PX <= width:
             break
