@@ -235,7 +235,7 @@ def conversations(portrait, sound: np.ndarray) -> None:
     session = portrait.live(is_microphone=True, sleep=lambda seconds: None, clock=lambda: 0.0)
     started = time.perf_counter()
     for tick in range(100):
-        session._frame(tick, 1)
+        session.background.picture(session._kept.portrait, session._next(tick, 1)[0])
     print(f"{'drawing':16} {10 * (time.perf_counter() - started):6.1f} ms a frame")
     for name, values in found.items():
         if name == "dropped frames":

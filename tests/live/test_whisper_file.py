@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +14,7 @@ from safetensors.torch import save_file
 from tests.live.test_session import RATE, Clock, session_of, tiny_kept, voice
 from wildtalker_core.live.backgrounds import Background
 from wildtalker_core.live.portrait_file import load_kept, save_kept
+from wildtalker_core.live.session import Session
 from wildtalker_core.live.talking import open_portrait
 from wildtalker_core.media.audio import write_waveform
 from wildtalker_core.media.tensor_file import load_tensors
@@ -145,3 +148,30 @@ def test_files_of_the_first_version_open(tmp_path):
     torch.testing.assert_close(
         moved.means[6:] - old.portrait.body.means[6:], directions @ conditions[1]
     )
+
+
+def test_the_encoder_works_beside_the_drawing(monkeypatch):
+    """One after the other they would take longer than a frame on a slow machine."""
+    drawing, calls = threading.Event(), []
+
+    def draw(*_):
+        drawing.set()
+        time.sleep(0.06)
+        drawing.clear()
+        return np.zeros((2, 2, 3), np.uint8)
+
+    class Watched(Counting):
+        def __call__(self, mel, n_last=None):
+            calls.append(drawing.is_set())
+            time.sleep(0.06)
+            return super().__call__(mel, n_last)
+
+    monkeypatch.setattr(Background, "picture", draw)
+    kept = whisper_kept()
+    kept = replace(kept, fps=12.5, encoder=Watched(kept.encoder, []))
+    session = Session(kept, Background("plate", 16, 16), 1.0, is_microphone=False)
+    session.hear(voice(3), RATE)
+    for frame in session.frames():
+        if frame.time_seconds > 2.4:
+            break
+    assert len(calls) > 10 and np.mean(calls) > 0.6

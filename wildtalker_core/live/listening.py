@@ -18,8 +18,6 @@ from wildtalker_core.speech.whisper_features import Encoder
 
 #: Rows that are kept behind the next frame: the ear's context and its largest delay.
 _KEPT_ROWS = 16
-#: Rows that :meth:`Listener.prepare` makes before they are asked for.
-_EARLY_ROWS = 3
 _RATES_HZ = (8000, 192000)
 
 
@@ -118,9 +116,18 @@ class Listener:
     def _add(self, mono: np.ndarray) -> None:
         self._sound = np.concatenate((self._sound, mono))
 
-    def prepare(self) -> None:
-        """Make the next rows, as far as there is sound: an encoder takes a while."""
-        self._make_rows(self._n_taken + self._ahead + _EARLY_ROWS)
+    def prepare(self, n_passed: int, n_rows: int) -> None:
+        """Make the next frame's row or, where it is made, one more: an encoder takes a while.
+
+        Args:
+            n_passed: frames that are likely to be passed over first: the encoder is not asked.
+            n_rows: so many are made before they are taken, as far as there is sound.
+        """
+        first = self._n_taken + n_passed
+        self._make_rows(first - 1, is_passed=True)
+        first += self._ahead
+        n_made = self._first_row + len(self._rows)
+        self._make_rows(min(max(first, n_made), first + n_rows - 1))
 
     def _make_rows(self, last: int, is_passed: bool = False) -> None:
         """Rows up to ``last``, as far as there is sound."""

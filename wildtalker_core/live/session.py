@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.geometry.pose_order import back_and_forth
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
 from wildtalker_core.live.backgrounds import Background
@@ -26,6 +28,8 @@ _HOLD_SECONDS, _CLOSING_SECONDS, _OPENING_SECONDS = 0.3, 0.25, 0.2
 _INTERRUPTED_SECONDS = 0.08
 #: Sound that ends in mid-window is finished with silence after this.
 _PATIENCE_SECONDS = 0.15
+#: Frames that are heard before they are due.
+_EARLY_ROWS = 3
 #: Of a microphone more than so many frames waiting are passed over.
 _MOST_BEHIND = 2
 _MOST_WAITING_SECONDS = 120.0
@@ -79,7 +83,7 @@ class Session:
         self._heard_at = clock()
         self._shape = kept.live_ear.rest.clone()
         self._n_silent, self._closed, self._is_interrupted = 10**6, 1.0, False
-        self._is_open, self._is_late = True, False
+        self._is_open, self._is_late, self._n_passing = True, False, 0
         #: Frames that were due and not drawn, and frames of sound that were passed over.
         self.n_dropped = self.n_skipped = 0
 
@@ -108,8 +112,14 @@ class Session:
                 )
             self._listener.push(pcm, sample_rate_hz)
             self._heard_at = self._clock()
-            if not self._is_late:  # beside the drawing; who is late asks for what is shown alone
-                self._listener.prepare()
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Hear what the next frames show, beside the drawing of this one."""
+        with self._lock:
+            # Who is late hears for the frame alone that is likely to be shown next.
+            n_rows = 1 if self._is_late else _EARLY_ROWS
+            self._listener.prepare(self._n_passing, n_rows)
 
     @property
     def seconds_waiting(self) -> float:
@@ -130,19 +140,35 @@ class Session:
     def frames(self) -> Iterator[Frame]:
         """Frames at their times, until :meth:`close`; who asks too late misses some."""
         start, tick = self._clock(), 0
-        while self._is_open:
-            due = start + tick / self.fps
-            late = self._clock() - due
-            self._is_late = late >= 0
-            if late < 0:
-                self._sleep(-late)
-            n_late = max(0, int(late * self.fps))
-            self.n_dropped += n_late
-            tick += n_late
-            yield self._frame(tick, 1 + n_late)
-            tick += 1
+        began, worker = start, ThreadPoolExecutor(1)
+        try:
+            while self._is_open:
+                now, due = self._clock(), start + tick / self.fps
+                late = now - due
+                self._is_late = late >= 0
+                if late < 0:
+                    self._sleep(-late)
+                # ASSUME the next frame takes as long as the last one.
+                n_next = (max(0.0, late) % (1 / self.fps) + now - began) * self.fps - 1
+                began, self._n_passing = self._clock(), max(0, int(n_next))
+                n_late = max(0, int(late * self.fps))
+                self.n_dropped += n_late
+                tick += n_late
+                moment, sound, speaks = self._next(tick, 1 + n_late)
+                prepared = worker.submit(self._prepare)
+                picture = self.background.picture(self._kept.portrait, moment)
+                yield Frame(tick / self.fps, picture, sound, speaks)
+                prepared.result()
+                tick += 1
+        finally:
+            worker.shutdown()
 
-    def _frame(self, tick: int, n_ticks: int) -> Frame:
+    def _next(self, tick: int, n_ticks: int) -> tuple[Moment, np.ndarray, bool]:
+        """What the frame of ``tick`` shows, its sound, and whether anybody speaks in it.
+
+        Args:
+            n_ticks: frames since the last one that was shown.
+        """
         place = int(back_and_forth_at(len(self._turns), tick))
         with self._lock:
             turns = [None] * (n_ticks - 1) + [self._turns[place]]
@@ -154,9 +180,8 @@ class Session:
         ease = self._closed**2 * (3 - 2 * self._closed)
         mouth = torch.lerp(self._shape, self._kept.live_ear.rest, ease)
         moment = replace(moment, mouth=mouth, expression=expression)
-        picture = self.background.picture(self._kept.portrait, moment)
         sound = np.concatenate([sound for sound, _ in steps])
-        return Frame(tick / self.fps, picture, sound, any(speaks for _, speaks in steps))
+        return moment, sound, any(speaks for _, speaks in steps)
 
     def _step(self, turn: torch.Tensor | None, n_left: int) -> tuple[np.ndarray, bool]:
         """Move the mouth by one frame; its sound, and whether there is any.
