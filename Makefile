@@ -17,7 +17,7 @@ run: setup
 	@$(BIN)/python -m workflow_scripts.show_summary $(CONFIG)
 
 test: .venv/tests-installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 report: run
 	$(SNAKEMAKE) --cores 1 --configfile $(CONFIG) --report results/snakemake_report.html

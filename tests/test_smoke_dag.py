@@ -19,6 +19,7 @@ from wildtalker_core.scene.scene import load_scene
 from workflow_scripts.scene_inputs import scene_files, scene_paths
 
 CONFIG = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text())
+pytestmark = pytest.mark.slow
 METHODS = ("ground_truth", "mean_frame", "nearest_landmarks", *CONFIG["methods"])
 SETTINGS = ("self_driven", "drive_greeting")
 
