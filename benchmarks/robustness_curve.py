@@ -196,7 +196,8 @@ def find_steps(args: argparse.Namespace, folder: Path) -> dict[str, dict[str, in
         digest = hashlib.sha256(json.dumps(costs, sort_keys=True).encode()).hexdigest()[:12]
         if digest not in known:
             with tempfile.TemporaryDirectory() as made:
-                seconds = measure(scene, motion, train, N_MEASURED, Path(made))
+                n_steps = N_MEASURED[train["renderer"]]
+                seconds = measure(scene, motion, train, n_steps, Path(made))
             known[digest] = steps_within(
                 args.cpu_seconds, {stage: busy for stage, (_, busy) in seconds.items()}
             )
@@ -219,8 +220,9 @@ def steps_within(cpu_seconds: float, busy: Mapping[str, float]) -> dict[str, int
     }
 
 
-#: Steps by which a stage is measured, of which half are start-up.
-N_MEASURED = 12
+#: Steps by which a stage is measured, of which half are start-up: what surrounds the steps varies
+#: by a second, and a step of Gaussians takes some hundredths of one.
+N_MEASURED = {"field": 60, "splats": 400}
 
 
 if __name__ == "__main__":
