@@ -15,7 +15,8 @@ one, and the spread of the opening over the filmed spread:
 
 and, from guessed landmarks without any picture (a portrait's own errors cannot show there):
 
-    ridge            6 frames of log-mel either side -> mouth landmarks by ridge regression
+    ridge            6 frames of the clip's features (log-mel, or Whisper's states beside it) either
+                     side -> mouth landmarks by ridge regression
     ridge, posed     the same in the head's own plane, placed with the head's pose as it is known
     pose, no sound   what the portrait makes of the head's pose alone, likewise
     hearing          what it makes of speech and pose (``mouth.ear``), likewise
