@@ -30,6 +30,8 @@ from wildtalker_core.geometry.rotations import align_rotations, geodesic_distanc
 from wildtalker_core.media.splits import Split  # noqa: E402
 from wildtalker_core.person.head_pose import HeadTrack, jitter_px, track_head  # noqa: E402
 from wildtalker_core.person.landmark_track import find_faces, track_landmarks  # noqa: E402
+from wildtalker_core.person.options import FocalLengthOptions, LandmarkOptions  # noqa: E402
+from wildtalker_core.pose.options import StabilizerOptions  # noqa: E402
 from wildtalker_core.pose.skin_tracks import follow_skin  # noqa: E402
 from wildtalker_core.pose.stabilizer import bundle_adjust, smooth_poses  # noqa: E402
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh  # noqa: E402
@@ -91,11 +93,21 @@ def main() -> None:
         everything = Split((len(frames),) * 3, np.ones(len(frames), bool))
         is_fitted = everything.is_fitted
         raw, smooth = (
-            track_landmarks(faces, SIZE, SIZE, FPS, 3.0, 0.2, window, 2, everything, name)
+            track_landmarks(
+                faces,
+                SIZE,
+                SIZE,
+                FPS,
+                LandmarkOptions(smoothing_window_frames=window),
+                everything,
+                name,
+            )
             for window in (1, 5)
         )
-        coarse = track_head(raw.landmarks, raw.depth, SIZE, SIZE, 2.5, 0.2, is_fitted)
-        start = track_head(smooth.landmarks, smooth.depth, SIZE, SIZE, 2.5, 0.2, is_fitted)
+        coarse = track_head(raw.landmarks, raw.depth, SIZE, SIZE, FocalLengthOptions(), is_fitted)
+        start = track_head(
+            smooth.landmarks, smooth.depth, SIZE, SIZE, FocalLengthOptions(), is_fitted
+        )
         rows = {
             "per-frame fit": (coarse, 0.0),
             "savgol": (smooth_poses(coarse, 7, everything), 0.0),
@@ -107,7 +119,7 @@ def main() -> None:
             began = time.process_time()
             tracks = follow_skin(
                 frames, mask, smooth.landmarks, start, ~smooth.is_interpolated, is_fitted,
-                range(len(frames)), 12, 150, 3,
+                range(len(frames)), StabilizerOptions(),
             )  # fmt: skip
             stable = bundle_adjust(start, tracks, smooth.landmarks, SIZE, SIZE, everything)
             seconds = (time.process_time() - began) / len(frames) * 1000

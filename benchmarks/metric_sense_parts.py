@@ -13,10 +13,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.finished import CONFIG_DIR
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.files import load_json
 from wildtalker_core.media.frame_store import FrameStore
+from wildtalker_core.media.options import FrameOptions
 from wildtalker_core.media.splits import Split, save_split, split_frames
 from wildtalker_core.metrics import sync, theval
 from wildtalker_core.metrics.expression import blendshape_table
@@ -30,8 +30,8 @@ from wildtalker_core.metrics.frame_scores import (
 )
 from wildtalker_core.metrics.landmarks import correlation, has_face
 from wildtalker_core.person import landmarks as mesh
+from wildtalker_core.scene.options import BoxOptions
 from wildtalker_core.speech.audio_features import active_level_dbfs, frame_silence
-from workflow_scripts.configuration import default_options
 from workflow_scripts.face_points import FACE, FEATURES
 from workflow_scripts.media import extract_frames, extract_speech
 from workflow_scripts.score_tables import BY_KEY
@@ -55,7 +55,7 @@ def read_clip(path: Path, seconds: float, size_px: int, models: Models) -> Clip:
     """The clip as the media stage leaves it, without its preparation."""
     from wildtalker_core.pretrained.face_detector import FaceDetector
 
-    options = default_options("media", CONFIG_DIR) | {"max_seconds": seconds, "size_px": size_px}
+    options = FrameOptions(max_seconds=seconds, size_px=size_px)
     with tempfile.TemporaryDirectory() as name, FaceDetector() as detector:
         names = ("frames.zarr.zip", "manifest.json", "split.json", "speech.wav", "speech.json")
         files = [str(Path(name) / part) for part in names]
@@ -99,13 +99,13 @@ def freeze_mouth(clip: Clip) -> Iterator[np.ndarray]:
 
 
 def pairs(clip: Clip, pictures: list[np.ndarray]) -> Iterator[FramePair]:
-    options = default_options("scene", CONFIG_DIR)
+    options = BoxOptions()
     size = clip.frames.shape[1]
     known = has_face(clip.points)
     # Frames without a face are not counted; their boxes are never looked into.
     points = np.where(known[:, None, None], clip.points, clip.points[known][0])
-    faces = mesh.face_box(points, size, size, options["face_margin"])
-    lips = mesh.lip_box(points, size, size, options["lip_margin"], known)
+    faces = mesh.face_box(points, size, size, options.face_margin)
+    lips = mesh.lip_box(points, size, size, options.lip_margin, known)
     nowhere = Regions(*[np.zeros((size, size), bool)] * 2)
     for i, picture in enumerate(pictures):
         reference = Reference(clip.frames[i], faces[i], lips[i], nowhere)

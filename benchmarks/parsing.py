@@ -24,6 +24,7 @@ from wildtalker_core.media.files import save_json  # noqa: E402
 from wildtalker_core.media.frame_store import FrameStore, write_frames  # noqa: E402
 from wildtalker_core.media.splits import Split, save_split  # noqa: E402
 from wildtalker_core.person import parsing  # noqa: E402
+from wildtalker_core.person.options import HandOptions, LandmarkOptions  # noqa: E402
 from workflow_scripts.person import detect_landmarks, parse_portrait  # noqa: E402
 
 
@@ -46,14 +47,13 @@ def main() -> None:
         save_split(f"{folder}/split.json", everything)
         detect_landmarks.main(
             path["frames.zarr.zip"], f"{folder}/manifest.json", f"{folder}/split.json",
-            f"{folder}/landmarks.npz", max_faces=2, max_gap_seconds=3, max_faceless_share=0.2,
-            smoothing_window_frames=5, smoothing_order=2,
+            f"{folder}/landmarks.npz", LandmarkOptions(),
         )  # fmt: skip
         began = time.process_time()
         parse_portrait.main(
             path["frames.zarr.zip"], f"{folder}/landmarks.npz", f"{folder}/split.json",
             path["parsing.zarr.zip"],
-            f"{folder}/background.png", max_hand_gap_frames=8, min_hand_frames=4,
+            f"{folder}/background.png", HandOptions(),
         )  # fmt: skip
         seconds = time.process_time() - began
         found = FrameStore(path["parsing.zarr.zip"])[:] / np.float32(255)

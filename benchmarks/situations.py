@@ -29,6 +29,7 @@ from synthetic_portrait import render_situation  # noqa: E402
 from wildtalker_core.media.files import load_arrays, save_arrays, save_json  # noqa: E402
 from wildtalker_core.media.frame_store import FrameStore, write_frames  # noqa: E402
 from wildtalker_core.media.splits import Split, save_split  # noqa: E402
+from wildtalker_core.person.options import HandOptions, LandmarkOptions  # noqa: E402
 from wildtalker_core.robustness.gesture import Gesture  # noqa: E402
 from wildtalker_core.robustness.synthetic_hand import HandPalette  # noqa: E402
 from workflow_scripts.configuration import default_options  # noqa: E402
@@ -237,7 +238,6 @@ def read_clip(folder: Path) -> Clip:
 
 def find_face(folder: Path) -> None:
     """Landmarks and parsing of the frames in ``folder``, with the defaults of the stage person."""
-    options = defaults("person")
     n_frames = len(FrameStore(folder / "frames.zarr.zip"))
     save_split(folder / "split.json", Split((n_frames,) * 3, np.ones(n_frames, bool)))
     detect_landmarks.main(
@@ -245,16 +245,7 @@ def find_face(folder: Path) -> None:
         str(folder / "manifest.json"),
         str(folder / "split.json"),
         str(folder / "landmarks.npz"),
-        **{
-            key: options[key]
-            for key in (
-                "max_faces",
-                "max_gap_seconds",
-                "max_faceless_share",
-                "smoothing_window_frames",
-                "smoothing_order",
-            )
-        },
+        LandmarkOptions(),
     )
     parse_portrait.main(
         str(folder / "frames.zarr.zip"),
@@ -262,8 +253,7 @@ def find_face(folder: Path) -> None:
         str(folder / "split.json"),
         str(folder / "parsing.zarr.zip"),
         str(folder / "background.png"),
-        options["max_hand_gap_frames"],
-        options["min_hand_frames"],
+        HandOptions(),
     )
 
 

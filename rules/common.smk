@@ -41,6 +41,7 @@ sys.path.insert(0, str(ROOT))
 
 import wildtalker_core
 from wildtalker_core.errors import InputError
+from wildtalker_core.options import names_of
 from wildtalker_core.training.options import accompanying, deciding
 from workflow_scripts import (
     code_closure,
@@ -150,8 +151,13 @@ def stage_options(stage, *keys):
     """Params function: a stage's section, with the method's overlay where there is a method.
 
     With ``keys`` only these entries, so that the others make nothing stale: those that the rule's
-    script reads.
+    script reads, each by its name or all that a dataclass of options has.
     """
+    named = [
+        name
+        for key in keys
+        for name in ([key] if isinstance(key, str) else names_of(key))
+    ]
 
     def options(wildcards):
         if stage == "occlusion":
@@ -160,7 +166,7 @@ def stage_options(stage, *keys):
             section = method_options(wildcards)[stage]
         else:
             section = clip_config(wildcards)[stage]
-        return {key: section[key] for key in keys or section}
+        return {key: section[key] for key in named or section}
 
     return options
 

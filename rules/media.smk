@@ -1,3 +1,7 @@
+from wildtalker_core.media.options import FrameOptions
+from wildtalker_core.robustness.options import SpoilOptions
+
+
 rule extract_frames:
     input:
         video=clip_path,
@@ -20,21 +24,7 @@ rule extract_frames:
     params:
         raw=stamp_of(clip_path),
         code=code_of("media/extract_frames"),
-        options=stage_options(
-            "media",
-            "fps",
-            "size_px",
-            "sample_rate_hz",
-            "crop",
-            "crop_scale",
-            "start_seconds",
-            "max_seconds",
-            "min_seconds",
-            "min_source_px",
-            "max_faceless_share",
-            "train_fraction",
-            "video_stream",
-        ),
+        options=stage_options("media", FrameOptions),
     script:
         "../workflow_scripts/media/extract_frames.py"
 
@@ -120,9 +110,6 @@ rule spoil_clip:
         raw=stamp_of(ROBUSTNESS["noise_path"] or []),
         code=code_of("media/spoil_clip"),
         strength_percent=lambda wildcards: robustness_clips()[wildcards.clip],
-        options={
-            key: ROBUSTNESS[key]
-            for key in ("hand_share", "place", "face_box", "snr_db", "noise", "seed")
-        },
+        options={key: ROBUSTNESS[key] for key in names_of(SpoilOptions)},
     script:
         "../workflow_scripts/media/spoil_clip.py"

@@ -1,3 +1,10 @@
+from wildtalker_core.person.options import (
+    FocalLengthOptions,
+    HandOptions,
+    LandmarkOptions,
+)
+
+
 rule detect_landmarks:
     input:
         frames=results("{clip}/media/frames.zarr.zip"),
@@ -18,14 +25,7 @@ rule detect_landmarks:
         runtime=30,
     params:
         code=code_of("person/detect_landmarks"),
-        options=stage_options(
-            "person",
-            "max_faces",
-            "max_gap_seconds",
-            "max_faceless_share",
-            "smoothing_window_frames",
-            "smoothing_order",
-        ),
+        options=stage_options("person", LandmarkOptions),
     script:
         "../workflow_scripts/person/detect_landmarks.py"
 
@@ -51,7 +51,7 @@ rule parse_portrait:
         runtime=120,
     params:
         code=code_of("person/parse_portrait"),
-        options=stage_options("person", "max_hand_gap_frames", "min_hand_frames"),
+        options=stage_options("person", HandOptions),
     script:
         "../workflow_scripts/person/parse_portrait.py"
 
@@ -73,6 +73,6 @@ rule track_head:
         runtime=10,
     params:
         code=code_of("person/track_head"),
-        options=stage_options("person", "focal_length_prior", "focal_length_spread"),
+        options=stage_options("person", FocalLengthOptions),
     script:
         "../workflow_scripts/person/track_head.py"

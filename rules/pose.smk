@@ -1,3 +1,6 @@
+from wildtalker_core.pose.options import StabilizerOptions
+
+
 rule stabilize_head:
     input:
         frames=results("{clip}/media/frames.zarr.zip"),
@@ -19,14 +22,7 @@ rule stabilize_head:
         runtime=60,
     params:
         code=code_of("pose/stabilize_head"),
-        options=stage_options(
-            "pose",
-            "stabilizer",
-            "pose_window_frames",
-            "n_references",
-            "n_skin_points",
-            "n_compared",
-        ),
+        options=stage_options("pose", StabilizerOptions),
     script:
         "../workflow_scripts/pose/stabilize_head.py"
 

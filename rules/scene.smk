@@ -1,3 +1,6 @@
+from wildtalker_core.scene.options import BoxOptions
+
+
 rule assemble_scene:
     input:
         manifest=results("{clip}/media/manifest.json"),
@@ -22,7 +25,7 @@ rule assemble_scene:
         runtime=10,
     params:
         code=code_of("scene/assemble_scene"),
-        options=stage_options("scene", "face_margin", "lip_margin"),
+        options=stage_options("scene", BoxOptions),
     script:
         "../workflow_scripts/scene/assemble_scene.py"
 

@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import ROOT
 from wildtalker_core.errors import InputError
 from workflow_scripts.configuration import STAGES, complete_config, load_schema, merge, method_view
+from workflow_scripts.option_page import page
 
 CONFIG_DIR = ROOT / "config"
 SMALLEST = {"clips": {"me": {"path": "me.mp4"}}}
@@ -61,6 +62,11 @@ def test_overlay_ranks_above_config_and_config_above_preset():
     assert b["train"]["seed"] == 6
     assert b["speech"]["denoiser"] == "none"
     assert completed["speech"]["denoiser"] != "none", "an overlay must not leak into the defaults"
+
+
+def test_the_page_of_options_says_what_the_classes_say():
+    written = (ROOT / "docs" / "options.md").read_text()
+    assert written == page(load_schema(CONFIG_DIR)), "python -m workflow_scripts.option_page"
 
 
 def test_unknown_method():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import inspect
 import itertools
 import os
@@ -16,6 +18,8 @@ from snakemake.iocontainers import Wildcards
 from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSettings
 
 from tests.conftest import ROOT
+from wildtalker_core.options import names_of
+from workflow_scripts.code_closure import closure
 from workflow_scripts.configuration import STAGES, load_schema, merge
 from workflow_scripts.weight_inputs import REGISTRY
 
@@ -207,8 +211,15 @@ def matching(table: dict, option: str, default):
     return next((value for pattern, value in table.items() if fnmatch(option, pattern)), default)
 
 
+@functools.cache
+def read_below(script: Path) -> set[str]:
+    """Options that a script or a module that it imports reads of a dataclass."""
+    files = (script, *closure(script, ROOT, ROOT / "wildtalker_core"))
+    return {key for path in files for key in re.findall(r"\boptions\.(\w+)", path.read_text())}
+
+
 def readers(plan: Plan, option: str) -> set[str]:
-    """Rules of READ_BY; else those of the option's stage whose script reads it, by its text."""
+    """Rules of READ_BY; else those of the option's stage whose script reads it, by the text."""
     stage, key = option.split(".")[0], option.split(".")[-1]
     listed = matching(READ_BY, option, None)
     if listed is not None:
@@ -216,9 +227,15 @@ def readers(plan: Plan, option: str) -> set[str]:
     found = {"plot_speech", "prepare_drive"} if option == "media.sample_rate_hz" else set()
     for rule in plan.rules:
         if rule.script and f"/{stage}/" in rule.script:
-            text = (ROOT / "rules" / rule.script).read_text()
+            script = (ROOT / "rules" / rule.script).resolve()
+            text = script.read_text()
             if re.search(rf'options\["{key}"\]|params\.{key}\b', text):
                 found.add(rule.name)
+            # Or it fills a dataclass, whose fields are read there or in what the script imports.
+            for kind in re.findall(r"(\w+Options)\(\*\*snakemake\.params", text):
+                module = importlib.import_module(f"workflow_scripts.{stage}.{script.stem}")
+                if key in names_of(getattr(module, kind)) and key in read_below(script):
+                    found.add(rule.name)
     return found
 
 

@@ -14,7 +14,8 @@ _PACKAGES = ("wildtalker_core", "workflow_scripts")
 def closure(script: Path, root: Path, core: Path) -> tuple[Path, ...]:
     """Files of the project that ``script`` imports, itself left out, however deep; sorted.
 
-    Imports inside functions count, since a run may come there.
+    Imports inside functions count, since a run may come there. Options do not: their values are a
+    rule's params, and a word in their text should not make anything anew.
 
     Args:
         root: folder that holds ``workflow_scripts``.
@@ -25,7 +26,7 @@ def closure(script: Path, root: Path, core: Path) -> tuple[Path, ...]:
     waiting = [script]
     while waiting:
         for path in _imported(waiting.pop(), tuple(bases.items())):
-            if path not in found and path != script:
+            if path not in found and path != script and path.name != "options.py":
                 found.add(path)
                 waiting.append(path)
     return tuple(sorted(found))

@@ -1,7 +1,7 @@
 """The configuration: defaults filled in, checked against the schema, one view per method.
 
-``config/schema/{stage}.yaml`` holds a JSON schema for each section, with a description, limits and
-a default for every entry, so a config file need only name a clip. Unknown keys are errors.
+Every entry has a description, limits and a default (``docs/options.md``), so a config file need
+only name a clip. Unknown keys are errors.
 """
 
 from __future__ import annotations
@@ -18,29 +18,17 @@ import yaml
 
 from wildtalker_core.errors import InputError
 from workflow_scripts.config_checks import check_together
+from workflow_scripts.sections import ROBUSTNESS_STAGES, STAGES, load_schema
 
-STAGES = ("media", "speech", "person", "occlusion", "pose", "scene", "train",
-          "render", "evaluate", "report")  # fmt: skip
 #: Sections that a method may overlay; the others are shared by all methods of a clip.
 METHOD_STAGES = ("speech", "occlusion", "train", "render")
 #: Of `speech` only these: the rest is not in the paths of the files, which methods share.
 METHOD_SPEECH = ("source", "denoiser")
-#: Sections that `robustness` may overlay for its own clips.
-ROBUSTNESS_STAGES = ("media", "speech", "person", "occlusion", "pose", "scene", "train")
 #: Sections of earlier versions.
 _RENAMED = {"face": "person and pose", "motion": "occlusion"}
 BASELINES = ("ground_truth", "mean_frame", "nearest_landmarks")
 
 Config = dict[str, Any]
-
-
-@cache
-def load_schema(config_dir: Path) -> Config:
-    """The schema of a whole config: ``top.yaml`` with each stage's schema as a property."""
-    schema = deepcopy(_read_yaml(config_dir / "schema" / "top.yaml"))
-    for stage in STAGES:
-        schema["properties"][stage] = _read_yaml(config_dir / "schema" / f"{stage}.yaml")
-    return schema
 
 
 def default_options(section: str, config_dir: Path) -> Config:
@@ -167,7 +155,7 @@ def _check_robustness(config: Mapping[str, Any], completed: Config, config_dir: 
         complete_config(robustness_config(config), config_dir)
     except InputError as error:
         raise InputError(
-            "config robustness", f"does not go with the rest ({error})", "see config/schema/"
+            "config robustness", f"does not go with the rest ({error})", "see docs/options.md"
         ) from error
 
 
@@ -268,7 +256,7 @@ def _check(value: Any, schema: Mapping[str, Any], where: str) -> None:
         known = list(error.schema["properties"])
         unknown = [key for key in error.instance if key not in known]
         raise InputError(f"{path}.{unknown[0]}", "unknown key", _known(unknown[0], known))
-    raise InputError(path, error.message, error.schema.get("description", "see config/schema/"))
+    raise InputError(path, error.message, error.schema.get("description", "see docs/options.md"))
 
 
 def _require(name: str, known: Mapping[str, Any], where: str, problem: str) -> None:

@@ -11,9 +11,9 @@ from tests.media.made_clips import FFMPEG, face_picture, run_ffmpeg
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.frame_store import FrameStore
+from wildtalker_core.media.options import FrameOptions
 from wildtalker_core.media.splits import Split, save_split, split_frames
 from wildtalker_core.media.video_writer import VideoWriter
-from workflow_scripts.configuration import default_options
 from workflow_scripts.media import extract_frames, extract_speech
 
 CONFIG_DIR = Path(__file__).parents[2] / "config"
@@ -33,10 +33,6 @@ def face():
     return face_picture(256)
 
 
-def options(**changes):
-    return default_options("media", CONFIG_DIR) | changes
-
-
 def film(path, images, sound="sine=frequency=300:sample_rate=44100", fps=25.0):
     silent = path.with_name(f"pictures-{path.name}")
     with VideoWriter(silent, fps) as video:
@@ -53,7 +49,7 @@ def extract(path, find_faces, **changes):
     out = path.parent / f"{path.stem}-results"
     extract_frames.main(
         str(path), str(out / "frames.zarr.zip"), str(out / "manifest.json"), "c",
-        options(**changes), find_faces,
+        FrameOptions(**changes), find_faces,
     )  # fmt: skip
     manifest = json.loads((out / "manifest.json").read_text())
     n_frames = manifest["n_frames"]

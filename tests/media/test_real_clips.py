@@ -6,9 +6,10 @@ import av
 import numpy as np
 import pytest
 
-from tests.media.test_extract import find_faces, options  # noqa: F401
+from tests.media.test_extract import find_faces  # noqa: F401
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.frame_store import FrameStore
+from wildtalker_core.media.options import FrameOptions
 from workflow_scripts.media import extract_frames, extract_speech
 
 
@@ -19,7 +20,7 @@ from workflow_scripts.media import extract_frames, extract_speech
 def test_head_is_inside_and_large_enough(tmp_path, shared_data, find_faces, name):  # noqa: F811
     extract_frames.main(
         str(shared_data / "video" / f"{name}.mp4"), str(tmp_path / "f.zarr.zip"),
-        str(tmp_path / "m.json"), name, options(size_px=256, max_seconds=0.4, min_seconds=0.3),
+        str(tmp_path / "m.json"), name, FrameOptions(size_px=256, max_seconds=0.4, min_seconds=0.3),
         find_faces,
     )  # fmt: skip
     manifest = json.loads((tmp_path / "m.json").read_text())
@@ -35,7 +36,7 @@ def test_odd_frame_rate_shows_at_each_time_what_a_player_shows(tmp_path, shared_
     path = shared_data / "video" / "oddfps_6s.mp4"
     extract_frames.main(
         str(path), str(tmp_path / "f.zarr.zip"), str(tmp_path / "m.json"), "c",
-        options(), lambda image: np.array([[200, 100, 500, 400, 0.9]]),
+        FrameOptions(), lambda image: np.array([[200, 100, 500, 400, 0.9]]),
     )  # fmt: skip
     manifest = json.loads((tmp_path / "m.json").read_text())
     with av.open(str(path)) as video:
@@ -53,7 +54,7 @@ def test_clip_without_sound_stops_with_what_to_do(tmp_path, shared_data, find_fa
     path = str(shared_data / "video" / "silent_30s.mp4")
     extract_frames.main(
         path, str(tmp_path / "f.zarr.zip"), str(tmp_path / "m.json"), "c",
-        options(max_seconds=0.2, min_seconds=0.1), find_faces,
+        FrameOptions(max_seconds=0.2, min_seconds=0.1), find_faces,
     )  # fmt: skip
     with pytest.raises(InputError, match="silent_30s.mp4: has no audio stream; record or mux"):
         extract_speech.main(

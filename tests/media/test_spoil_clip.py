@@ -12,6 +12,7 @@ from wildtalker_core.media.files import load_json, save_json
 from wildtalker_core.media.frame_store import FrameStore, write_frames
 from wildtalker_core.media.splits import Split, save_split, split_frames
 from wildtalker_core.media.video import read_video
+from wildtalker_core.robustness.options import SpoilOptions
 from workflow_scripts.media import spoil_clip
 
 SIZE, FPS, N_FRAMES, RATE = 96, 25, 75, 16000
@@ -50,9 +51,10 @@ def spoil(clean, folder, strength, find_faces=face_in_the_middle, **changes):
     names = {"frames": "frames.zarr.zip", "manifest": "manifest.json", "speech": "speech.wav",
              "occluder": "occluder.zarr.zip", "video": "spoiled.mp4"}  # fmt: skip
     outputs = {key: str(folder / name) for key, name in names.items()}
+    options = SpoilOptions(**OPTIONS | changes)
     spoil_clip.main(
         str(clean / "frames.zarr.zip"), str(clean / "manifest.json"), str(clean / "speech.wav"),
-        str(clean / "split.json"), None, outputs, "spoiled", strength, OPTIONS | changes,
+        str(clean / "split.json"), None, outputs, "spoiled", strength, options,
         find_faces,
     )  # fmt: skip
     return outputs

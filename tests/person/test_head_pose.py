@@ -14,6 +14,7 @@ from wildtalker_core.geometry.rotations import (
 )
 from wildtalker_core.person import head_pose as hp
 from wildtalker_core.person import landmarks as lm
+from wildtalker_core.person.options import FocalLengthOptions
 from wildtalker_core.person.template import procrustes, to_head_units
 
 
@@ -73,7 +74,7 @@ def test_poses_are_found_from_exact_points_and_survive_outliers():
 def test_a_whole_track_of_noisy_landmarks_is_near_the_truth():
     template, poses = made_template(), made_poses(80, yaw_degrees=20)
     landmarks, depth = made_landmarks(template, poses, noise_px=0.3)
-    track = hp.track_head(landmarks, depth, HEIGHT, WIDTH, 2.5, 0.2, np.ones(80, bool))
+    track = hp.track_head(landmarks, depth, HEIGHT, WIDTH, FocalLengthOptions(), np.ones(80, bool))
     found = torch.from_numpy(track.T_camera_head[:, :3, :3])
     truth = poses[:, :3, :3]
     error = geodesic_distance(align_rotations(found, truth), truth).rad2deg()

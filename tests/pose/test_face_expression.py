@@ -5,6 +5,7 @@ import pytest
 
 from tests.person.made_faces import made_landmarks, made_poses, made_template
 from wildtalker_core.media.splits import Split
+from wildtalker_core.person.options import FocalLengthOptions, LandmarkOptions
 from wildtalker_core.pose import expression as ex
 
 N_FRAMES = 100
@@ -94,8 +95,10 @@ def test_both_backends_agree_about_blinks_on_a_real_clip(shared_data):
         faces = list(find_faces(frames, model))
     with BlendshapeModel(shared_data / "weights" / "face_landmarker.task") as model:
         reference = ex.select_blendshapes([model(frame) for frame in frames], everything)
-    track = track_landmarks(faces, 256, 256, 25, 3, 0.2, 5, 2, everything, "congress")
-    head = track_head(track.landmarks, track.depth, 256, 256, 2.5, 0.2, everything.is_fitted)
+    track = track_landmarks(faces, 256, 256, 25, LandmarkOptions(), everything, "congress")
+    head = track_head(
+        track.landmarks, track.depth, 256, 256, FocalLengthOptions(), everything.is_fitted
+    )
     found = ex.measure_expression(
         track.landmarks, track.depth, head.T_camera_head, everything.is_fitted
     )

@@ -15,6 +15,7 @@ from wildtalker_core.geometry.rotations import (
 from wildtalker_core.media.splits import Split
 from wildtalker_core.person import landmarks as lm
 from wildtalker_core.person.head_pose import HeadTrack, jitter_px, track_head
+from wildtalker_core.person.options import FocalLengthOptions
 from wildtalker_core.person.template import to_head_units
 from wildtalker_core.pose.motion import _solve_banded
 from wildtalker_core.pose.skin_references import choose_references, clearest_faces, steady_skin
@@ -53,7 +54,9 @@ def clip():
     template, poses = made_template(), made_poses(N_FRAMES, yaw_degrees=20)
     landmarks, depth = made_landmarks(template, poses, noise_px=0.6)
     # The landmarker believes faces to be flatter than this one.
-    coarse = track_head(landmarks, 0.7 * depth, HEIGHT, WIDTH, 2.5, 0.2, SPLIT.is_fitted)
+    coarse = track_head(
+        landmarks, 0.7 * depth, HEIGHT, WIDTH, FocalLengthOptions(), SPLIT.is_fitted
+    )
     return template, poses, landmarks, coarse
 
 

@@ -8,6 +8,7 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import save_arrays, save_json
 from wildtalker_core.media.frame_store import write_frames
 from wildtalker_core.media.splits import Split, save_split, split_frames
+from wildtalker_core.scene.options import BoxOptions
 from wildtalker_core.scene.scene import load_scene
 from workflow_scripts.scene import assemble_scene
 
@@ -59,8 +60,7 @@ def assemble(folder, stacks):
         stacks["transient_mask"],
         stacks["hand_free"],
         str(folder / "scene.npz"),
-        face_margin=0.1,
-        lip_margin=0.2,
+        BoxOptions(),
     )
 
 

@@ -10,9 +10,9 @@ import pytest
 from tests.conftest import ROOT
 from tests.training.tiny_scene import N_FRAMES, make_scene
 from wildtalker_core.media.frame_store import FrameStore
+from wildtalker_core.media.options import FrameOptions
 from wildtalker_core.media.splits import PARTS, load_split
 from wildtalker_core.pretrained.face_detector import FaceDetector
-from workflow_scripts.configuration import default_options
 from workflow_scripts.media import extract_frames, split_frames
 from workflow_scripts.render.render_baseline import mean_frame
 
@@ -25,10 +25,10 @@ def test_black_frames_of_a_file_are_in_no_part(tmp_path, name):
     if not path.is_file():
         pytest.skip(f"{path} is absent")
     frames, manifest, split = (str(tmp_path / n) for n in ("f.zarr.zip", "m.json", "s.json"))
-    options = default_options("media", ROOT / "config") | {"size_px": 96}
+    options = FrameOptions(size_px=96)
     with FaceDetector() as find_faces:
         extract_frames.main(str(path), frames, manifest, name, options, find_faces)
-    split_frames.main(frames, manifest, split, options["train_fraction"])
+    split_frames.main(frames, manifest, split, options.train_fraction)
     is_black = np.array([frame.max() < 40 for frame in FrameStore(frames)])
     assert is_black.any() and not is_black.all()
     found = load_split(split)

@@ -18,9 +18,13 @@ from wildtalker_core.media.audio import read_waveform, write_waveform
 from wildtalker_core.media.files import load_arrays
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.image import read_image
+from wildtalker_core.media.options import FrameOptions
 from wildtalker_core.media.splits import load_split, split_frames
+from wildtalker_core.person.options import FocalLengthOptions, HandOptions, LandmarkOptions
+from wildtalker_core.pose.options import StabilizerOptions
 from wildtalker_core.pretrained.face_detector import FaceDetector
 from wildtalker_core.scene.body_motion import load_body_motion
+from wildtalker_core.scene.options import BoxOptions, SceneSection
 from wildtalker_core.scene.scene import load_scene
 from wildtalker_core.training import stages
 from wildtalker_core.training.checkpoints import save_portrait
@@ -88,31 +92,18 @@ def prepare(video: Path, folder: Path, find_faces: FaceDetector) -> None:
     frames, manifest, split = (
         f"{media}/{name}" for name in ("frames.zarr.zip", "manifest.json", "split.json")
     )
-    extract_frames.main(
-        str(video), frames, manifest, "clip", options("media", size_px=96), find_faces
-    )
-    split_script.main(frames, manifest, split, options("media")["train_fraction"])
+    extract_frames.main(str(video), frames, manifest, "clip", FrameOptions(size_px=96), find_faces)
+    split_script.main(frames, manifest, split, FrameOptions.train_fraction)
     speech = f"{media}/speech.wav"
     extract_speech.main(str(video), manifest, split, speech, f"{media}/speech.json")
     prepare_speech(folder, speech, manifest, split)
 
-    values, landmarks = options("person"), f"{person}/landmarks.npz"
-    detect_landmarks.main(
-        frames, manifest, split, landmarks,
-        **{key: values[key] for key in (
-            "max_faces", "max_gap_seconds", "max_faceless_share", "smoothing_window_frames",
-            "smoothing_order")},
-    )  # fmt: skip
+    landmarks = f"{person}/landmarks.npz"
+    detect_landmarks.main(frames, manifest, split, landmarks, LandmarkOptions())
     parsing, background = f"{person}/parsing.zarr.zip", f"{person}/background.png"
-    parse_portrait.main(
-        frames, landmarks, split, parsing, background,
-        values["max_hand_gap_frames"], values["min_hand_frames"],
-    )  # fmt: skip
+    parse_portrait.main(frames, landmarks, split, parsing, background, HandOptions())
     track = f"{person}/head_track.npz"
-    track_head.main(
-        landmarks, manifest, split, track,
-        values["focal_length_prior"], values["focal_length_spread"],
-    )  # fmt: skip
+    track_head.main(landmarks, manifest, split, track, FocalLengthOptions())
     expression = f"{pose}/expression.npz"
     measure_expression.main(frames, landmarks, track, split, expression, None)
 
@@ -125,20 +116,15 @@ def prepare(video: Path, folder: Path, find_faces: FaceDetector) -> None:
         frames, magnitude, rigid, parsing, manifest, split, mask, values
     )
     remove_hands.main(frames, parsing, mask, split, hand_free, values)
-    values, head_pose = options("pose"), f"{pose}/head_pose.npz"
-    stabilize_head.main(
-        frames, landmarks, track, mask, split, head_pose,
-        **{key: values[key] for key in (
-            "stabilizer", "pose_window_frames", "n_references", "n_skin_points", "n_compared")},
-    )  # fmt: skip
-    values = options("scene")
+    head_pose = f"{pose}/head_pose.npz"
+    stabilize_head.main(frames, landmarks, track, mask, split, head_pose, StabilizerOptions())
     assemble_scene.main(
         manifest, split, landmarks, head_pose, expression, background, frames, parsing, mask,
-        hand_free, f"{folder}/scene/scene.npz", values["face_margin"], values["lip_margin"],
+        hand_free, f"{folder}/scene/scene.npz", BoxOptions(),
     )  # fmt: skip
     register_body.main(
         scene_paths(scene_files(folder, "noisy.mss")), head_pose, f"{folder}/scene/body_motion.npz",
-        values["torso_soft_components"],
+        SceneSection.torso_soft_components,
     )  # fmt: skip
 
 

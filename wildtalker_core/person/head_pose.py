@@ -21,6 +21,7 @@ from wildtalker_core.geometry.rotations import (
     transform_points,
 )
 from wildtalker_core.person import landmarks as lm
+from wildtalker_core.person.options import FocalLengthOptions
 from wildtalker_core.person.template import TEMPLATE_WIDTH, build_template, procrustes
 
 _RIGID = list(lm.RIGID_POINTS)
@@ -217,8 +218,7 @@ def track_head(
     depth: np.ndarray,
     height: int,
     width: int,
-    focal_length_prior: float,
-    focal_length_spread: float,
+    options: FocalLengthOptions,
     is_fitted: np.ndarray,
 ) -> HeadTrack:
     """Template and focal length of some frames, and one pose per frame, each frame by itself.
@@ -227,14 +227,19 @@ def track_head(
         landmarks: [n, 478, 2] pixels.
         depth: [n, 478] pixels.
         height, width: of the frames, pixels.
-        focal_length_prior, focal_length_spread: see :func:`estimate_focal_length`; in widths.
         is_fitted: [n] bool, the frames that template and focal length come from.
     """
     template = build_template(landmarks[is_fitted], depth[is_fitted])
     points, z = torch.from_numpy(landmarks).double(), torch.from_numpy(depth).double()
     fitted = torch.from_numpy(is_fitted)
     focal_length = estimate_focal_length(
-        template, points[fitted], z[fitted], height, width, focal_length_prior, focal_length_spread
+        template,
+        points[fitted],
+        z[fitted],
+        height,
+        width,
+        options.focal_length_prior,
+        options.focal_length_spread,
     )
     start = weak_perspective_poses(template, points, z, focal_length, height, width)
     face_px = TEMPLATE_WIDTH * focal_length / float(start[fitted, 2, 3].median())

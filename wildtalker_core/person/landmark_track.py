@@ -12,6 +12,7 @@ from scipy.signal import savgol_filter
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.splits import Split, by_parts
 from wildtalker_core.person.landmarks import FACE_CONTOUR, N_LANDMARKS, RIGID_POINTS
+from wildtalker_core.person.options import LandmarkOptions
 
 
 class LandmarkModel(Protocol):
@@ -231,23 +232,19 @@ def track_landmarks(
     height: int,
     width: int,
     fps: float,
-    max_gap_seconds: float,
-    max_faceless_share: float,
-    smoothing_window_frames: int,
-    smoothing_order: int,
+    options: LandmarkOptions,
     split: Split,
     subject: str,
 ) -> LandmarkTrack:
     """From the faces of every frame to one smooth track of the portrayed person.
 
-    Arguments as of :func:`select_track`, :func:`require_faces` and :func:`smooth_shape`.
+    Arguments as of :func:`select_track` and :func:`require_faces`.
     """
+    window, order = options.smoothing_window_frames, options.smoothing_order
     points = select_track(faces, height, width, split.ends[0])
-    require_faces(points, split, fps, max_gap_seconds, max_faceless_share, subject)
+    require_faces(points, split, fps, options.max_gap_seconds, options.max_faceless_share, subject)
     is_interpolated = np.isnan(points[:, 0, 0])
     points = by_parts(
-        lambda known: smooth_shape(complete_track(known), smoothing_window_frames, smoothing_order),
-        points,
-        split,
+        lambda known: smooth_shape(complete_track(known), window, order), points, split
     )
     return LandmarkTrack(points[..., :2].copy(), points[..., 2].copy(), is_interpolated)

@@ -18,6 +18,7 @@ import torch
 
 from wildtalker_core.geometry.rotations import geodesic_distance
 from wildtalker_core.person.head_pose import HeadTrack
+from wildtalker_core.pose.options import StabilizerOptions
 from wildtalker_core.pose.skin_references import (
     PATCH_PX,
     FrameStack,
@@ -58,9 +59,7 @@ def follow_skin(
     is_face_visible: np.ndarray,
     is_fitted: np.ndarray,
     order: Iterable[int],
-    n_references: int,
-    n_points: int,
-    n_compared: int,
+    options: StabilizerOptions,
 ) -> SkinTracks:
     """Find skin points of several reference frames in every frame.
 
@@ -73,17 +72,16 @@ def follow_skin(
         is_face_visible: [n] bool; other frames are skipped.
         is_fitted: [n] bool; references are chosen among these.
         order: the frame numbers 0 to n - 1 (a progress bar may wrap them).
-        n_references: at most so many reference frames.
-        n_points: at most so many points in each.
-        n_compared: references that each frame is compared with, the nearest in pose.
     """
     height, width = frames[0].shape[:2]
     is_usable = is_face_visible & is_fitted
     if transient_masks is not None:
-        is_usable = is_usable & clearest_faces(transient_masks, landmarks, is_usable, n_references)
+        is_usable = is_usable & clearest_faces(
+            transient_masks, landmarks, is_usable, options.n_references
+        )
     # ASSUME: 4 degrees between references: flow crosses that easily, and more cost memory only.
     rotations = track.T_camera_head[:, :3, :3]
-    chosen = choose_references(rotations, is_usable, n_references, np.radians(4))
+    chosen = choose_references(rotations, is_usable, options.n_references, np.radians(4))
     references = [
         Reference(
             frames[i],
@@ -91,12 +89,12 @@ def follow_skin(
             landmarks[i],
             track.T_camera_head[i],
             track,
-            n_points,
+            options.n_skin_points,
         )
         for i in chosen
     ]
     points_head, is_point = _points_of(references)
-    reference_of = _compared_references(rotations, chosen, n_compared)
+    reference_of = _compared_references(rotations, chosen, options.n_compared)
     pixels = np.zeros((*reference_of.shape, is_point.shape[1], 2), np.float32)
     is_seen = np.zeros(pixels.shape[:-1], bool)
     # Any: OpenCV annotates the flow to begin with as if it could not be None.

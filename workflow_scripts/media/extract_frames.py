@@ -11,6 +11,7 @@ from wildtalker_core.media.crop import Crop, follow_main_face, square_around_fac
 from wildtalker_core.media.files import save_json
 from wildtalker_core.media.frame_store import write_frames
 from wildtalker_core.media.image import resize_image
+from wildtalker_core.media.options import FrameOptions
 from wildtalker_core.media.shots import Shots, Stills, find_shots, shot_warnings, thumbnail
 from wildtalker_core.media.splits import split_frames
 from wildtalker_core.media.video import VideoFacts, first_frame_seconds, probe, sample_frames
@@ -23,33 +24,32 @@ def main(
     frames_path: str,
     manifest_path: str,
     clip: str,
-    options: dict,
+    options: FrameOptions,
     find_faces: Callable[[np.ndarray], np.ndarray],
 ) -> None:
     """Decode twice: once to find the face, once to cut it out; one frame in memory at a time.
 
     Args:
-        options: the config section ``media``.
         find_faces: image [height, width, 3] uint8 → boxes [faces, 5] x0, y0, x1, y1, score.
 
     Raises InputError: the video cannot be read or used; the remedy is in the message.
     """
-    fps = options["fps"]
-    facts = probe(video_path, options["video_stream"])
+    fps = options.fps
+    facts = probe(video_path, options.video_stream)
     looks = look(video_path, facts, find_faces, options)
-    _require_size(facts, looks.shape, options["min_source_px"])
+    _require_size(facts, looks.shape, options.min_source_px)
     n_frames = len(looks.source_frames)
     _require_duration(facts, n_frames / fps, options)
 
     # What is filmed is chosen by training frames, for the test must not change what is learnt.
-    n_train = split_frames(n_frames, options["train_fraction"])[0]
+    n_train = split_frames(n_frames, options.train_fraction)[0]
     face_boxes = follow_main_face(looks.boxes, looks.shown[n_train - 1] + 1)[looks.shown]
     has_face = np.isfinite(face_boxes).all(axis=1)
     is_blank = np.isin(looks.shown, looks.shots.blank)
-    _require_face(facts, has_face, is_blank, options["max_faceless_share"], n_train)
+    _require_face(facts, has_face, is_blank, options.max_faceless_share, n_train)
     crop = _crop_of(facts, face_boxes[:n_train], looks.shape, options)
     # Enlarged pictures would hold nothing more.
-    size_px = min(options["size_px"], crop.size - crop.size % 2)
+    size_px = min(options.size_px, crop.size - crop.size % 2)
     stills = _cut_out(video_path, frames_path, crop, size_px, looks, options)
 
     # First frames of new shots, as they are numbered here.
@@ -77,20 +77,20 @@ def main(
             "blank_frames": np.flatnonzero(is_blank).tolist(),
             "cut_frames": cuts.tolist(),
             "warnings": warnings,
-            "sample_rate_hz": options["sample_rate_hz"],
-            "n_samples": round(n_frames / fps * options["sample_rate_hz"]),
+            "sample_rate_hz": options.sample_rate_hz,
+            "n_samples": round(n_frames / fps * options.sample_rate_hz),
             "source": _source_of(facts, looks.shape, options),
         },
     )
 
 
-def span_of(options: dict) -> dict:
+def span_of(options: FrameOptions) -> dict:
     """Which part of which stream, as arguments of ``sample_frames``."""
     return {
-        "fps": options["fps"],
-        "start_seconds": options["start_seconds"],
-        "max_seconds": options["max_seconds"],
-        "stream_number": options["video_stream"],
+        "fps": options.fps,
+        "start_seconds": options.start_seconds,
+        "max_seconds": options.max_seconds,
+        "stream_number": options.video_stream,
     }
 
 
@@ -116,11 +116,11 @@ def look(
     video_path: str,
     facts: VideoFacts,
     find_faces: Callable[[np.ndarray], np.ndarray],
-    options: dict,
+    options: FrameOptions,
 ) -> Looks:
     """Decode once: faces, thumbnails and sizes; one frame in memory at a time."""
     boxes, shown, source_frames, seconds, sizes, thumbnails = [], [], [], [], [], []
-    n_promised = round(facts.duration_seconds * options["fps"]) or None
+    n_promised = round(facts.duration_seconds * options.fps) or None
     pictures = sample_frames(video_path, **span_of(options), may_change_size=True)
     for sampled in progress(pictures, "finding faces", n_promised):
         boxes.append(np.asarray(find_faces(sampled.image), float).reshape(-1, 5))
@@ -148,7 +148,7 @@ def look(
 
 
 def _cut_out(
-    video_path: str, frames_path: str, crop: Crop, size_px: int, looks: Looks, options: dict
+    video_path: str, frames_path: str, crop: Crop, size_px: int, looks: Looks, options: FrameOptions
 ) -> Stills:
     """Decode again, and write the crop of every output frame."""
     n_frames = len(looks.shown)
@@ -164,12 +164,10 @@ def _cut_out(
 
 
 def _crop_of(
-    facts: VideoFacts, face_boxes: np.ndarray, shape: tuple[int, int], options: dict
+    facts: VideoFacts, face_boxes: np.ndarray, shape: tuple[int, int], options: FrameOptions
 ) -> Crop:
-    crop = square_around_face(
-        face_boxes, *shape, options["crop_scale"], options["crop"], options["size_px"]
-    )
-    if crop.size < options["min_source_px"]:
+    crop = square_around_face(face_boxes, *shape, options.crop_scale, options.crop, options.size_px)
+    if crop.size < options.min_source_px:
         raise InputError(
             facts.path,
             f"shows a face so small that the portrait would have {crop.size} pixels a side",
@@ -178,7 +176,7 @@ def _crop_of(
     return crop
 
 
-def _source_of(facts: VideoFacts, shape: tuple[int, int], options: dict) -> dict:
+def _source_of(facts: VideoFacts, shape: tuple[int, int], options: FrameOptions) -> dict:
     """What the manifest says about the video."""
     return {
         "path": facts.path,
@@ -191,8 +189,8 @@ def _source_of(facts: VideoFacts, shape: tuple[int, int], options: dict) -> dict
         "dynamic_range": facts.dynamic_range,
         "is_interlaced": facts.is_interlaced,
         "audio_codec": facts.audio_codec,
-        "start_seconds": options["start_seconds"],
-        "first_frame_seconds": first_frame_seconds(facts.path, options["video_stream"]),
+        "start_seconds": options.start_seconds,
+        "first_frame_seconds": first_frame_seconds(facts.path, options.video_stream),
     }
 
 
@@ -205,11 +203,11 @@ def _require_size(facts: VideoFacts, shape: tuple[int, int], min_source_px: int)
         )
 
 
-def _require_duration(facts: VideoFacts, seconds: float, options: dict) -> None:
-    if seconds < options["min_seconds"]:
+def _require_duration(facts: VideoFacts, seconds: float, options: FrameOptions) -> None:
+    if seconds < options.min_seconds:
         raise InputError(
             facts.path,
-            f"gives {seconds:.1f} s of frames, at least {options['min_seconds']:g} s are needed",
+            f"gives {seconds:.1f} s of frames, at least {options.min_seconds:g} s are needed",
             "give a longer clip (minutes are best) or check media.start_seconds and max_seconds",
         )
 
@@ -254,6 +252,6 @@ if __name__ == "__main__":
                 snakemake.output.frames,
                 snakemake.output.manifest,
                 snakemake.wildcards.clip,
-                snakemake.params.options,
+                FrameOptions(**snakemake.params.options),
                 detector,
             )

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from wildtalker_core.media.splits import load_split
 from wildtalker_core.media.video_writer import VideoWriter
 from wildtalker_core.progress import progress
 from wildtalker_core.robustness import spoiling
+from wildtalker_core.robustness.options import SpoilOptions
 from workflow_scripts.job import job
 from workflow_scripts.speech import corrupt_speech
 
@@ -30,7 +30,7 @@ def main(
     outputs: dict[str, str],
     clip: str,
     strength_percent: int,
-    options: dict[str, Any],
+    options: SpoilOptions,
     find_faces: Callable[[np.ndarray], np.ndarray],
 ) -> None:
     """Write the spoiled clip as the media stage leaves a clip, and where its hands are.
@@ -40,7 +40,6 @@ def main(
     Args:
         outputs: paths by name: frames, manifest, speech, occluder ([n, height, width], 255 where a
             hand is), video (to look at, or to train other methods on).
-        options: the config section ``robustness``.
         find_faces: image → boxes [faces, 5] x0, y0, x1, y1, score.
 
     Raises InputError: no face is found, or the noise is unusable.
@@ -49,16 +48,16 @@ def main(
     fps, size, n_frames = float(manifest["fps"]), int(manifest["size_px"]), len(frames)
     train = load_split(clean_split_path).frames("train")
     some = frames[train[np.unique(np.linspace(0, len(train) - 1, N_LOOKS).astype(int))]]
-    face_box = options["face_box"]
-    face_box = size * np.array(face_box) if face_box else median_face(some, find_faces, clip)
+    given = options.face_box
+    face_box = size * np.array(given) if given else median_face(some, find_faces, clip)
     placement = spoiling.place_on_face(face_box, size)
-    hand_share, seed = options["hand_share"] * strength_percent / 100, options["seed"]
-    gestures = spoiling.plan_gestures(n_frames / fps, hand_share, placement, seed, options["place"])
+    hand_share, seed = options.hand_share * strength_percent / 100, options.seed
+    gestures = spoiling.plan_gestures(n_frames / fps, hand_share, placement, seed, options.place)
     palette = spoiling.palette_of(some, face_box)
     spoil = spoiling.Spoiler(gestures, palette, placement, fps, seed)
 
-    snr_db = options["snr_db"] - 20 * math.log10(strength_percent / 100)
-    corruption = {"noise": options["noise"], "snr_db": snr_db}
+    snr_db = options.snr_db - 20 * math.log10(strength_percent / 100)
+    corruption = {"noise": options.noise, "snr_db": snr_db}
     corrupt_speech.main(
         clean_speech_path, noise_path, clean_split_path, outputs["speech"], corruption
     )
@@ -78,7 +77,7 @@ def main(
               "rotation_degrees": 0, "duration_seconds": n_frames / fps, "codec": "zarr",
               "audio_codec": "pcm", "start_seconds": 0.0, "first_frame_seconds": 0.0}  # fmt: skip
     spoiled_by = {"strength_percent": strength_percent, "hand_share": hand_share,
-                  "place": options["place"], "snr_db": snr_db,
+                  "place": options.place, "snr_db": snr_db,
                   "face_box": [round(float(side), 1) for side in face_box],
                   "gestures": [vars(gesture) for gesture in gestures]}  # fmt: skip
     manifest |= {"clip": clip, "source_frames": list(range(n_frames)), "source": source,
@@ -111,6 +110,6 @@ if __name__ == "__main__":
                 dict(snakemake.output.items()),
                 snakemake.wildcards.clip,
                 snakemake.params.strength_percent,
-                snakemake.params.options,
+                SpoilOptions(**snakemake.params.options),
                 detector,
             )

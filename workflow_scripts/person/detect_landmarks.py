@@ -4,6 +4,7 @@ from wildtalker_core.media.files import load_json, save_arrays
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.splits import load_split
 from wildtalker_core.person.landmark_track import find_faces, track_landmarks
+from wildtalker_core.person.options import LandmarkOptions
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh
 from wildtalker_core.progress import progress
 from workflow_scripts.job import job
@@ -14,25 +15,18 @@ def main(
     manifest_path: str,
     split_path: str,
     landmarks_path: str,
-    max_faces: int,
-    max_gap_seconds: float,
-    max_faceless_share: float,
-    smoothing_window_frames: int,
-    smoothing_order: int,
+    options: LandmarkOptions,
 ) -> None:
-    """Write ``landmarks.npz``; options as in config/schema/person.yaml."""
+    """Write ``landmarks.npz``."""
     frames, manifest = FrameStore(frames_path), load_json(manifest_path)
-    with FaceMesh(max_faces=max_faces) as model:
+    with FaceMesh(max_faces=options.max_faces) as model:
         faces = list(find_faces(progress(frames, "landmarks", len(frames)), model))
     track = track_landmarks(
         faces,
         frames.shape[1],
         frames.shape[2],
         manifest["fps"],
-        max_gap_seconds,
-        max_faceless_share,
-        smoothing_window_frames,
-        smoothing_order,
+        options,
         load_split(split_path),
         subject=f"clip {manifest['clip']}",
     )
@@ -48,15 +42,10 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake):
-        options = snakemake.params.options
         main(
             snakemake.input.frames,
             snakemake.input.manifest,
             snakemake.input.split,
             snakemake.output.landmarks,
-            max_faces=options["max_faces"],
-            max_gap_seconds=options["max_gap_seconds"],
-            max_faceless_share=options["max_faceless_share"],
-            smoothing_window_frames=options["smoothing_window_frames"],
-            smoothing_order=options["smoothing_order"],
+            LandmarkOptions(**snakemake.params.options),
         )

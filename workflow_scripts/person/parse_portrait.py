@@ -13,6 +13,7 @@ from wildtalker_core.person import parsing
 from wildtalker_core.person.background import background_plate
 from wildtalker_core.person.colours import fit_colours, lasting_skin
 from wildtalker_core.person.hands import complete_hands
+from wildtalker_core.person.options import HandOptions
 from wildtalker_core.pretrained.mediapipe_models import BodyPose, Hands, SelfieSegmentation
 from wildtalker_core.progress import progress
 from workflow_scripts.job import job
@@ -27,10 +28,9 @@ def main(
     split_path: str,
     parsing_path: str,
     background_path: str,
-    max_hand_gap_frames: int,
-    min_hand_frames: int,
+    options: HandOptions,
 ) -> None:
-    """Write ``parsing.zarr.zip`` and ``background.png``; options as in config/schema/person.yaml.
+    """Write ``parsing.zarr.zip`` and ``background.png``.
 
     Colours and background are learnt from training frames.
     """
@@ -44,7 +44,9 @@ def main(
             bodies.append(find_body(frame) if len(detected[-1]) else None)
     hands = []
     for start, stop in split.spans:
-        known = complete_hands(detected[:stop], max_hand_gap_frames, min_hand_frames)
+        known = complete_hands(
+            detected[:stop], options.max_hand_gap_frames, options.min_hand_frames
+        )
         hands += known[start:]
 
     with SelfieSegmentation() as find_person:
@@ -95,13 +97,11 @@ def _spread(frames: np.ndarray, n_wanted: int) -> list[int]:
 
 if __name__ == "__main__":
     with job(snakemake):
-        options = snakemake.params.options
         main(
             snakemake.input.frames,
             snakemake.input.landmarks,
             snakemake.input.split,
             snakemake.output.parsing,
             snakemake.output.background,
-            max_hand_gap_frames=options["max_hand_gap_frames"],
-            min_hand_frames=options["min_hand_frames"],
+            HandOptions(**snakemake.params.options),
         )

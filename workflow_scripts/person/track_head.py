@@ -3,6 +3,7 @@
 from wildtalker_core.media.files import load_arrays, load_json, save_arrays
 from wildtalker_core.media.splits import load_split
 from wildtalker_core.person import head_pose
+from wildtalker_core.person.options import FocalLengthOptions
 from workflow_scripts.job import job
 
 
@@ -11,10 +12,9 @@ def main(
     manifest_path: str,
     split_path: str,
     head_track_path: str,
-    focal_length_prior: float,
-    focal_length_spread: float,
+    options: FocalLengthOptions,
 ) -> None:
-    """Write ``head_track.npz``; options as in config/schema/person.yaml."""
+    """Write ``head_track.npz``."""
     track = load_arrays(landmarks_path, "landmarks", "depth", "is_interpolated")
     size_px = load_json(manifest_path)["size_px"]
     head = head_pose.track_head(
@@ -22,8 +22,7 @@ def main(
         track["depth"],
         size_px,
         size_px,
-        focal_length_prior,
-        focal_length_spread,
+        options,
         load_split(split_path).is_fitted & ~track["is_interpolated"],
     )
     print(f"focal length {head.focal_length / size_px:.2f} frame widths")
@@ -37,12 +36,10 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake):
-        options = snakemake.params.options
         main(
             snakemake.input.landmarks,
             snakemake.input.manifest,
             snakemake.input.split,
             snakemake.output.head_track,
-            focal_length_prior=options["focal_length_prior"],
-            focal_length_spread=options["focal_length_spread"],
+            FocalLengthOptions(**snakemake.params.options),
         )

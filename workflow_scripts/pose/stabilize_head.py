@@ -5,6 +5,7 @@ from wildtalker_core.media.files import load_arrays, save_arrays
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.splits import load_split
 from wildtalker_core.person import head_pose
+from wildtalker_core.pose.options import StabilizerOptions
 from wildtalker_core.pose.skin_tracks import follow_skin
 from wildtalker_core.pose.stabilizer import bundle_adjust, smooth_poses
 from wildtalker_core.progress import progress
@@ -18,20 +19,16 @@ def main(
     transient_mask_path: str,
     split_path: str,
     head_pose_path: str,
-    stabilizer: str,
-    pose_window_frames: int,
-    n_references: int,
-    n_skin_points: int,
-    n_compared: int,
+    options: StabilizerOptions,
 ) -> None:
-    """Write ``head_pose.npz``; options as in config/schema/person.yaml."""
+    """Write ``head_pose.npz``."""
     frames, split = FrameStore(frames_path), load_split(split_path)
     height, width = frames.shape[1:3]
     arrays = load_arrays(head_track_path, "T_camera_head", "focal_length", "template")
     coarse = head_pose.HeadTrack(
         arrays["T_camera_head"], float(arrays["focal_length"]), arrays["template"]
     )
-    if stabilizer == "bundle_adjustment":
+    if options.stabilizer == "bundle_adjustment":
         landmarks = load_arrays(landmarks_path, "landmarks", "is_interpolated")
         tracks = follow_skin(
             frames,
@@ -41,9 +38,7 @@ def main(
             ~landmarks["is_interpolated"] & split.is_counted,
             split.is_fitted,
             progress(range(len(frames)), "skin tracks", len(frames)),
-            n_references,
-            n_skin_points,
-            n_compared,
+            options,
         )
         if not tracks.is_seen[: split.ends[0]].any():
             raise InputError(
@@ -54,12 +49,12 @@ def main(
         share_seen = tracks.is_seen.sum() / max(1, tracks.is_point[tracks.reference_of].sum())
         print(f"{len(tracks.points_head)} reference frames, {share_seen:.0%} of points matched")
         stable = bundle_adjust(coarse, tracks, landmarks["landmarks"], height, width, split)
-    elif stabilizer == "savgol":
-        stable = smooth_poses(coarse, pose_window_frames, split)
+    elif options.stabilizer == "savgol":
+        stable = smooth_poses(coarse, options.pose_window_frames, split)
     else:
         stable = coarse
     jitters = [head_pose.jitter_px(track, height, width) for track in (coarse, stable)]
-    print(f"{stabilizer}: jitter {jitters[0]:.3f} -> {jitters[1]:.3f} px at 512")
+    print(f"{options.stabilizer}: jitter {jitters[0]:.3f} -> {jitters[1]:.3f} px at 512")
     save_arrays(
         head_pose_path,
         T_camera_head=stable.T_camera_head,
@@ -67,13 +62,12 @@ def main(
         template=stable.template,
         jitter_px=jitters[1],
         coarse_jitter_px=jitters[0],
-        stabilizer=stabilizer,
+        stabilizer=options.stabilizer,
     )
 
 
 if __name__ == "__main__":
     with job(snakemake):
-        options = snakemake.params.options
         main(
             snakemake.input.frames,
             snakemake.input.landmarks,
@@ -81,9 +75,5 @@ if __name__ == "__main__":
             snakemake.input.transient_mask,
             snakemake.input.split,
             snakemake.output.head_pose,
-            stabilizer=options["stabilizer"],
-            pose_window_frames=options["pose_window_frames"],
-            n_references=options["n_references"],
-            n_skin_points=options["n_skin_points"],
-            n_compared=options["n_compared"],
+            StabilizerOptions(**snakemake.params.options),
         )

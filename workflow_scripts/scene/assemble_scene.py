@@ -12,6 +12,7 @@ from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.splits import load_split
 from wildtalker_core.person.landmarks import face_box, lip_box
 from wildtalker_core.person.visible_mouth import hidden_lips, visible_mouths
+from wildtalker_core.scene.options import BoxOptions
 from wildtalker_core.scene.scene import Scene
 from workflow_scripts.job import job
 
@@ -28,10 +29,9 @@ def main(
     transient_mask_path: str,
     hand_free_path: str,
     scene_path: str,
-    face_margin: float,
-    lip_margin: float,
+    options: BoxOptions,
 ) -> None:
-    """Write ``scene.npz``; options as in config/schema/scene.yaml.
+    """Write ``scene.npz``.
 
     Speech joins a scene when it is loaded (a method chooses its denoiser), so here silence stands
     in for it; all else is checked for length and finite values before anything is written.
@@ -53,6 +53,7 @@ def main(
     split, parsing = load_split(split_path), FrameStore(parsing_path)
     hidden = hidden_lips(track["landmarks"], parsing)
     is_mouth_visible = visible_mouths(hidden, ~track["is_interpolated"], split)
+    is_shape_known = split.is_fitted & is_mouth_visible
     print(f"the mouth is seen in {is_mouth_visible.sum()} of {n_frames} frames")
     scene = Scene(
         clip=manifest["clip"],
@@ -63,10 +64,8 @@ def main(
         expression=expression,
         is_face_visible=~track["is_interpolated"],
         is_mouth_visible=is_mouth_visible,
-        face_box=face_box(track["landmarks"], height, width, face_margin),
-        lip_box=lip_box(
-            track["landmarks"], height, width, lip_margin, split.is_fitted & is_mouth_visible
-        ),
+        face_box=face_box(track["landmarks"], height, width, options.face_margin),
+        lip_box=lip_box(track["landmarks"], height, width, options.lip_margin, is_shape_known),
         background=background,
         train_frames=split.frames("train"),
         validation_frames=split.frames("validation"),
@@ -93,7 +92,6 @@ def _read_picture(path: str | os.PathLike[str]) -> np.ndarray:
 
 if __name__ == "__main__":
     with job(snakemake):
-        options = snakemake.params.options
         main(
             snakemake.input.manifest,
             snakemake.input.split,
@@ -106,6 +104,5 @@ if __name__ == "__main__":
             snakemake.input.transient_mask,
             snakemake.input.hand_free,
             snakemake.output.scene,
-            face_margin=options["face_margin"],
-            lip_margin=options["lip_margin"],
+            BoxOptions(**snakemake.params.options),
         )

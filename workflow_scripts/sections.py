@@ -1,0 +1,49 @@
+"""The sections of a config: each a dataclass beside what reads it, and the schema from them all."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wildtalker_core.media.options import MediaSection
+from wildtalker_core.options import schema_of
+from wildtalker_core.person.options import PersonSection
+from wildtalker_core.pose.options import PoseSection
+from wildtalker_core.robustness.options import RobustnessSection
+from wildtalker_core.scene.options import SceneSection
+
+SECTIONS: dict[str, type] = {
+    "media": MediaSection,
+    "person": PersonSection,
+    "pose": PoseSection,
+    "scene": SceneSection,
+}
+STAGES = ("media", "speech", "person", "occlusion", "pose", "scene", "train",
+          "render", "evaluate", "report")  # fmt: skip
+#: Sections that `robustness` may overlay for its own clips.
+ROBUSTNESS_STAGES = ("media", "speech", "person", "occlusion", "pose", "scene", "train")
+
+
+@cache
+def load_schema(config_dir: Path) -> dict[str, Any]:
+    """The JSON schema of a whole config: ``schema/top.yaml`` with each section as a property."""
+    schema = _read_yaml(config_dir / "schema" / "top.yaml")
+    for stage in STAGES:
+        schema["properties"][stage] = (
+            schema_of(SECTIONS[stage])
+            if stage in SECTIONS
+            else _read_yaml(config_dir / "schema" / f"{stage}.yaml")
+        )
+    robustness = schema["properties"]["robustness"] = deepcopy(schema_of(RobustnessSection))
+    for stage in ROBUSTNESS_STAGES:
+        about = f"overlay on the section {stage} for these clips"
+        robustness["properties"][stage] = {"type": "object", "description": about, "default": {}}
+    return schema
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text())
