@@ -44,7 +44,7 @@ def measure(frames: list[np.ndarray], preset: str, crf: int) -> tuple[float, flo
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "v.mp4"
         processor, clock = time.process_time(), time.perf_counter()
-        with VideoWriter(path, FPS, crf=crf, preset=preset) as video:
+        with VideoWriter(path, FPS, crf=crf, encoder_preset=preset) as video:
             for frame in frames:
                 video.append(frame)
         processor, clock = time.process_time() - processor, time.perf_counter() - clock

@@ -19,6 +19,7 @@ from wildtalker_core.metrics.landmarks import (
     correlation,
     mouth_landmark_distance,
 )
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.person.landmarks import MOUTH_OF_68
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh
@@ -28,6 +29,7 @@ from wildtalker_core.splats.portrait import SplatPortrait
 from wildtalker_core.training.build import open_portrait
 from workflow_scripts.configuration import default_options
 from workflow_scripts.face_points import FACE
+from workflow_scripts.render.options import RenderSection
 from workflow_scripts.render.render_portrait import Performance, moments_of, render
 from workflow_scripts.scene_inputs import scene_files, scene_paths
 
@@ -58,7 +60,7 @@ def load_finished(clip_dir: Path, method: str, speech: str, stage: str | None = 
     folder = clip_dir / "train" / method
     stages = [stage] if stage else ["splats", "torso"]
     path = next(p for p in (folder / f"{s}.safetensors" for s in stages) if p.is_file())
-    options = default_options("train", CONFIG_DIR) | default_options("render", CONFIG_DIR)
+    options = default_options("train", CONFIG_DIR) | {"chunk_rays": RenderSection.chunk_rays}
     portrait = open_portrait(path, options, torch.device("cpu"))
     motion = load_body_motion(clip_dir / "scene" / "body_motion.npz")
     figures = {
@@ -93,7 +95,7 @@ def pictures(
 
 
 def heard_mouth(
-    finished: Finished, frames: np.ndarray, audio_frames: np.ndarray, options: dict
+    finished: Finished, frames: np.ndarray, audio_frames: np.ndarray, options: SpeakingOptions
 ) -> torch.Tensor:
     """``Moment.mouth`` [k, n] of ``frames`` that speak the sound of ``audio_frames``."""
     scene = finished.scene

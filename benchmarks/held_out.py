@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.finished import CONFIG_DIR, Finished, heard_mouth, moments
 from benchmarks.splats import print_row
 from wildtalker_core.media.files import load_json
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.mouth.shape import measure_mouth
 from wildtalker_core.pretrained.lpips_model import LpipsModel
 from wildtalker_core.scene.body_motion import load_body_motion
@@ -79,7 +80,7 @@ def main() -> None:
     fps = float(load_json(clip_dir / "media/manifest.json")["fps"])
     finished = Finished(scene, motion, portrait, fps, {})
     held_out, seen = scene.test_frames, scene.seen_train_frames[::12]
-    heard = heard_mouth(finished, held_out, held_out, default_options("render", CONFIG_DIR))
+    heard = heard_mouth(finished, held_out, held_out, SpeakingOptions())
     shapes, _ = measure_mouth(scene, portrait.shape.n_mouth)
     true = torch.as_tensor(shapes, dtype=torch.float32)
     for name, frames, mouth, torso in (

@@ -34,7 +34,6 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.finished import (
-    CONFIG_DIR,
     Finished,
     compare,
     faces_in,
@@ -47,9 +46,9 @@ from benchmarks.lips import heard_faces, mouths
 from wildtalker_core.metrics.frame_scores import find_faces
 from wildtalker_core.metrics.landmarks import at_customary_size
 from wildtalker_core.metrics.mouth_errors import closures, error_parts, runs, without_offset
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.person.landmarks import MOUTH_OF_68
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh
-from workflow_scripts.configuration import default_options
 from workflow_scripts.face_points import FACE
 
 #: ASSUME lips are closed where their inner edges are nearer than this, of the eyes' distance.
@@ -87,8 +86,7 @@ def print_clip(finished: Finished, sheets: Path | None) -> None:
     heads = ("LMD", "centred", "offset", "size", "untold", "corr.", "spread", "closures", "false")
     print(f"{'':20s}{heads[0]:>6s}" + "".join(f"{head:>9s}" for head in heads[1:]))
     print_row("hearing", reference, heard_faces(finished, asked, reference)["hearing"], size_px)
-    options = default_options("render", CONFIG_DIR)
-    told = mouths(finished, asked, options)
+    told = mouths(finished, asked, SpeakingOptions())
     with tempfile.TemporaryDirectory() as folder:
 
         def coded(shown: Iterator[np.ndarray]) -> list[np.ndarray]:
@@ -98,7 +96,7 @@ def print_clip(finished: Finished, sheets: Path | None) -> None:
             if key not in told:
                 continue
             told_of = moments(finished, asked, told[key])
-            shown = coded(pictures(finished, told_of, asked, options["mode"]))
+            shown = coded(pictures(finished, told_of, asked))
             found = faces_in(shown)
             print_row(name, reference, found, size_px)
             if key == "own" and sheets:

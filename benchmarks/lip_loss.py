@@ -25,7 +25,6 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.finished import (
-    CONFIG_DIR,
     Finished,
     compare,
     faces_in,
@@ -34,12 +33,12 @@ from benchmarks.finished import (
     moments,
 )
 from wildtalker_core.metrics import image
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.mouth.shape import measure_mouth
 from wildtalker_core.person.landmarks import LIPS_INNER
 from wildtalker_core.pretrained.lpips_model import LpipsModel
 from wildtalker_core.training.lips import square_around
 from wildtalker_core.training.splats import box_of
-from workflow_scripts.configuration import default_options
 
 PATCH_PX = 64
 #: ASSUME a mouth is open, and shows teeth or tongue, whose inside has this many pixels at 256.
@@ -101,7 +100,6 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     distance = LpipsModel(arguments.lpips)
-    options = default_options("render", CONFIG_DIR)
     for clip_dir in arguments.clip_dirs:
         reference = None
         for method in arguments.methods:
@@ -111,7 +109,7 @@ def main() -> None:
                 reference = faces_in([scene.frames[int(i)] for i in test])
                 print(f"\n{scene.clip}, {scene.width} px, {len(test)} test frames")
                 print(f"{'':30s}" + "".join(f"{column:>8s}" for column in COLUMNS))
-            heard = heard_mouth(finished, test, test, options)
+            heard = heard_mouth(finished, test, test, SpeakingOptions())
             print_row(finished, method, heard, reference, distance)
             if finished.n_mouth_shapes:
                 shapes, _ = measure_mouth(scene, finished.n_mouth_shapes)

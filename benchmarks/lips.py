@@ -39,8 +39,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from dataclasses import replace
+
 from benchmarks.finished import (
-    CONFIG_DIR,
     Finished,
     Row,
     compare,
@@ -52,6 +53,7 @@ from benchmarks.finished import (
     through_codec,
 )
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.mouth.shape import (
     LIPS,
     fit_mouth_basis,
@@ -61,7 +63,7 @@ from wildtalker_core.mouth.shape import (
 )
 from wildtalker_core.person.landmarks import MOUTH_OF_68
 from wildtalker_core.scene.scene import Scene
-from workflow_scripts.configuration import default_options
+from workflow_scripts.render.options import RenderSection
 
 CONTEXT_FRAMES, N_SWAPS = 6, 3
 RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of the mean of the Gram matrix's diagonal
@@ -69,11 +71,12 @@ N_FOLDS, FOLD_GAP = 6, 12
 GAINS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
 
 
-def mouths(finished: Finished, frames: np.ndarray, options: dict) -> dict[str, torch.Tensor]:
+def mouths(
+    finished: Finished, frames: np.ndarray, options: SpeakingOptions
+) -> dict[str, torch.Tensor]:
     """``Moment.mouth`` of ``frames`` by name of the row (``swapped 1`` and so on).
 
     Args:
-        options: the config section ``render``.
     """
     scene = finished.scene
     found = {"own": heard_mouth(finished, frames, frames, options)}
@@ -191,8 +194,10 @@ def heard_faces(
     return faces
 
 
-def print_rows(finished: Finished, asked: np.ndarray, options: dict, keep: Path | None) -> None:
-    """Print all rows. ``options``: the config section ``render``; ``keep``: for the videos."""
+def print_rows(
+    finished: Finished, asked: np.ndarray, options: RenderSection, keep: Path | None
+) -> None:
+    """Print all rows. ``keep``: for the videos."""
     scene, size_px = finished.scene, finished.scene.width
     filmed = [scene.frames[int(i)] for i in asked]
     reference = faces_in(filmed)
@@ -212,7 +217,7 @@ def print_rows(finished: Finished, asked: np.ndarray, options: dict, keep: Path 
 
         for name, mouth in mouths(finished, asked, options).items():
             told = moments(finished, asked, mouth)
-            add(name, pictures(finished, told, asked, options["mode"]))
+            add(name, pictures(finished, told, asked, options.mode))
         swaps = [row for name, row in rows.items() if name.startswith("swapped")]
         print(mean_row("swapped", swaps), flush=True)
         add("ground truth", iter(filmed))
@@ -242,9 +247,9 @@ def main() -> None:
     asked = finished.scene.test_frames
     print(f"{finished.scene.clip}, {arguments.method}, {len(asked)} frames of the test split")
     print(f"{'row':22s} {'LMD px':>7s} {'correlation':>12s} {'spread':>7s}")
-    options = default_options("render", CONFIG_DIR) | {"mode": arguments.mode}
+    options = RenderSection(mode=arguments.mode)
     if arguments.gain:
-        options["mouth_gain"] = arguments.gain
+        options = replace(options, mouth_gain=arguments.gain)
     print_rows(finished, asked, options, arguments.keep)
 
 

@@ -34,6 +34,8 @@ from benchmarks.noisy_hearing import noises_for  # noqa: E402
 from wildtalker_core.media.audio import read_waveform  # noqa: E402
 from wildtalker_core.media.files import load_json  # noqa: E402
 from wildtalker_core.metrics.frame_scores import find_faces  # noqa: E402
+from wildtalker_core.mouth.options import SpeakingOptions  # noqa: E402
+from wildtalker_core.options import options_of  # noqa: E402
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh  # noqa: E402
 from wildtalker_core.scene.body_motion import load_body_motion  # noqa: E402
 from wildtalker_core.scene.scene import load_scene  # noqa: E402
@@ -146,7 +148,7 @@ class Listening:
         poses = torch.as_tensor(self.scene.T_camera_head[self.frames], dtype=torch.float32)
         mouth = self.portrait.hear(
             torch.as_tensor(heard.audio_features), heard.is_silent, self.frames, poses, fps,
-            self.config["render"] | {"close_in_silence": False},
+            options_of(SpeakingOptions, self.config["render"] | {"close_in_silence": False}),
         )  # fmt: skip
         moments = moments_of(self.scene, self.motion, performance, mouth)
         pictures = render(

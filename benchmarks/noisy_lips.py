@@ -33,6 +33,7 @@ from wildtalker_core.media.splits import load_split  # noqa: E402
 from wildtalker_core.metrics.frame_scores import find_faces  # noqa: E402
 from wildtalker_core.mouth.ear import Ear  # noqa: E402
 from wildtalker_core.mouth.learning import learn_mouth  # noqa: E402
+from wildtalker_core.mouth.options import SpeakingOptions  # noqa: E402
 from wildtalker_core.mouth.shape import measure_mouth  # noqa: E402
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh  # noqa: E402
 from wildtalker_core.speech import mixing  # noqa: E402
@@ -66,7 +67,6 @@ class Listening:
         has_states = own.n_states > 0
         self.speech_options["audio_features"] = "whisper" if has_states else "logmel"
         _, self.extract = make_extractor(self.speech_options)
-        self.render_options = default_options("render", CONFIG_DIR)
 
     def scores(self, speech: np.ndarray, denoiser: str) -> list[tuple[float, float]]:
         """LMD and correlation of each ear."""
@@ -80,7 +80,7 @@ class Listening:
             with torch.no_grad():
                 mouth = finished.portrait.hear(
                     torch.as_tensor(heard.audio_features), heard.is_silent, self.frames, poses,
-                    finished.fps, self.render_options,
+                    finished.fps, SpeakingOptions(),
                 )  # fmt: skip
             rows.append(self.drawn(mouth))
         return [(row.lmd_px, row.correlation) for row in rows]

@@ -30,7 +30,6 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.finished import (
-    CONFIG_DIR,
     Finished,
     heard_mouth,
     load_finished,
@@ -40,8 +39,8 @@ from benchmarks.finished import (
 )
 from wildtalker_core.metrics import image
 from wildtalker_core.metrics.frame_scores import picture_regions
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.scene.scene import Scene
-from workflow_scripts.configuration import default_options
 from workflow_scripts.render.render_baseline import nearest_training_frame
 
 N_SHOWN, EDGE_PX = 6, 4  # at 256 pixels
@@ -50,7 +49,7 @@ N_SHOWN, EDGE_PX = 6, 4  # at 256 pixels
 def pictures_of(finished: Finished) -> Iterator[tuple[str, Iterator[np.ndarray]]]:
     """Rows by name, with their pictures of the test split."""
     scene, frames = finished.scene, finished.scene.test_frames
-    mouth = heard_mouth(finished, frames, frames, default_options("render", CONFIG_DIR))
+    mouth = heard_mouth(finished, frames, frames, SpeakingOptions())
     yield "portrait", pictures(finished, moments(finished, frames, mouth), frames)
     if finished.portrait.predicted_torso(torch.eye(4)[None]).shape[1]:
         given = moments(finished, frames, mouth, "given")

@@ -21,13 +21,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.finished import CONFIG_DIR, Finished, heard_mouth, load_finished, moments
+from benchmarks.finished import Finished, heard_mouth, load_finished, moments
 from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.metrics import image
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.mouth.shape import measure_mouth
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.training.clip import BACKGROUND, HANDS, NECK, TORSO
-from workflow_scripts.configuration import default_options
 
 #: Opacity below which background is said to show.
 LEAST_ALPHA = 0.8
@@ -96,7 +96,7 @@ def milliseconds(finished: Finished, told: Moment) -> tuple[float, ...]:
 
 def print_clip(clip_dir: Path, method: str, speech: str, distance) -> None:
     finished = load_finished(clip_dir, method, speech)
-    scene, options = finished.scene, default_options("render", CONFIG_DIR)
+    scene, options = finished.scene, SpeakingOptions()
     test, seen = scene.test_frames, scene.seen_train_frames[::12]
     mouth = heard_mouth(finished, test, test, options)
     print(f"\n{scene.clip}, {method}, {scene.width} px, {len(test)} test frames")

@@ -37,9 +37,10 @@ from tests.training import tiny_scene  # noqa: E402
 from tests.training.conftest import preset  # noqa: E402
 from wildtalker_core.nerf import portrait as portrait_module  # noqa: E402
 from wildtalker_core.nerf.tri_plane import HashGrids  # noqa: E402
+from wildtalker_core.options import options_of  # noqa: E402
 from wildtalker_core.scene.scene import Scene, load_scene  # noqa: E402
 from wildtalker_core.training import head, head_targets  # noqa: E402
-from wildtalker_core.training.build import new_portrait, options_of  # noqa: E402
+from wildtalker_core.training.build import new_portrait  # noqa: E402
 from wildtalker_core.training.clip import Clip  # noqa: E402
 from wildtalker_core.training.optimise import Optimiser, keep_freed_memory  # noqa: E402
 from wildtalker_core.training.stages import told_lips  # noqa: E402

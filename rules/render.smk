@@ -1,3 +1,6 @@
+from wildtalker_core.media.options import CodecOptions
+
+
 rule render_portrait:
     input:
         unpack(scene_inputs),
@@ -60,7 +63,7 @@ rule render_baseline:
     params:
         raw=stamp_of(truth_file("hand_free.mp4")),
         code=code_of("render/render_baseline"),
-        options=stage_options("render", "crf", "encoder_preset"),
+        options=stage_options("render", CodecOptions),
     script:
         "../workflow_scripts/render/render_baseline.py"
 
@@ -88,6 +91,6 @@ rule copy_external:
     params:
         raw=stamp_of(external_video),
         code=code_of("render/copy_external"),
-        options=stage_options("render", "crf", "encoder_preset"),
+        options=stage_options("render", CodecOptions),
     script:
         "../workflow_scripts/render/copy_external.py"

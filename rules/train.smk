@@ -1,3 +1,4 @@
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.speech.options import portrait_options
 
 
@@ -141,9 +142,7 @@ rule pack_portrait:
         options=lambda wildcards: {
             "train": train_options("splats")(wildcards),
             "speech": portrait_options(method_options(wildcards)["speech"]),
-            "render": stage_options(
-                "render", "mouth_gain", "close_in_silence", "lip_smoothing"
-            )(wildcards),
+            "render": stage_options("render", SpeakingOptions)(wildcards),
         },
         clip=lambda wildcards: {
             key: CONFIG["clips"].get(wildcards.clip, {}).get(key)

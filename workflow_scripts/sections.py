@@ -15,12 +15,14 @@ from wildtalker_core.person.options import PersonSection
 from wildtalker_core.pose.options import PoseSection
 from wildtalker_core.robustness.options import RobustnessSection
 from wildtalker_core.scene.options import SceneSection
+from workflow_scripts.render.options import RenderSection
 
 SECTIONS: dict[str, type] = {
     "media": MediaSection,
     "person": PersonSection,
     "pose": PoseSection,
     "scene": SceneSection,
+    "render": RenderSection,
 }
 STAGES = ("media", "speech", "person", "occlusion", "pose", "scene", "train",
           "render", "evaluate", "report")  # fmt: skip

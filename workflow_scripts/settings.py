@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from wildtalker_core.media.options import CodecOptions
+from wildtalker_core.options import names_of
+
 #: The test split by itself, the head alone: the lips of Table 2.
 HEAD = "head"
 
@@ -34,7 +37,7 @@ def render_options(view: Mapping[str, Any], setting: str) -> dict[str, Any]:
     """
     render, train = view["render"], view["train"]
     is_field = train["renderer"] == "field"
-    names = ["crf", "encoder_preset", "lip_smoothing"]
+    names = [*names_of(CodecOptions), "lip_smoothing"]
     names += [] if is_head(setting) else ["mode"]
     names += ["chunk_rays"] if is_field else []
     if not is_field or train["model"]["lip_feature"] == "mouth_shape":

@@ -18,6 +18,7 @@ from wildtalker_core.live.session import Session, back_and_forth_at
 from wildtalker_core.media.tensor_file import load_tensors, save_tensors
 from wildtalker_core.mouth.blinks import BlinkManner
 from wildtalker_core.mouth.ear import Ear
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.speech.audio_features import log_mel
 from wildtalker_core.speech.streaming import StreamingFeatures
 from wildtalker_core.splats.body import BodyShape
@@ -76,7 +77,7 @@ def tiny_kept(fps=25.0, n_loop=12, size=16):
     hearing = {"audio_features": "logmel", "logmel_floor_db": -40.0, "denoiser": "none",
                "scales": [[512, 128, 512]], "over_subtraction": 1, "leading_seconds": 0.2,
                "sample_rate_hz": RATE}  # fmt: skip
-    render = {"mouth_gain": 1.3, "close_in_silence": True, "lip_smoothing": 0}
+    render = SpeakingOptions(mouth_gain=1.3)
     return Kept(portrait, live, loop, blinks, fps, hearing, render, {"clip": "made"})
 
 

@@ -11,12 +11,13 @@ from tests.training.conftest import preset
 from tests.training.tiny_scene import make_scene
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.mouth.ear import Ear
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.mouth.rest import rest_shape
 from wildtalker_core.speech.audio_features import AudioFeatures, log_mel
 from wildtalker_core.training.build import new_portrait
 
 FPS, PAUSE_SECONDS = 25.0, 2.0
-OPTIONS = {"close_in_silence": True, "lip_smoothing": 0, "mouth_gain": 1.3}
+OPTIONS = SpeakingOptions(mouth_gain=1.3)
 
 
 def features_of(waveform: np.ndarray, rate_hz: int, n_frames: int) -> AudioFeatures:

@@ -13,14 +13,14 @@ from tests.training.tiny_scene import make_scene, save_scene
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import read_waveform, write_waveform
 from wildtalker_core.media.files import save_json
+from wildtalker_core.media.options import CodecOptions
 from wildtalker_core.media.video import read_video
 from wildtalker_core.media.video_writer import VideoWriter
 from workflow_scripts.frame_sound import cut_to_frames, sound_of_frames
 from workflow_scripts.render import copy_external, render_baseline, render_portrait
 from workflow_scripts.scene_inputs import scene_paths
 
-RENDER = {"mode": "portrait", "crf": 10, "encoder_preset": "fast", "lip_smoothing": 0,
-          "close_in_silence": True, "chunk_rays": 4096}  # fmt: skip
+CODEC = CodecOptions(crf=10, encoder_preset="fast")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def run_baseline(method, files, tmp_path, truth=""):
     folder, _, paths = files
     render_baseline.main(
         method, paths, folder / "manifest.json", folder / "speech.wav", truth,
-        tmp_path / "out.mp4", tmp_path / "out.json", RENDER,
+        tmp_path / "out.mp4", tmp_path / "out.json", CODEC,
     )  # fmt: skip
     return shown(tmp_path / "out.mp4"), json.loads((tmp_path / "out.json").read_text())
 
@@ -120,7 +120,7 @@ def copy(files, folder, external_path, setting="self_driven"):
     copy_external.main(
         external_path, paths["scene_path"], made / "manifest.json",
         paths["audio_features_path"], made / "speech.wav", setting,
-        folder / "out.mp4", folder / "out.json", RENDER,
+        folder / "out.mp4", folder / "out.json", CODEC,
     )  # fmt: skip
     return shown(folder / "out.mp4").mean((1, 2, 3))
 

@@ -18,9 +18,11 @@ import torch
 from tests.training.conftest import preset, tiny_preset
 from tests.training.tiny_scene import make_motion
 from wildtalker_core.mouth.learning import learn_mouth
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.mouth.shape import measure_mouth
+from wildtalker_core.options import options_of
 from wildtalker_core.training import head, lips, splats, stages, torso
-from wildtalker_core.training.build import new_portrait, options_of
+from wildtalker_core.training.build import new_portrait
 from wildtalker_core.training.clip import Clip
 from wildtalker_core.training.losses import ms_ssim_loss
 from wildtalker_core.training.optimise import Optimiser, Run
@@ -121,7 +123,7 @@ def test_a_portrait_of_gaussians_stays_on_its_device(
         heard = portrait.hear(
             torch.as_tensor(scene.audio_features[:4], device=CPU), np.zeros(4, bool), np.arange(4),
             moments.T_camera_head[:4], 25.0,
-            {"mouth_gain": 1.0, "close_in_silence": True, "lip_smoothing": 0.3},
+            SpeakingOptions(1.0, True, 0.3),
         )  # fmt: skip
     assert picture.device == CPU and picture.isfinite().all()
     assert heard.device == CPU and heard.isfinite().all()

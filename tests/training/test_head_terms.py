@@ -11,10 +11,11 @@ import torch
 from tests.training.conftest import tiny_preset
 from wildtalker_core.errors import InputError
 from wildtalker_core.nerf.head_field import Traces
+from wildtalker_core.options import options_of
 from wildtalker_core.person.landmarks import NOSE_TIP
 from wildtalker_core.training import head, stages
 from wildtalker_core.training.attention import face_regions, unwanted_attention
-from wildtalker_core.training.build import new_portrait, options_of
+from wildtalker_core.training.build import new_portrait
 from wildtalker_core.training.clip import Clip
 from wildtalker_core.training.head_targets import HeadTargets
 

@@ -12,6 +12,7 @@ from tests.training.conftest import preset
 from tests.training.tiny_scene import DISTANCE, FOCAL_LENGTH, N_FRAMES, make_motion, make_scene
 from wildtalker_core.mouth.ear import Ear
 from wildtalker_core.mouth.learning import learn_mouth
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.mouth.shape import CHIN, LIPS, measure_mouth
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.training import stages
@@ -136,7 +137,7 @@ def lip_errors(scene: Scene, truth: Scene, folder) -> float:
     frames = truth.test_frames
     told = torch.as_tensor(truth.audio_features)
     poses = moments.T_camera_head[frames]
-    options = {"mouth_gain": 1.0, "close_in_silence": False, "lip_smoothing": 0.0}
+    options = SpeakingOptions(1.0, close_in_silence=False)
     mouth = portrait.hear(told, truth.is_silent, frames, poses, 25.0, options)
     errors = []
     for i, frame in enumerate(frames):

@@ -11,8 +11,9 @@ import yaml
 from tests.training.conftest import CONFIG, preset, tiny_preset
 from tests.training.tiny_scene import make_motion
 from wildtalker_core.nerf.head_field import HeadShape
+from wildtalker_core.options import options_of
 from wildtalker_core.training import stages
-from wildtalker_core.training.build import new_portrait, options_of, restore_portrait
+from wildtalker_core.training.build import new_portrait, restore_portrait
 from wildtalker_core.training.checkpoints import save_portrait
 from wildtalker_core.training.clip import Clip
 from wildtalker_core.training.head import (

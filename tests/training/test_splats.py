@@ -15,9 +15,10 @@ from tests.training.tiny_scene import SIZE, make_motion, make_scene
 from wildtalker_core.live.portrait_file import Kept, load_kept, save_kept
 from wildtalker_core.mouth.blinks import BlinkManner
 from wildtalker_core.occlusion.registration import similarity_matrix
+from wildtalker_core.options import options_of
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.training import splats, stages
-from wildtalker_core.training.build import open_portrait, options_of
+from wildtalker_core.training.build import open_portrait
 from wildtalker_core.training.checkpoints import save_portrait
 from wildtalker_core.training.splat_build import fit_torso_prediction, new_splat_portrait
 

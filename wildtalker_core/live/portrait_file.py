@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.media.tensor_file import load_tensors, save_tensors
 from wildtalker_core.mouth.blinks import BlinkManner
 from wildtalker_core.mouth.ear import Ear
+from wildtalker_core.mouth.options import SpeakingOptions
+from wildtalker_core.options import options_of
 from wildtalker_core.speech.whisper_encoder import WhisperEncoder
 from wildtalker_core.splats.portrait import SplatPortrait, SplatShape
 
@@ -46,7 +48,7 @@ class Kept:
         hearing: ``audio_features``, ``logmel_floor_db``, ``denoiser`` and its options,
             ``sample_rate_hz``: how the sound is prepared that the ears know. Features are
             ``logmel``, or ``whisper``: log-mel and the states of ``encoder``.
-        render: ``mouth_gain``, ``close_in_silence``, ``lip_smoothing``.
+        render: how it speaks.
         made_of: digests, date, clip, consent and licence, for people to read.
         encoder: the layers of Whisper that the ears know; None for log-mel alone.
     """
@@ -57,7 +59,7 @@ class Kept:
     blinks: BlinkManner
     fps: float
     hearing: Mapping[str, Any]
-    render: Mapping[str, Any]
+    render: SpeakingOptions
     made_of: Mapping[str, Any]
     encoder: WhisperEncoder | None = None
 
@@ -90,7 +92,7 @@ def save_kept(path: str | os.PathLike[str], kept: Kept) -> None:
         "fps": kept.fps,
         "mean_blink_seconds": kept.blinks.mean_interval_seconds,
         "hearing": dict(kept.hearing),
-        "render": dict(kept.render),
+        "render": asdict(kept.render),
         "made_of": dict(kept.made_of),
         "encoder": None if kept.encoder is None else kept.encoder.to_dict(),
     }
@@ -151,8 +153,8 @@ def _kept(stored: Mapping[str, Tensor], header: Mapping[str, Any], rasteriser: s
     )
     return Kept(
         portrait.eval(), live_ear, Moment(mouth=torch.zeros(n_loop, shape.n_mouth), **loop),
-        blinks, float(header["fps"]), header["hearing"], header["render"], header["made_of"],
-        encoder,
+        blinks, float(header["fps"]), header["hearing"],
+        options_of(SpeakingOptions, header["render"]), header["made_of"], encoder,
     )  # fmt: skip
 
 

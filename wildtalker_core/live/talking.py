@@ -57,7 +57,7 @@ class TalkingPortrait:
         self._kept, self.name = kept, name
         self.height, self.width = kept.portrait.shape.height, kept.portrait.shape.width
         self.fps, self.made_of = kept.fps, kept.made_of
-        self.gain: float = kept.render["mouth_gain"]
+        self.gain: float = kept.render.mouth_gain
         self.manner = Manner()
         self.voice: str | None = None
 
@@ -162,7 +162,7 @@ class TalkingPortrait:
         kept, n = self._kept, len(heard.is_silent)
         poses = torch.as_tensor(back_and_forth(len(kept.loop.T_camera_head), n))
         moments = manner.moments(kept.loop)[poses]
-        options = {**kept.render, "mouth_gain": self.gain if gain is None else gain}
+        options = replace(kept.render, mouth_gain=self.gain if gain is None else gain)
         mouth = kept.portrait.hear(
             torch.as_tensor(heard.audio_features), heard.is_silent, np.arange(n),
             moments.T_camera_head, self.fps, options,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,8 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import decode_sound
 from wildtalker_core.media.container import in_words, url_of
 from wildtalker_core.media.files import atomic_path
+from wildtalker_core.media.options import CodecOptions
 from wildtalker_core.media.sound_track import sound_rate
-
-
-def codec_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """How ``VideoWriter`` encodes by the config section ``render``: all of a table's rows alike."""
-    return {"crf": options["crf"], "preset": options["encoder_preset"]}
 
 
 class VideoWriter:
@@ -42,8 +37,7 @@ class VideoWriter:
         fps: frames per second.
         sound_path: any file with sound, from its own start, written as AAC; cut or padded with
             silence to the pictures' duration.
-        crf: constant rate factor of x264, 0 (lossless) to 51; below 19 visually clean.
-        preset: of x264; quicker ones write larger files, measured in docs/speed.md.
+        crf, encoder_preset: as in ``CodecOptions``.
         note: kept as the file's comment; None for none.
     """
 
@@ -55,11 +49,12 @@ class VideoWriter:
         path: str | os.PathLike[str],
         fps: float,
         sound_path: str | os.PathLike[str] | None = None,
-        crf: int = 17,
-        preset: str = "superfast",
+        crf: int = CodecOptions.crf,
+        encoder_preset: str = CodecOptions.encoder_preset,
         note: str | None = None,
     ) -> None:
-        self.path, self.fps, self.crf, self.preset = Path(path), fps, crf, preset
+        self.path, self.fps, self.crf = Path(path), fps, crf
+        self.encoder_preset = encoder_preset
         self._note = note
         self.sound_path = None if sound_path is None else Path(sound_path)
         self.n_written = 0
@@ -146,7 +141,7 @@ class VideoWriter:
             if self._note is not None:
                 container.metadata["comment"] = self._note
             rate = Fraction(self.fps).limit_denominator(1001)
-            pictures = _add_pictures(container, rate, self._shape, self.crf, self.preset)
+            pictures = _add_pictures(container, rate, self._shape, self.crf, self.encoder_preset)
             heard = self._sound
             sound = None if heard is None else heard.add_to(container)
             n_encoded = 0

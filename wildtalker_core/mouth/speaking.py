@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
 from wildtalker_core.mouth.ear import Ear
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.mouth.rest import silence_ramp
 
 
@@ -22,7 +20,7 @@ def spoken_shapes(
     audio_frames: np.ndarray,
     T_camera_head: Tensor,
     fps: float,
-    options: Mapping[str, Any],
+    options: SpeakingOptions,
 ) -> Tensor:
     """Mouth shapes [k, n_shapes] of pictures that show a speech, on the device of its features.
 
@@ -30,17 +28,15 @@ def spoken_shapes(
         audio_features: [n, features, window] of the speech; is_silent: [n].
         audio_frames: [k] frame of the speech that each picture shows.
         T_camera_head: [k, 4, 4] head poses that are shown with it.
-        options: ``mouth_gain``, ``close_in_silence``, ``lip_smoothing``, as in the config section
-            ``render``.
     """
     frames = torch.as_tensor(audio_frames, device=audio_features.device)
     silence = None
-    if options["close_in_silence"]:
+    if options.close_in_silence:
         ramp = silence_ramp(is_silent, fps)[audio_frames]
         silence = torch.as_tensor(ramp, dtype=torch.float32, device=frames.device)
     turns = matrix_to_axis_angle(T_camera_head[:, :3, :3])
-    shapes = ear.shapes(audio_features, frames, turns, options["mouth_gain"], silence)
-    return smooth_causally(shapes, options["lip_smoothing"])
+    shapes = ear.shapes(audio_features, frames, turns, options.mouth_gain, silence)
+    return smooth_causally(shapes, options.lip_smoothing)
 
 
 def smooth_causally(values: Tensor, memory: float) -> Tensor:

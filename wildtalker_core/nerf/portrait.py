@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -14,6 +11,7 @@ from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.geometry.rays import pixel_rays
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle, transform_points
 from wildtalker_core.mouth.ear import Ear
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.mouth.speaking import smooth_causally, spoken_shapes
 from wildtalker_core.nerf.cpu_products import rounded_up
 from wildtalker_core.nerf.face_sync import AudioEncoder
@@ -230,7 +228,7 @@ class Portrait(nn.Module):
         audio_frames: np.ndarray,
         T_camera_head: Tensor,
         fps: float,
-        options: Mapping[str, Any],
+        options: SpeakingOptions,
     ) -> Tensor:
         """``Moment.mouth`` [k, n] of a speech: mouth shapes, or f_l itself for ``audio``.
 
@@ -239,7 +237,7 @@ class Portrait(nn.Module):
         if self.shape.lip_feature == "audio":
             frames = torch.as_tensor(audio_frames, device=audio_features.device)
             features = self.lip_features(audio_features, frames)
-            return smooth_causally(features, options["lip_smoothing"])
+            return smooth_causally(features, options.lip_smoothing)
         return spoken_shapes(
             self.ear, audio_features, is_silent, audio_frames, T_camera_head, fps, options
         )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +12,7 @@ from torch import Tensor, nn
 from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
 from wildtalker_core.mouth.ear import Ear
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.mouth.speaking import spoken_shapes
 from wildtalker_core.splats.body import Body, BodyShape, Gaussians
 from wildtalker_core.splats.rasterisers import project, rasterise
@@ -111,7 +110,7 @@ class SplatPortrait(nn.Module):
         audio_frames: np.ndarray,
         T_camera_head: Tensor,
         fps: float,
-        options: Mapping[str, Any],
+        options: SpeakingOptions,
     ) -> Tensor:
         """``Moment.mouth`` [k, n_mouth] of a speech: see :func:`mouth.speaking.spoken_shapes`."""
         return spoken_shapes(

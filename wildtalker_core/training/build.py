@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import torch
 
@@ -19,20 +19,10 @@ from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.nerf.portrait_shape import PortraitShape
 from wildtalker_core.nerf.position_encoding import grid_tables
 from wildtalker_core.nerf.torso_field import TorsoShape
+from wildtalker_core.options import Options, names_of, options_of
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.splats.portrait import SplatPortrait, SplatShape
 from wildtalker_core.training.checkpoints import load_portrait
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-Options = TypeVar("Options", bound="DataclassInstance")
-
-
-def options_of(kind: type[Options], values: Mapping[str, Any], **others: Any) -> Options:
-    """A dataclass of options from the entries of a config section that it names, and ``others``."""
-    names = {field.name for field in fields(kind)} - others.keys()
-    return kind(**{name: values[name] for name in names if name in values}, **others)
 
 
 def choose_device(name: str) -> torch.device:
@@ -103,7 +93,7 @@ def _prefixed(
     kind: type[Options], values: Mapping[str, Any], prefix: str, **others: Any
 ) -> Options:
     """As :func:`options_of`; ``n_levels`` is the entry ``{prefix}levels``."""
-    named = {field.name: prefix + field.name.removeprefix("n_") for field in fields(kind)}
+    named = {name: prefix + name.removeprefix("n_") for name in names_of(kind)}
     return options_of(kind, {n: values[key] for n, key in named.items() if key in values}, **others)
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import load_arrays, load_json, save_json
 from wildtalker_core.media.image import resize_image
+from wildtalker_core.media.options import CodecOptions
 from wildtalker_core.media.video import read_video, sample_frames
-from wildtalker_core.media.video_writer import VideoWriter, codec_of
+from wildtalker_core.media.video_writer import VideoWriter
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
 from workflow_scripts.settings import is_driven
@@ -101,7 +102,7 @@ def main(
     setting: str,
     video_path: str,
     facts_path: str,
-    options: dict,
+    options: CodecOptions,
 ) -> None:
     """Write the frames that are scored, taken by time, at the clip's size, with the driving sound.
 
@@ -122,7 +123,7 @@ def main(
     is_scored = np.isin(shown, scored)
     with (
         sound_of_frames(speech_path, scored, fps) as sound_path,
-        VideoWriter(video_path, fps, sound_path, **codec_of(options)) as video,
+        VideoWriter(video_path, fps, sound_path, **vars(options)) as video,
     ):
         for wanted, picture in zip(
             is_scored, pictures_by_time(external_path, len(shown), fps), strict=True
@@ -157,5 +158,5 @@ if __name__ == "__main__":
             snakemake.wildcards.setting,
             snakemake.output.video,
             snakemake.output.facts,
-            snakemake.params.options,
+            CodecOptions(**snakemake.params.options),
         )

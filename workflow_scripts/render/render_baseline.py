@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from wildtalker_core.media.files import load_json, save_json
-from wildtalker_core.media.video_writer import VideoWriter, codec_of
+from wildtalker_core.media.options import CodecOptions
+from wildtalker_core.media.video_writer import VideoWriter
 from wildtalker_core.scene.scene import Scene, load_scene
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
@@ -58,7 +59,7 @@ def main(
     truth_path: str,
     video_path: str,
     facts_path: str,
-    options: dict,
+    options: CodecOptions,
 ) -> None:
     """Write the test split as ``method`` shows it.
 
@@ -66,14 +67,13 @@ def main(
         truth_path: the clip's true hand-free frames, or "" where nobody knows them.
         method: ``ground_truth`` (the hand-free reference through the same codec), ``mean_frame``
             or ``nearest_landmarks``.
-        options: the config section ``render``.
     """
     scene, manifest = load_scene(**scene_files), load_json(manifest_path)
     fps = manifest["fps"]
     started = time.monotonic()
     with (
         sound_of_frames(speech_path, scene.test_frames, fps) as sound_path,
-        VideoWriter(video_path, fps, sound_path, **codec_of(options)) as video,
+        VideoWriter(video_path, fps, sound_path, **vars(options)) as video,
     ):
         for picture in pictures_of(method, scene, manifest, truth_path):
             video.append(picture)
@@ -99,5 +99,5 @@ if __name__ == "__main__":
             snakemake.input.truth or "",
             snakemake.output.video,
             snakemake.output.facts,
-            snakemake.params.options,
+            CodecOptions(**snakemake.params.options),
         )

@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from wildtalker_core.devices import floats
 from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.geometry.pose_order import back_and_forth, longest_run
 from wildtalker_core.media.files import load_arrays, load_json, save_json
-from wildtalker_core.media.video_writer import VideoWriter, codec_of
+from wildtalker_core.media.options import CodecOptions
+from wildtalker_core.media.video_writer import VideoWriter
 from wildtalker_core.mouth.blinks import BLINK_CHANNELS, new_blinks
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.nerf.portrait import Portrait
+from wildtalker_core.options import options_of
 from wildtalker_core.progress import progress
 from wildtalker_core.scene.body_motion import BodyMotion, load_body_motion
 from wildtalker_core.scene.scene import Scene, load_scene
@@ -141,10 +145,11 @@ def main(
     else:
         performance = own_performance(scene, scene.test_frames)
     mode = "head" if is_head(setting) else options["mode"]
-    T_camera_head = scene.T_camera_head[performance.pose_frames]
-    poses = torch.as_tensor(T_camera_head, dtype=torch.float32, device=device)
+    poses = floats(scene.T_camera_head[performance.pose_frames], device)
+    speaking, codec = options_of(SpeakingOptions, options), options_of(CodecOptions, options)
     told = torch.as_tensor(driving["audio_features"], device=device)
-    mouth = portrait.hear(told, driving["is_silent"], performance.audio_frames, poses, fps, options)
+    is_silent = driving["is_silent"]
+    mouth = portrait.hear(told, is_silent, performance.audio_frames, poses, fps, speaking)
     moments = moments_of(scene, load_body_motion(body_motion_path), performance, mouth)
     if setting == "self_driven" or is_head(setting):
         # A test frame's torso was not filmed, as far as the portrait knows.
@@ -155,7 +160,7 @@ def main(
     started, n_pictures = time.monotonic(), len(performance.pose_frames)
     with (
         sound_of_frames(speech_path, performance.audio_frames, fps) as sound_path,
-        VideoWriter(video_path, fps, sound_path, **codec_of(options)) as video,
+        VideoWriter(video_path, fps, sound_path, **vars(codec)) as video,
     ):
         for picture in progress(render(portrait, moments, behind), "render", n_pictures):
             video.append(picture)

@@ -18,6 +18,7 @@ from wildtalker_core.media.splits import load_split
 from wildtalker_core.mouth.blinks import blink_manner
 from wildtalker_core.mouth.ear import Ear
 from wildtalker_core.mouth.learning import learn_mouth
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.mouth.shape import MouthBasis, measure_mouth
 from wildtalker_core.pretrained.whisper import load_whisper
 from wildtalker_core.scene.body_motion import load_body_motion
@@ -100,7 +101,7 @@ def main(
         blinks=blink_manner(scene.expression[scene.train_frames], fps),
         fps=fps,
         hearing={**{n: speech[n] for n in KEPT}, "sample_rate_hz": 16000},
-        render=options["render"],
+        render=SpeakingOptions(**options["render"]),
         made_of=made_of,
         encoder=encoder,
     )
