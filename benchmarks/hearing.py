@@ -48,8 +48,8 @@ from wildtalker_core.person.landmarks import MOUTH_OF_68  # noqa: E402
 from wildtalker_core.pretrained.whisper import load_whisper  # noqa: E402
 from wildtalker_core.speech import mixing  # noqa: E402
 from wildtalker_core.speech.audio_features import LIVE_SECONDS, log_mel  # noqa: E402
+from wildtalker_core.speech.options import SpeechSection  # noqa: E402
 from wildtalker_core.speech.whisper_features import whisper_features  # noqa: E402
-from workflow_scripts.configuration import default_options  # noqa: E402
 from workflow_scripts.denoisers import denoiser_of  # noqa: E402
 from workflow_scripts.speech.extract_audio_features import in_noise  # noqa: E402
 
@@ -183,8 +183,8 @@ def print_row(name: str, *figures: float) -> None:
 
 def print_noise(clip: Clip, weights: Path, paths: list[Path]) -> None:
     """LMD of the test split under noise, mean over noises."""
-    options = default_options("speech", ROOT / "config")
-    features_of, n = with_states(weights, options["whisper_layer"]), len(clip.shapes)
+    options = SpeechSection()
+    features_of, n = with_states(weights, options.whisper_layer), len(clip.shapes)
     clean = features_of(clip.speech, n, clip.fps)
     noisy = features_of(
         in_noise(clip.raw_speech, clip.rate_hz, "mss_adaptive", options), n, clip.fps

@@ -41,6 +41,7 @@ from wildtalker_core.scene.body_motion import load_body_motion  # noqa: E402
 from wildtalker_core.scene.scene import load_scene  # noqa: E402
 from wildtalker_core.speech import mixing  # noqa: E402
 from wildtalker_core.speech.denoisers import make_denoiser  # noqa: E402
+from wildtalker_core.speech.options import SpeechSection  # noqa: E402
 from wildtalker_core.training.build import restore_portrait  # noqa: E402
 from workflow_scripts.configuration import complete_config  # noqa: E402
 from workflow_scripts.reference import read_reference  # noqa: E402
@@ -114,7 +115,9 @@ class Listening:
     """A trained portrait, the truth of its test frames, and the scores of what it hears."""
 
     def __init__(self, results: Path, config: dict, every: int, find_landmarks) -> None:
-        self.config, self.find_landmarks = config, find_landmarks
+        self.find_landmarks = find_landmarks
+        self.speech_options = options_of(SpeechSection, config["speech"])
+        self.speaking = options_of(SpeakingOptions, config["render"], close_in_silence=False)
         self.scene = load_scene(**scene_paths(scene_files(results, "original.none")))
         self.motion = load_body_motion(results / "scene" / "body_motion.npz")
         self.manifest = load_json(results / "media" / "manifest.json")
@@ -134,21 +137,21 @@ class Listening:
                 noisy = mixing.mix_at_snr(self.speech, noise, snr_db, self.rate_hz)
                 cells = []
                 for denoiser in DENOISERS:
-                    clean = make_denoiser(denoiser, self.config["speech"])(noisy, self.rate_hz)
+                    clean = make_denoiser(denoiser, self.speech_options)(noisy, self.rate_hz)
                     cells.append(f"{denoiser} {self.score(clean)}")
                 print(f"{name:26s}{snr_db:5g} dB ", "   ".join(cells), flush=True)
 
     @torch.no_grad()
     def score(self, speech: np.ndarray) -> str:
         """LMD and opening correlation of the head that hears ``speech``."""
-        _, extract = make_extractor(self.config["speech"])
+        _, extract = make_extractor(self.speech_options)
         fps = self.manifest["fps"]
         heard = extract(speech, self.rate_hz, self.manifest["n_frames"], fps)
         performance = Performance(self.frames, self.frames, self.scene.expression[self.frames])
         poses = torch.as_tensor(self.scene.T_camera_head[self.frames], dtype=torch.float32)
         mouth = self.portrait.hear(
             torch.as_tensor(heard.audio_features), heard.is_silent, self.frames, poses, fps,
-            options_of(SpeakingOptions, self.config["render"] | {"close_in_silence": False}),
+            self.speaking,
         )  # fmt: skip
         moments = moments_of(self.scene, self.motion, performance, mouth)
         pictures = render(

@@ -31,7 +31,7 @@ from wildtalker_core.scene.scene import load_scene  # noqa: E402
 from wildtalker_core.speech import mixing  # noqa: E402
 from wildtalker_core.speech.audio_features import log_mel  # noqa: E402
 from wildtalker_core.speech.denoisers import make_denoiser  # noqa: E402
-from workflow_scripts.configuration import default_options  # noqa: E402
+from wildtalker_core.speech.options import DenoiserOptions  # noqa: E402
 from workflow_scripts.scene_inputs import scene_files, scene_paths  # noqa: E402
 
 TRUTH = ROOT / "examples" / "truth"
@@ -60,7 +60,6 @@ def print_example(noise_paths: list[Path]) -> None:
         mouth = np.stack([truth["mouth_opening"], truth["mouth_rounding"]], 1)
     mouth = torch.as_tensor(mouth / mouth[TRAIN].std(0))
     noises = noises_for(speech, noise_paths)
-    options = default_options("speech", ROOT / "config")
     for floor_db in FLOORS_DB:
 
         def features(waveform: np.ndarray, floor_db: float = floor_db) -> torch.Tensor:
@@ -82,7 +81,7 @@ def print_example(noise_paths: list[Path]) -> None:
             for snr_db in SNRS_DB:
                 noisy = mixing.mix_at_snr(speech, noise, snr_db, RATE_HZ)
                 for denoiser in DENOISERS:
-                    denoised = make_denoiser(denoiser, options)(noisy, RATE_HZ)
+                    denoised = make_denoiser(denoiser, DenoiserOptions())(noisy, RATE_HZ)
                     means.setdefault((name, snr_db), []).append(unexplained(features(denoised)))
         rows = dict(means)
         for snr_db in SNRS_DB:

@@ -25,7 +25,9 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.finished import CONFIG_DIR, Finished, Row, compare, load_finished, moments  # noqa: E402
+from typing import Literal  # noqa: E402
+
+from benchmarks.finished import Finished, Row, compare, load_finished, moments  # noqa: E402
 from benchmarks.hearing import DENOISERS, SNRS_DB  # noqa: E402
 from benchmarks.noisy_hearing import noises_for  # noqa: E402
 from wildtalker_core.media.audio import read_waveform  # noqa: E402
@@ -37,7 +39,7 @@ from wildtalker_core.mouth.options import SpeakingOptions  # noqa: E402
 from wildtalker_core.mouth.shape import measure_mouth  # noqa: E402
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh  # noqa: E402
 from wildtalker_core.speech import mixing  # noqa: E402
-from workflow_scripts.configuration import default_options  # noqa: E402
+from wildtalker_core.speech.options import SpeechSection  # noqa: E402
 from workflow_scripts.denoisers import denoiser_of  # noqa: E402
 from workflow_scripts.speech.extract_audio_features import (  # noqa: E402
     extract_by_parts,
@@ -63,9 +65,8 @@ class Listening:
         self.reference = find_faces([scene.frames[int(i)] for i in self.frames], find)
         own = self.finished.portrait.ear
         self.ears = {"clean": clean_ear(self.finished), "noise": own}
-        self.speech_options = default_options("speech", CONFIG_DIR)
-        has_states = own.n_states > 0
-        self.speech_options["audio_features"] = "whisper" if has_states else "logmel"
+        features: Literal["whisper", "logmel"] = "whisper" if own.n_states > 0 else "logmel"
+        self.speech_options = SpeechSection(audio_features=features)
         _, self.extract = make_extractor(self.speech_options)
 
     def scores(self, speech: np.ndarray, denoiser: str) -> list[tuple[float, float]]:

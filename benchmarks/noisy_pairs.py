@@ -13,11 +13,13 @@ from pystoi import stoi
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from typing import Any  # noqa: E402
+
 from wildtalker_core.media.audio import decode_sound, read_waveform  # noqa: E402
 from wildtalker_core.metrics.speech_quality import score_speech  # noqa: E402
 from wildtalker_core.speech import mixing  # noqa: E402
 from wildtalker_core.speech.denoisers import make_denoiser  # noqa: E402
-from workflow_scripts.configuration import default_options  # noqa: E402
+from wildtalker_core.speech.options import DenoiserOptions  # noqa: E402
 
 RATE_HZ = 16000
 SNRS_DB = (17.5, 12.5, 7.5, 2.5)
@@ -25,12 +27,8 @@ Pair = tuple[str, np.ndarray, np.ndarray]
 Denoise = Callable[[np.ndarray], np.ndarray]
 
 
-def options(**changes: object) -> dict:
-    return default_options("speech", ROOT / "config") | changes
-
-
-def named(name: str, **changes: object) -> Denoise:
-    denoiser = make_denoiser(name, options(**changes))
+def named(name: str, **changes: Any) -> Denoise:
+    denoiser = make_denoiser(name, DenoiserOptions(**changes))
     return lambda noisy: denoiser(noisy, RATE_HZ)
 
 

@@ -1,3 +1,6 @@
+from workflow_scripts.evaluate.options import ScoreOptions
+
+
 rule score_render:
     input:
         video=results("{clip}/render/{method}/{setting}.mp4"),
@@ -44,15 +47,7 @@ rule score_render:
             ),
         ),
         code=code_of("evaluate/score_render"),
-        options=stage_options(
-            "evaluate",
-            "lpips_weights",
-            "lpips_net",
-            "syncnet_weights",
-            "blendshape_model",
-            "openface_dir",
-            "has_ms_ssim",
-        ),
+        options=stage_options("evaluate", ScoreOptions),
         seed=lambda wildcards: method_options(wildcards)["train"]["seed"],
         device=lambda wildcards: method_options(wildcards)["train"]["device"],
     script:

@@ -142,9 +142,9 @@ rule denoise:
     params:
         raw=stamp_of(list(CONFIG["denoise"].values())),
         code=code_of("speech/denoise"),
-        options=lambda wildcards: {
-            "denoiser": CONFIG["speech"]["denoiser"],
-            **denoiser_options(CONFIG["speech"], CONFIG["speech"]["denoiser"]),
-        },
+        denoiser=lambda wildcards: CONFIG["speech"]["denoiser"],
+        options=lambda wildcards: denoiser_options(
+            CONFIG["speech"], CONFIG["speech"]["denoiser"]
+        ),
     script:
         "../workflow_scripts/speech/denoise.py"

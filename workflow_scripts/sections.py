@@ -15,14 +15,20 @@ from wildtalker_core.person.options import PersonSection
 from wildtalker_core.pose.options import PoseSection
 from wildtalker_core.robustness.options import RobustnessSection
 from wildtalker_core.scene.options import SceneSection
+from wildtalker_core.speech.options import SpeechSection
+from workflow_scripts.evaluate.options import EvaluateSection
 from workflow_scripts.render.options import RenderSection
+from workflow_scripts.report.options import ReportSection
 
 SECTIONS: dict[str, type] = {
     "media": MediaSection,
+    "speech": SpeechSection,
     "person": PersonSection,
     "pose": PoseSection,
     "scene": SceneSection,
     "render": RenderSection,
+    "evaluate": EvaluateSection,
+    "report": ReportSection,
 }
 STAGES = ("media", "speech", "person", "occlusion", "pose", "scene", "train",
           "render", "evaluate", "report")  # fmt: skip

@@ -26,6 +26,7 @@ from wildtalker_core.pretrained.face_detector import FaceDetector
 from wildtalker_core.scene.body_motion import load_body_motion
 from wildtalker_core.scene.options import BoxOptions, SceneSection
 from wildtalker_core.scene.scene import load_scene
+from wildtalker_core.speech.options import SpeechSection
 from wildtalker_core.training import stages
 from wildtalker_core.training.checkpoints import save_portrait
 from wildtalker_core.training.losses import ms_ssim_loss
@@ -132,7 +133,7 @@ def prepare_speech(folder: Path, speech: str, manifest: str, split: str) -> None
     """Babble over the speech, denoised again; and features of what is left."""
     noisy, clean = f"{folder}/speech/noisy/speech.wav", f"{folder}/speech/noisy.mss/speech.wav"
     corrupt_speech.main(speech, None, split, noisy, {"noise": "babble", "snr_db": 5.0})
-    values = options("speech", audio_features="logmel")
+    values = SpeechSection(audio_features="logmel")
     denoise_speech.main(noisy, clean, "mss_adaptive", values, None, split)
     features = f"{folder}/speech/noisy.mss/audio_features.npz"
     extract_audio_features.main(clean, manifest, split, features, values)

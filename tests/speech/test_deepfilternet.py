@@ -12,6 +12,7 @@ from wildtalker_core.metrics.speech_quality import si_sdr
 from wildtalker_core.pretrained import deepfilternet
 from wildtalker_core.pretrained.weight_fetching import fetch
 from wildtalker_core.pretrained.weight_registry import REGISTRY
+from wildtalker_core.speech.options import DenoiserOptions
 from workflow_scripts.denoisers import denoiser_of
 
 FILE = "DeepFilterNet3_onnx.tar.gz"
@@ -59,7 +60,7 @@ def network(tmp_path_factory):
         fetch(REGISTRY[FILE], path)
     except InputError as error:
         pytest.skip(f"no source answers: {error}")
-    return denoiser_of("deepfilternet", {"deepfilternet_model": str(path)})
+    return denoiser_of("deepfilternet", DenoiserOptions(deepfilternet_model=str(path)))
 
 
 def test_it_denoises_a_real_recording_at_its_rate(network, shared_data):
@@ -76,4 +77,4 @@ def test_it_denoises_a_real_recording_at_its_rate(network, shared_data):
 def test_a_file_that_is_not_it_is_named(tmp_path):
     (tmp_path / FILE).write_bytes(b"other")
     with pytest.raises(InputError, match="does not hold DeepFilterNet 3"):
-        denoiser_of("deepfilternet", {"deepfilternet_model": str(tmp_path / FILE)})
+        denoiser_of("deepfilternet", DenoiserOptions(deepfilternet_model=str(tmp_path / FILE)))

@@ -1,4 +1,4 @@
-from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,15 +10,13 @@ from wildtalker_core.speech.denoisers import (
     make_denoiser,
     stretched,
 )
+from wildtalker_core.speech.options import DenoiserOptions, Made
 from wildtalker_core.speech.spectral_subtraction import Scale
-from workflow_scripts.configuration import default_options, load_schema
 
 RATE_HZ = 16000
-CONFIG_DIR = Path(__file__).parents[2] / "config"
-OPTIONS = default_options("speech", CONFIG_DIR)
-DENOISERS = load_schema(CONFIG_DIR)["properties"]["speech"]["properties"]["denoiser"]["enum"]
-#: Made here; the others are finished files and a network (test_deepfilternet).
-NAMES = [name for name in DENOISERS if name not in ("external", "deepfilternet")]
+OPTIONS = DenoiserOptions()
+#: Without the network (test_deepfilternet).
+NAMES = [name for name in get_args(Made) if name != "deepfilternet"]
 
 
 def recording(seconds, seed=0):

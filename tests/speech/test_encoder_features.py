@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from wildtalker_core.speech.encoder_features import (
     waveform_features,
 )
 from wildtalker_core.speech.mfcc import mfcc
+from wildtalker_core.speech.options import SpeechSection
 from workflow_scripts.speech import extract_audio_features
 
 RATE_HZ = 16000
@@ -241,21 +243,19 @@ def test_rule_writes_any_backend(tmp_path, hf_folder, deepspeech_path):
     facts = {"fps": 25.0, "n_frames": 50, "n_samples": 2 * RATE_HZ}
     (tmp_path / "manifest.json").write_text(json.dumps(facts))
     save_split(tmp_path / "split.json", Split((40, 45, 50), np.ones(50, bool)))
-    options = {
-        "logmel_floor_db": -40.0,
-        "noise_training": True,
-        "look_ahead_seconds": 0.2,
-        "hf_model": str(hf_folder),
-        "hf_layer": 1,
-        "deepspeech_model": str(deepspeech_path),
-    }
+    options = SpeechSection(
+        look_ahead_seconds=0.2,
+        hf_model=str(hf_folder),
+        hf_layer=1,
+        deepspeech_model=str(deepspeech_path),
+    )
     for backend, n_features in (("logmel", 80), ("hf", 24), ("deepspeech", 29)):
         extract_audio_features.main(
             str(tmp_path / "speech.wav"),
             str(tmp_path / "manifest.json"),
             str(tmp_path / "split.json"),
             str(tmp_path / f"{backend}.npz"),
-            {**options, "audio_features": backend},
+            replace(options, audio_features=backend),
             str(tmp_path / "speech.wav"),
         )
         with np.load(tmp_path / f"{backend}.npz") as written:

@@ -27,8 +27,10 @@ from wildtalker_core.media.finished import finished_video
 from wildtalker_core.media.label import label_plate
 from wildtalker_core.media.sound_checks import require_audible
 from wildtalker_core.mouth.blinks import BLINK_CHANNELS, Blinking
+from wildtalker_core.options import options_of
 from wildtalker_core.speech.audio_features import AudioFeatures, log_mel
 from wildtalker_core.speech.denoisers import denoise_stream, make_denoiser
+from wildtalker_core.speech.options import DenoiserOptions
 from wildtalker_core.speech.whisper_features import whisper_features
 
 #: A network of eight megabytes, and finished files.
@@ -144,7 +146,7 @@ class TalkingPortrait:
                 "clean the recording with it (snakemake denoise) and add --denoiser none, or name "
                 "another one, such as --denoiser mss_adaptive",
             )  # fmt: skip
-        denoiser = make_denoiser(name, hearing)
+        denoiser = make_denoiser(name, options_of(DenoiserOptions, hearing))
         rate_hz = hearing["sample_rate_hz"]
         speech = decode_sound(speech_path, rate_hz)
         require_audible(speech, rate_hz, speech_path)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.speech.adaptive_subtraction import ADAPTIVE_SCALES, denoise_adaptive
 from wildtalker_core.speech.log_mmse import denoise_log_mmse
+from wildtalker_core.speech.options import DenoiserOptions
 from wildtalker_core.speech.spectral_subtraction import Scale, denoise, scales_from_config
 
 # ASSUME: Boll (1979) has windows of 25.6 ms with half overlap; 32 ms with a quarter hop is the same
@@ -41,24 +41,21 @@ class Denoiser:
         return self.apply(waveform.T, sample_rate_hz).T
 
 
-def make_denoiser(name: str, options: Mapping[str, Any]) -> Denoiser:
+def make_denoiser(name: str, options: DenoiserOptions) -> Denoiser:
     """The denoiser ``name``.
-
-    Args:
-        options: those of the config section ``speech`` that it reads (:mod:`speech.options`).
 
     Raises InputError: unknown name, impossible scales.
     """
     makers = {
         "none": lambda: Denoiser(lambda rows, rate_hz: rows),
-        "mss": lambda: _subtraction(scales_from_config(options["scales"]), options),
+        "mss": lambda: _subtraction(scales_from_config(options.scales), options),
         "mss_adaptive": lambda: Denoiser(
             lambda rows, rate_hz: denoise_adaptive(
                 rows, rate_hz, stretched(ADAPTIVE_SCALES, rate_hz)
             )
         ),
         "spectral_subtraction": lambda: _subtraction([_BOLL_SCALE], options),
-        "log_mmse": lambda: _log_mmse(options["leading_seconds"]),
+        "log_mmse": lambda: _log_mmse(options.leading_seconds),
         "noisereduce": lambda: Denoiser(lambda rows, rate_hz: _noisereduce(rows, rate_hz, True)),
         "noisereduce_nonstationary": lambda: Denoiser(
             lambda rows, rate_hz: _noisereduce(rows, rate_hz, False)
@@ -71,8 +68,8 @@ def make_denoiser(name: str, options: Mapping[str, Any]) -> Denoiser:
     return makers[name]()
 
 
-def _subtraction(scales: Iterable[Scale], options: Mapping[str, Any]) -> Denoiser:
-    alpha, leading = options["over_subtraction"], options["leading_seconds"]
+def _subtraction(scales: Iterable[Scale], options: DenoiserOptions) -> Denoiser:
+    alpha, leading = options.over_subtraction, options.leading_seconds
     return Denoiser(
         lambda rows, rate_hz: denoise(rows, rate_hz, stretched(scales, rate_hz), alpha, leading),
         leading,

@@ -29,6 +29,7 @@ from wildtalker_core.metrics.video_scores import Scores, absent, scored
 from wildtalker_core.person.landmarks import FACE_CONTOUR
 from wildtalker_core.progress import progress
 from wildtalker_core.speech.audio_features import active_level_dbfs, frame_silence
+from workflow_scripts.evaluate.options import ScoreOptions
 from workflow_scripts.evaluate.score_speech import clean_reference
 from workflow_scripts.face_points import FACE, FEATURES
 from workflow_scripts.job import job
@@ -229,9 +230,7 @@ def write_frame_table(path: str, measured: Measured, numbers: np.ndarray) -> Non
         table.to_csv(partial, sep="\t", index=False, float_format="%.6g")
 
 
-def load_models(
-    options: dict[str, Any], tried: Tried, train_device: str, stack: ExitStack
-) -> Models:
+def load_models(options: ScoreOptions, tried: Tried, train_device: str, stack: ExitStack) -> Models:
     """The networks whose files the config names, open as long as ``stack`` is.
 
     They use a CUDA device where there is one, unless ``train.device`` says cpu. A job that scores
@@ -247,22 +246,22 @@ def load_models(
     # Detection anew in every frame: a blurred frame must not lean on the one before it.
     face_mesh = stack.enter_context(FaceMesh(max_faces=1, is_tracking=False))
     models = Models(face_mesh, "mediapipe face mesh", blendshape_backend="mediapipe FaceLandmarker")
-    if options["blendshape_model"]:
-        blendshapes = stack.enter_context(BlendshapeModel(options["blendshape_model"]))
+    if options.blendshape_model:
+        blendshapes = stack.enter_context(BlendshapeModel(options.blendshape_model))
         models = replace(models, blendshapes=blendshapes)
-    lpips_weights = options["lpips_weights"]
+    lpips_weights = options.lpips_weights
     if lpips_weights == "auto":
         lpips_weights = tried.path
         models = replace(models, why_no_perceptual=tried.reason)
     if lpips_weights:
         from wildtalker_core.pretrained.lpips_model import LpipsModel
 
-        lpips = LpipsModel(lpips_weights, options["lpips_net"], device)
+        lpips = LpipsModel(lpips_weights, options.lpips_net, device)
         models = replace(models, perceptual_distance=lpips.score, perceptual_backend=lpips.backend)
-    if options["syncnet_weights"]:
+    if options.syncnet_weights:
         from wildtalker_core.pretrained.syncnet import SyncNetEmbedder
 
-        syncnet = SyncNetEmbedder(options["syncnet_weights"], device)
+        syncnet = SyncNetEmbedder(options.syncnet_weights, device)
         models = replace(models, embed_sync=syncnet, sync_backend=syncnet.backend)
     return models
 
@@ -270,7 +269,7 @@ def load_models(
 if __name__ == "__main__":
     with job(snakemake), ExitStack() as stack:
         given, wildcards = snakemake.input, snakemake.wildcards
-        options = snakemake.params.options
+        options = ScoreOptions(**snakemake.params.options)
         main(
             Files(
                 video=given.video,
@@ -282,7 +281,7 @@ if __name__ == "__main__":
                 speech=given.speech,
                 clean_speech=given.clean_speech or None,
                 training=list(given.training),
-                openface=openface_tables(options["openface_dir"], wildcards),
+                openface=openface_tables(options.openface_dir, wildcards),
             ),
             snakemake.output.frames,
             snakemake.output.video,
@@ -293,5 +292,5 @@ if __name__ == "__main__":
                 "seed": snakemake.params.seed,
             },
             load_models(options, read_tried(given.tried), snakemake.params.device, stack),
-            has_ms_ssim=options["has_ms_ssim"],
+            has_ms_ssim=options.has_ms_ssim,
         )

@@ -14,6 +14,7 @@ from wildtalker_core.media.files import atomic_path
 from wildtalker_core.metrics import speech_quality
 from wildtalker_core.metrics.speech_quality import NotScorable
 from wildtalker_core.speech.denoisers import check_external
+from wildtalker_core.speech.options import DenoiserOptions
 from workflow_scripts.denoisers import denoiser_of
 from workflow_scripts.job import job
 
@@ -31,7 +32,7 @@ def main(
     external_dir: str | None,
     scores_path: str,
     enhancer: str,
-    speech_options: dict,
+    speech_options: DenoiserOptions,
     n_processes: int = 1,
 ) -> None:
     """Write a line for each file: ``file``, the scores, and ``note`` (why a score is n/a).
@@ -39,7 +40,6 @@ def main(
     Args:
         external_dir: enhanced files of a method outside; those that it lacks are noted as such.
         enhancer: a denoiser's name, or what the external folder is called.
-        speech_options: what the denoiser reads of the config section ``speech``.
 
     Raises InputError: folders that are not named, are empty or do not pair; unreadable files.
     """
@@ -78,7 +78,7 @@ def score_file(
     noisy_dir: str,
     external_dir: str | None,
     enhancer: str,
-    speech_options: dict,
+    speech_options: DenoiserOptions,
 ) -> tuple[dict[str, float], str]:
     """Scores of one file, and why some are missing."""
     clean, noisy = (read_at_rate(Path(folder, name)) for folder in (clean_dir, noisy_dir))
@@ -143,6 +143,6 @@ if __name__ == "__main__":
             str(snakemake.input.external) or None,
             snakemake.output.scores,
             snakemake.wildcards.enhancer,
-            snakemake.params.speech_options,
+            DenoiserOptions(**snakemake.params.speech_options),
             min(snakemake.threads, os.cpu_count() or 1),
         )

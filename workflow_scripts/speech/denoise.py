@@ -11,15 +11,15 @@ from wildtalker_core.media.audio import (
     write_waveform_blocks,
 )
 from wildtalker_core.speech.denoisers import denoise_stream
+from wildtalker_core.speech.options import DenoiserOptions
 from workflow_scripts.denoisers import denoiser_of
 from workflow_scripts.job import job
 
 
-def main(sound_paths: Sequence[str], denoised_paths: Sequence[str], options: dict) -> None:
+def main(
+    sound_paths: Sequence[str], denoised_paths: Sequence[str], name: str, options: DenoiserOptions
+) -> None:
     """Denoise each file in pieces, so that its length does not matter.
-
-    Args:
-        options: ``denoiser``, and what it reads of the config section ``speech``.
 
     Raises InputError: no recording named, an unreadable one, the denoiser ``external``.
     """
@@ -27,7 +27,7 @@ def main(sound_paths: Sequence[str], denoised_paths: Sequence[str], options: dic
         raise InputError(
             "config denoise", "names no recording", 'add --config denoise="{talk: talk.wav}"'
         )
-    denoiser = denoiser_of(options["denoiser"], options)
+    denoiser = denoiser_of(name, options)
     for sound_path, denoised_path in zip(sound_paths, denoised_paths, strict=True):
         facts = probe_waveform(sound_path)
         write_waveform_blocks(
@@ -47,4 +47,9 @@ def wav_subtype(subtype: str) -> str:
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(snakemake.input.sounds, snakemake.output.sounds, snakemake.params.options)
+        main(
+            snakemake.input.sounds,
+            snakemake.output.sounds,
+            snakemake.params.denoiser,
+            DenoiserOptions(**snakemake.params.options),
+        )

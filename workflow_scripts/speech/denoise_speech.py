@@ -9,6 +9,7 @@ from wildtalker_core.media.audio import (
 )
 from wildtalker_core.media.splits import load_split
 from wildtalker_core.speech.denoisers import check_external, denoise_stream
+from wildtalker_core.speech.options import DenoiserOptions
 from workflow_scripts.denoisers import denoiser_of
 from workflow_scripts.job import job
 
@@ -17,14 +18,13 @@ def main(
     noisy_path: str,
     denoised_path: str,
     denoiser: str,
-    options: dict,
+    options: DenoiserOptions,
     external_path: str | None,
     split_path: str | None,
 ) -> None:
     """Write the denoised speech: same rate, length, channels and sample format.
 
     Args:
-        options: what the denoiser reads of the config section ``speech``.
         external_path: the finished file of the denoiser ``external``.
         split_path: of the clip whose speech it is: no part of it is told of the next ones. None for
             a speech that only drives.
@@ -60,7 +60,7 @@ if __name__ == "__main__":
             snakemake.input.speech,
             snakemake.output.speech,
             snakemake.wildcards.denoiser,
-            snakemake.params.options,
+            DenoiserOptions(**snakemake.params.options),
             str(snakemake.input.external) or None,
             str(snakemake.input.split) or None,
         )

@@ -10,6 +10,7 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.files import load_json, save_arrays
 from wildtalker_core.media.splits import Split, load_split
+from wildtalker_core.options import options_of
 from wildtalker_core.speech.audio_features import (
     LIVE_SECONDS,
     AudioFeatures,
@@ -17,6 +18,7 @@ from wildtalker_core.speech.audio_features import (
     log_mel,
 )
 from wildtalker_core.speech.mixing import changing_noise
+from wildtalker_core.speech.options import DenoiserOptions, SpeechSection
 from workflow_scripts.denoisers import denoiser_of
 from workflow_scripts.job import job
 from workflow_scripts.weight_inputs import read_tried, settle_audio_features, whisper_path
@@ -27,7 +29,7 @@ def main(
     manifest_path: str,
     split_path: str | None,
     features_path: str,
-    options: dict,
+    options: SpeechSection,
     raw_speech_path: str | None = None,
     denoiser: str = "none",
 ) -> None:
@@ -40,7 +42,6 @@ def main(
         split_path: of the clip whose speech it is: no part of it is told of the next ones. None for
             another recording, which decides itself how many frames there are.
         raw_speech_path: the clip's speech before the ``denoiser``.
-        options: what is read of the config section ``speech`` (``speech.options``).
 
     Raises InputError: the clip's speech does not have the manifest's length; an encoder's weights
         are missing or not usable.
@@ -63,7 +64,7 @@ def main(
     else:
         split = load_split(split_path)
         features = extract_by_parts(extract, speech, sample_rate_hz, fps, split)
-        if options["noise_training"] and raw_speech_path:
+        if options.noise_training and raw_speech_path:
             raw = read_waveform(raw_speech_path)[0]
             heard = extract_in_noise(extract, raw, sample_rate_hz, fps, split, denoiser, options)
             more = {"noisy_audio_features": heard.audio_features}
@@ -73,7 +74,7 @@ def main(
         is_silent=features.is_silent,
         frame_times_seconds=np.arange(len(features.is_silent)) / fps,
         backend=backend,
-        frames_ahead=frames_ahead(options["look_ahead_seconds"], fps),
+        frames_ahead=frames_ahead(options.look_ahead_seconds, fps),
         **more,
     )
 
@@ -106,7 +107,7 @@ def extract_in_noise(
     fps: float,
     split: Split,
     denoiser: str,
-    options: dict,
+    options: DenoiserOptions,
 ) -> AudioFeatures:
     """Features of the training frames, whose speech is spoken in noise: see :func:`in_noise`."""
     n_samples = split.sample_ends(raw.size)[0]
@@ -125,7 +126,9 @@ def frames_ahead(look_ahead_seconds: float | None, fps: float) -> int:
     return int((look_ahead_seconds - LIVE_SECONDS) * fps + 1e-6)
 
 
-def in_noise(raw: np.ndarray, sample_rate_hz: int, denoiser: str, options: dict) -> np.ndarray:
+def in_noise(
+    raw: np.ndarray, sample_rate_hz: int, denoiser: str, options: DenoiserOptions
+) -> np.ndarray:
     """A clip's speech in changing noise, every other second and a half as the denoiser leaves it.
 
     ASSUME: so the ear knows both, noise itself for who speaks without that denoiser, and what is
@@ -139,12 +142,12 @@ def in_noise(raw: np.ndarray, sample_rate_hz: int, denoiser: str, options: dict)
     return np.where(piece % 2 == 1, left, noisy).astype(np.float32)
 
 
-def make_extractor(options: dict) -> tuple[str, Callable[..., AudioFeatures]]:
+def make_extractor(options: SpeechSection) -> tuple[str, Callable[..., AudioFeatures]]:
     """What makes the features that ``options`` names, and a function of waveform, sample_rate_hz,
     n_frames, fps (and level_dbfs) that gives them."""
-    backend = options["audio_features"]
+    backend = options.audio_features
     if backend == "logmel":
-        return backend, partial(log_mel, floor_db=options["logmel_floor_db"])
+        return backend, partial(log_mel, floor_db=options.logmel_floor_db)
     # Only now: these cost seconds to import.
     from wildtalker_core.pretrained.audio_encoders import load_deepspeech, load_hf_encoder
     from wildtalker_core.speech.encoder_features import deepspeech_features, waveform_features
@@ -153,22 +156,20 @@ def make_extractor(options: dict) -> tuple[str, Callable[..., AudioFeatures]]:
         from wildtalker_core.pretrained.whisper import load_whisper
         from wildtalker_core.speech.whisper_features import whisper_features
 
-        model, layer = options["whisper_model"], options["whisper_layer"]
+        model, layer = options.whisper_model, options.whisper_layer
         states = load_whisper(whisper_path(model), layer)
-        is_live = options["look_ahead_seconds"] is not None
+        is_live = options.look_ahead_seconds is not None
         return f"whisper: {model}, layer {layer}{', live' if is_live else ''}", partial(
-            whisper_features, encoder=states, floor_db=options["logmel_floor_db"],
+            whisper_features, encoder=states, floor_db=options.logmel_floor_db,
             look_ahead_seconds=LIVE_SECONDS if is_live else None,
         )  # fmt: skip
     if backend == "hf":
-        model, layer = options["hf_model"], options["hf_layer"]
-        encode = load_hf_encoder(model, layer)
-        return f"hf: {model}, layer {layer}", partial(waveform_features, encode=encode)
-    recognise = load_deepspeech(options["deepspeech_model"])
-    return (
-        f"deepspeech: {options['deepspeech_model']}",
-        partial(deepspeech_features, recognise=recognise),
-    )
+        encode = load_hf_encoder(options.hf_model or "", options.hf_layer)
+        name = f"hf: {options.hf_model}, layer {options.hf_layer}"
+        return name, partial(waveform_features, encode=encode)
+    recognise = load_deepspeech(options.deepspeech_model or "")
+    name = f"deepspeech: {options.deepspeech_model}"
+    return name, partial(deepspeech_features, recognise=recognise)
 
 
 if __name__ == "__main__":
@@ -183,7 +184,7 @@ if __name__ == "__main__":
             snakemake.input.manifest,
             str(snakemake.input.split) or None,
             snakemake.output.features,
-            options,
+            options_of(SpeechSection, options),
             snakemake.input.raw,
             snakemake.wildcards.denoiser,
         )

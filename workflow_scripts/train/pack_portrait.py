@@ -20,11 +20,12 @@ from wildtalker_core.mouth.ear import Ear
 from wildtalker_core.mouth.learning import learn_mouth
 from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.mouth.shape import MouthBasis, measure_mouth
+from wildtalker_core.options import options_of
 from wildtalker_core.pretrained.whisper import load_whisper
 from wildtalker_core.scene.body_motion import load_body_motion
 from wildtalker_core.scene.scene import Scene, load_scene
 from wildtalker_core.speech.audio_features import LIVE_SECONDS, N_MELS
-from wildtalker_core.speech.options import KEPT
+from wildtalker_core.speech.options import KEPT, DenoiserOptions
 from wildtalker_core.speech.whisper_encoder import WhisperEncoder
 from wildtalker_core.speech.whisper_features import whisper_features
 from wildtalker_core.splats.portrait import SplatPortrait, SplatShape
@@ -130,7 +131,13 @@ def heard_live(
     if scene.noisy_audio_features is not None:
         raw, _ = read_waveform(spoken.raw_speech_path)
         noisy = extract_in_noise(
-            extract, raw, rate_hz, fps, split, options["denoiser"], options
+            extract,
+            raw,
+            rate_hz,
+            fps,
+            split,
+            options["denoiser"],
+            options_of(DenoiserOptions, options),
         ).audio_features
     return replace(scene, audio_features=found.audio_features, noisy_audio_features=noisy)
 
