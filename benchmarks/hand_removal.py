@@ -20,7 +20,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from situations import CHOSEN_ON, HELD_OUT, Clip, defaults, make_clip
+from situations import CHOSEN_ON, HELD_OUT, Clip, make_clip
 from transient_mask import both_ways, measure
 
 from wildtalker_core.occlusion.hand_removal import (
@@ -29,6 +29,7 @@ from wildtalker_core.occlusion.hand_removal import (
     fill_temporal,
     hidden_region,
 )
+from wildtalker_core.occlusion.options import OcclusionSection
 from wildtalker_core.occlusion.source_frames import Plan, coarse_hidden
 
 
@@ -46,14 +47,14 @@ class HandFree:
     n_unseen: int
 
 
-def remove_hands(clip: Clip, options: dict, every: int = 1) -> HandFree:
+def remove_hands(clip: Clip, options: OcclusionSection, every: int = 1) -> HandFree:
     """Masks and ``temporal`` hand-free frames as the motion stage makes them.
 
     Only each ``every``-th frame is filled and returned; all of them are sources.
     """
-    masks = both_ways(clip, measure(clip, options["use_hands"]), options)
+    masks = both_ways(clip, measure(clip, options.use_hands), options)
     in_bytes = np.rint(255 * masks).astype(np.uint8)
-    level, margin = options["mask_level"], options["hidden_margin"]
+    level, margin = options.mask_level, options.hidden_margin
     hidden = [
         hidden_region(mask, parsing, level, margin)
         for mask, parsing in zip(in_bytes, clip.parsing, strict=True)
@@ -62,7 +63,7 @@ def remove_hands(clip: Clip, options: dict, every: int = 1) -> HandFree:
     plan = Plan(np.stack([coarse_hidden(region) for region in hidden]))
     filled, n_unseen = [], 0
     for number, view in list(enumerate(views))[::every]:
-        sources = plan.sources(number, options["max_sources"])
+        sources = plan.sources(number, options.max_sources)
         frame, never_seen = fill_temporal(view, (views[i] for i in sources))
         filled.append(frame)
         n_unseen += int(never_seen.sum())
@@ -91,7 +92,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=4, help="fill and score each n-th frame")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    options, lama = defaults("occlusion"), None
+    options, lama = OcclusionSection(), None
     wanted = {
         f"{title}/{name}": scenario
         for title, scenarios in (("chosen_on", CHOSEN_ON), ("held_out", HELD_OUT))

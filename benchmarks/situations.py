@@ -32,7 +32,6 @@ from wildtalker_core.media.splits import Split, save_split  # noqa: E402
 from wildtalker_core.person.options import HandOptions, LandmarkOptions  # noqa: E402
 from wildtalker_core.robustness.gesture import Gesture  # noqa: E402
 from wildtalker_core.robustness.synthetic_hand import HandPalette  # noqa: E402
-from workflow_scripts.configuration import default_options  # noqa: E402
 from workflow_scripts.person import detect_landmarks, parse_portrait  # noqa: E402
 
 FPS = 25.0
@@ -170,11 +169,6 @@ class Clip:
     hand_free: np.ndarray  # [n, height, width, 3] uint8
     T_camera_head: np.ndarray  # [n, 4, 4], the true one, metres
     focal_length: float  # pixels
-
-
-def defaults(stage: str) -> dict:
-    """Defaults of a config section."""
-    return default_options(stage, ROOT / "config")
 
 
 def through_codec(frames: np.ndarray, crf: int) -> np.ndarray:

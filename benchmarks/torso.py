@@ -33,7 +33,6 @@ from situations import (
     Scenario,
     Situation,
     checked,
-    defaults,
     find_face,
     make_clip,
     pinstripe,
@@ -46,6 +45,7 @@ from wildtalker_core.media.frame_store import write_frames
 from wildtalker_core.media.image import read_image
 from wildtalker_core.media.splits import Split, split_frames
 from wildtalker_core.nerf.portrait import Portrait
+from wildtalker_core.occlusion.options import OcclusionSection
 from wildtalker_core.scene.body_motion import measure_body
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.training.build import new_portrait
@@ -192,7 +192,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    options = defaults("occlusion")
+    options = OcclusionSection()
     print("PSNR (dB) of the torso; reference: the hand-free frames themselves, all frames")
     print(f"{'':12}hands in  reference | test: wildtalker  no_transient_mask   gain | all:", end="")
     print("  wildtalker  no_transient_mask   gain  seconds")

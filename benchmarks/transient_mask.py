@@ -21,15 +21,17 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from situations import CHOSEN_ON, FPS, HELD_OUT, Clip, Scenario, defaults, make_clip
+from situations import CHOSEN_ON, FPS, HELD_OUT, Clip, Scenario, make_clip
 
 from wildtalker_core.occlusion.flow import DisFlow, FlowEstimator, measure_motion, without_hands
 from wildtalker_core.occlusion.hand_removal import hidden_region
+from wildtalker_core.occlusion.options import OcclusionSection
 from wildtalker_core.occlusion.rigid_motion import RigidMotion
 from wildtalker_core.occlusion.transient_mask import (
     accumulate,
@@ -65,18 +67,20 @@ def measure(clip: Clip, use_hands: bool, estimate: FlowEstimator | None = None) 
     return Measured(magnitude, [frame.rigid for frame in stream], parsing, use_hands)
 
 
-def accumulated(clip: Clip, measured: Measured, options: dict, is_backward: bool) -> np.ndarray:
+def accumulated(
+    clip: Clip, measured: Measured, options: OcclusionSection, is_backward: bool
+) -> np.ndarray:
     """Transient masks [n, height, width] float32 as the stage makes them."""
     step = -1 if is_backward else 1
     motions = backward(measured.motions) if is_backward else measured.motions
     height = clip.frames.shape[1]
     parsing = measured.parsing[::step]
     decay = make_decay(
-        {**options, "use_hands": measured.use_hands},
+        replace(options, use_hands=measured.use_hands),
         height, FPS, iter(clip.frames[::step]), iter(parsing), motions,
     )  # fmt: skip
     masks = accumulate(
-        measured.flow_magnitude[::step], threshold_px(options["flow_threshold"], height, FPS), decay
+        measured.flow_magnitude[::step], threshold_px(options.flow_threshold, height, FPS), decay
     )
     made = [
         restrict_to_transients(mask, p, measured.use_hands)
@@ -85,17 +89,17 @@ def accumulated(clip: Clip, measured: Measured, options: dict, is_backward: bool
     return np.stack(made)[::step]
 
 
-def both_ways(clip: Clip, measured: Measured, options: dict) -> np.ndarray:
+def both_ways(clip: Clip, measured: Measured, options: OcclusionSection) -> np.ndarray:
     """The larger of the masks forward and backward in time."""
     forward = accumulated(clip, measured, options, False)
     return np.maximum(forward, accumulated(clip, measured, options, True))
 
 
-def variants(clip: Clip, measured: Measured, options: dict) -> dict[str, np.ndarray]:
+def variants(clip: Clip, measured: Measured, options: OcclusionSection) -> dict[str, np.ndarray]:
     """Masks [n, height, width] float32 by every way that is compared."""
 
-    def forward(**changes: object) -> np.ndarray:
-        return accumulated(clip, measured, {**options, **changes}, False)
+    def forward(**changes: Any) -> np.ndarray:
+        return accumulated(clip, measured, replace(options, **changes), False)
 
     causal = forward()
     masks = {
@@ -150,10 +154,14 @@ class Scores:
 
 
 def score(
-    mask: np.ndarray, clip: Clip, parsing: np.ndarray, is_shaded: np.ndarray, options: dict
+    mask: np.ndarray,
+    clip: Clip,
+    parsing: np.ndarray,
+    is_shaded: np.ndarray,
+    options: OcclusionSection,
 ) -> Scores:
     """Scores of a mask [n, height, width] float32 in [0, 1] of a clip; see :func:`shadow`."""
-    level, margin = options["mask_level"], options["hidden_margin"]
+    level, margin = options.mask_level, options.hidden_margin
     is_masked = mask > level
     in_bytes = np.rint(255 * mask).astype(np.uint8)
     hidden = np.stack(
@@ -228,7 +236,7 @@ def report(
     estimate: FlowEstimator | None,
 ) -> None:
     """Print the table of one set of situations."""
-    options = defaults("occlusion")
+    options = OcclusionSection()
     found: dict[str, dict[str, Scores]] = {}
     for name, scenario in scenarios.items():
         clip = make_clip(scenario, folder / name)
@@ -238,7 +246,7 @@ def report(
             found.setdefault(variant, {})[name] = scores
     means = {variant: mean(list(of.values())) for variant, of in found.items()}
     plain = [variant for variant in means if variant.startswith("threshold")]
-    config = min(plain, key=lambda v: abs(float(v.split()[1]) - options["flow_threshold"]))
+    config = min(plain, key=lambda v: abs(float(v.split()[1]) - options.flow_threshold))
     best = max(plain, key=lambda v: means[v].iou)
     precise = [v for v in plain if means[v].precision >= means[DEFAULT].precision]
     equal = max(precise or plain, key=lambda v: means[v].recall if precise else means[v].precision)

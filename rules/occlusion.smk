@@ -1,3 +1,6 @@
+from wildtalker_core.occlusion.options import FlowOptions, MaskOptions, RemovalOptions
+
+
 # {occlusion}: `occlusion` is the run's section of that name, which everything shared is made with (head
 # poses, the reference that is scored against); `occlusion.{method}` that of a method of its own, and of
 # others with the same.
@@ -24,17 +27,7 @@ rule estimate_flow:
     params:
         raw=stamp_of(weights_of("occlusion", "flow_weights_path")),
         code=code_of("occlusion/estimate_flow"),
-        options=stage_options(
-            "occlusion",
-            "flow",
-            "dis_preset",
-            "flow_model",
-            "flow_weights_path",
-            "device",
-            "flow_batch_size",
-            "use_hands",
-            "beyond_rigid",
-        ),
+        options=stage_options("occlusion", FlowOptions),
     script:
         "../workflow_scripts/occlusion/estimate_flow.py"
 
@@ -61,19 +54,7 @@ rule accumulate_transient_masks:
         runtime=30,
     params:
         code=code_of("occlusion/accumulate_transient_masks"),
-        options=stage_options(
-            "occlusion",
-            "flow_threshold",
-            "use_hands",
-            "direction",
-            "decay",
-            "constant_decay",
-            "still_flow",
-            "stirring_flow",
-            "rest_half_life_seconds",
-            "stir_half_life_seconds",
-            "return_half_life_seconds",
-        ),
+        options=stage_options("occlusion", MaskOptions),
     script:
         "../workflow_scripts/occlusion/accumulate_transient_masks.py"
 
@@ -100,15 +81,7 @@ rule remove_hands:
     params:
         raw=stamp_of(weights_of("occlusion", "lama_weights_path")),
         code=code_of("occlusion/remove_hands"),
-        options=stage_options(
-            "occlusion",
-            "mask_level",
-            "hidden_margin",
-            "max_sources",
-            "inpaint",
-            "lama_weights_path",
-            "device",
-        ),
+        options=stage_options("occlusion", RemovalOptions),
     script:
         "../workflow_scripts/occlusion/remove_hands.py"
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from wildtalker_core.media.options import MediaSection
+from wildtalker_core.occlusion.options import OcclusionSection
 from wildtalker_core.options import schema_of
 from wildtalker_core.person.options import PersonSection
 from wildtalker_core.pose.options import PoseSection
@@ -24,6 +25,7 @@ SECTIONS: dict[str, type] = {
     "media": MediaSection,
     "speech": SpeechSection,
     "person": PersonSection,
+    "occlusion": OcclusionSection,
     "pose": PoseSection,
     "scene": SceneSection,
     "render": RenderSection,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
 from tests.occlusion.test_rigid_motion import SIZE, moving_square
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import load_arrays, save_arrays, save_json
 from wildtalker_core.media.frame_store import FrameStore, write_frames
 from wildtalker_core.media.image import read_image
 from wildtalker_core.media.splits import Split, save_split
-from workflow_scripts.configuration import default_options
+from wildtalker_core.occlusion.options import FlowOptions, MaskOptions, RemovalOptions
 from workflow_scripts.occlusion import (
     accumulate_transient_masks,
     draw_overlays,
@@ -21,10 +22,6 @@ from workflow_scripts.occlusion import (
 )
 
 N_FRAMES = 12
-
-
-def defaults() -> dict:
-    return default_options("occlusion", ROOT / "config")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +38,6 @@ def clip(tmp_path_factory):
     save_json(folder / "manifest.json", {"fps": 25.0, "n_frames": N_FRAMES})
     save_split(folder / "split.json", Split((N_FRAMES,) * 3, np.ones(N_FRAMES, bool)))
     np.save(folder / "places.npy", places)
-    options = defaults()
     estimate_flow.main(
         str(folder / "frames.zarr.zip"),
         str(folder / "parsing.zarr.zip"),
@@ -49,11 +45,9 @@ def clip(tmp_path_factory):
         str(folder / "split.json"),
         str(folder / "flow_magnitude.zarr.zip"),
         str(folder / "rigid_motion.npz"),
-        estimate_flow.make_estimator(options),
-        1,
-        True,
+        FlowOptions(),
     )
-    make_masks(folder, folder / "transient_mask.zarr.zip", options)
+    make_masks(folder, folder / "transient_mask.zarr.zip", MaskOptions())
     return folder
 
 
@@ -94,23 +88,23 @@ def test_masks_cover_the_occluder(clip):
     ids=str,
 )
 def test_every_way_to_accumulate_contains_the_motion_of_now(clip, tmp_path, changes):
-    options = {**defaults(), **changes}
+    options = MaskOptions(**changes)
     masks = make_masks(clip, tmp_path / "mask.zarr.zip", options)
     plain = make_masks(
-        clip, tmp_path / "plain.zarr.zip", {**options, "decay": "constant", "constant_decay": 0.0}
+        clip, tmp_path / "plain.zarr.zip", replace(options, decay="constant", constant_decay=0.0)
     )
     assert plain.any() and (masks >= plain).all()
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 
 def test_both_directions_are_no_less_than_forward(clip, tmp_path):
-    both = make_masks(clip, tmp_path / "mask.zarr.zip", {**defaults(), "direction": "both"})
+    both = make_masks(clip, tmp_path / "mask.zarr.zip", MaskOptions(direction="both"))
     assert (both >= FrameStore(clip / "transient_mask.zarr.zip")[:]).all()
 
 
 @pytest.mark.parametrize("inpaint", ["temporal", "telea"])
 def test_hand_free_frames_and_overlay(clip, tmp_path, inpaint, capsys):
-    options = {**defaults(), "inpaint": inpaint}
+    options = RemovalOptions(inpaint=inpaint)
     filled = tmp_path / "hand_free.zarr.zip"
     remove_hands.main(
         str(clip / "frames.zarr.zip"),
@@ -149,8 +143,6 @@ def test_unequal_lengths_stop_at_once(clip, tmp_path):
             str(clip / "split.json"),
             str(tmp_path / "flow.zarr.zip"),
             str(tmp_path / "rigid.npz"),
-            estimate_flow.make_estimator(defaults()),
-            1,
-            True,
+            FlowOptions(),
         )
     assert list(tmp_path.iterdir()) == [tmp_path / "landmarks.npz"]

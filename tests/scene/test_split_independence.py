@@ -20,6 +20,7 @@ from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.image import read_image
 from wildtalker_core.media.options import FrameOptions
 from wildtalker_core.media.splits import load_split, split_frames
+from wildtalker_core.occlusion.options import FlowOptions, MaskOptions, RemovalOptions
 from wildtalker_core.person.options import FocalLengthOptions, HandOptions, LandmarkOptions
 from wildtalker_core.pose.options import StabilizerOptions
 from wildtalker_core.pretrained.face_detector import FaceDetector
@@ -30,7 +31,6 @@ from wildtalker_core.speech.options import SpeechSection
 from wildtalker_core.training import stages
 from wildtalker_core.training.checkpoints import save_portrait
 from wildtalker_core.training.losses import ms_ssim_loss
-from workflow_scripts.configuration import default_options
 from workflow_scripts.media import extract_frames, extract_speech
 from workflow_scripts.media import split_frames as split_script
 from workflow_scripts.occlusion import accumulate_transient_masks, estimate_flow, remove_hands
@@ -43,10 +43,6 @@ from workflow_scripts.speech import corrupt_speech, denoise_speech, extract_audi
 N_FRAMES, FPS, RATE_HZ = 66, 25, 16000
 _, UNSEEN, _ = split_frames(N_FRAMES)  # first test frame
 CONFIG = ROOT / "config"
-
-
-def options(stage: str, **changes) -> dict:
-    return default_options(stage, CONFIG) | changes
 
 
 def film(path: Path, frames: np.ndarray, sound: np.ndarray) -> Path:
@@ -108,15 +104,13 @@ def prepare(video: Path, folder: Path, find_faces: FaceDetector) -> None:
     expression = f"{pose}/expression.npz"
     measure_expression.main(frames, landmarks, track, split, expression, None)
 
-    values = options("occlusion", direction="both")
     magnitude, rigid = f"{occlusion}/flow_magnitude.zarr.zip", f"{occlusion}/rigid_motion.npz"
-    estimate = estimate_flow.make_estimator(values)
-    estimate_flow.main(frames, parsing, landmarks, split, magnitude, rigid, estimate, 1, True)
+    estimate_flow.main(frames, parsing, landmarks, split, magnitude, rigid, FlowOptions())
     mask, hand_free = f"{occlusion}/transient_mask.zarr.zip", f"{occlusion}/hand_free.zarr.zip"
     accumulate_transient_masks.main(
-        frames, magnitude, rigid, parsing, manifest, split, mask, values
+        frames, magnitude, rigid, parsing, manifest, split, mask, MaskOptions()
     )
-    remove_hands.main(frames, parsing, mask, split, hand_free, values)
+    remove_hands.main(frames, parsing, mask, split, hand_free, RemovalOptions())
     head_pose = f"{pose}/head_pose.npz"
     stabilize_head.main(frames, landmarks, track, mask, split, head_pose, StabilizerOptions())
     assemble_scene.main(

@@ -14,6 +14,7 @@ from wildtalker_core.media.frame_store import FrameStore, write_frames
 from wildtalker_core.media.image import at_most
 from wildtalker_core.media.splits import load_split
 from wildtalker_core.occlusion.flow import ANALYSIS_PX, without_hands
+from wildtalker_core.occlusion.options import MaskOptions
 from wildtalker_core.occlusion.rigid_motion import RigidMotion
 from wildtalker_core.occlusion.transient_mask import (
     Decay,
@@ -38,15 +39,12 @@ def main(
     manifest_path: str,
     split_path: str,
     transient_mask_path: str,
-    options: dict,
+    options: MaskOptions,
 ) -> None:
     """Stream over the clip; one mask is in memory.
 
     The past of a frame is the run of frames that show the person which it lies in; its future ends
     with its part of the clip, so that no test frame masks a training frame.
-
-    Args:
-        options: the config section ``occlusion``.
     """
     frames, magnitudes = FrameStore(frames_path), FrameStore(flow_magnitude_path)
     parsing = FrameStore(parsing_path)
@@ -57,7 +55,7 @@ def main(
     scale = min(1.0, ANALYSIS_PX / height)
     size = (round(scale * width), round(scale * height))
     motions = [motion.scaled(scale) for motion in load_motions(rigid_motion_path)]
-    flow_threshold_px = threshold_px(options["flow_threshold"], size[1], fps)
+    flow_threshold_px = threshold_px(options.flow_threshold, size[1], fps)
 
     @lru_cache(4)  # each frame's parsing is asked for twice, at nearly the same time
     def small_parsing(number: int) -> np.ndarray:
@@ -77,7 +75,7 @@ def main(
                 yield from (np.zeros(size[::-1], np.float32) for _ in order)
                 continue
             shown = (at_most(frames[number], ANALYSIS_PX) for number in order)
-            seen = (_seen(small_parsing(number), options["use_hands"]) for number in order)
+            seen = (_seen(small_parsing(number), options.use_hands) for number in order)
             moved = backward(motions[start:stop]) if is_backward else motions[start:stop]
             decay = make_decay(options, size[1], fps, shown, seen, moved)
             yield from accumulate(map(motion, order), flow_threshold_px, decay)
@@ -86,13 +84,13 @@ def main(
         TemporaryDirectory(dir=Path(transient_mask_path).parent) as folder,
         write_frames(transient_mask_path, n_frames, (height, width)) as writer,
     ):
-        is_both = options["direction"] == "both"
+        is_both = options.direction == "both"
         later = kept_backwards(masks(True), folder, n_frames, size) if is_both else None
         for number, mask in enumerate(progress(masks(False), "accumulating", n_frames)):
             if later is not None:
                 mask = np.maximum(mask, later[n_frames - 1 - number] / np.float32(255))
             mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
-            transient = restrict_to_transients(mask, parsing[number], options["use_hands"])
+            transient = restrict_to_transients(mask, parsing[number], options.use_hands)
             writer.append(_to_bytes(transient))
 
 
@@ -115,7 +113,7 @@ def person_runs(is_counted: np.ndarray, ends: Sequence[int]) -> list[tuple[int, 
 
 
 def make_decay(
-    options: dict,
+    options: MaskOptions,
     height: int,
     fps: float,
     frames: Iterator[np.ndarray],
@@ -123,19 +121,19 @@ def make_decay(
     motions: list[RigidMotion],
 ) -> Decay:
     """δ of Eq. 4 that the config section ``occlusion`` names."""
-    if options["decay"] == "constant":
+    if options.decay == "constant":
         # The config's factor is per frame at 25 fps.
-        return constant_decay(options["constant_decay"] ** (25.0 / fps))
+        return constant_decay(options.constant_decay ** (25.0 / fps))
     half_lives = HalfLives(
-        threshold_px(options["still_flow"], height, fps),
-        threshold_px(options["stirring_flow"], height, fps),
-        options["rest_half_life_seconds"] * fps,
-        options["stir_half_life_seconds"] * fps,
-        options["return_half_life_seconds"] * fps,
+        threshold_px(options.still_flow, height, fps),
+        threshold_px(options.stirring_flow, height, fps),
+        options.rest_half_life_seconds * fps,
+        options.stir_half_life_seconds * fps,
+        options.return_half_life_seconds * fps,
     )
-    if options["decay"] == "adaptive":
+    if options.decay == "adaptive":
         return adaptive_decay(half_lives)
-    return RestMemory(frames, parsings, motions, half_lives, options["use_hands"])
+    return RestMemory(frames, parsings, motions, half_lives, options.use_hands)
 
 
 def load_motions(rigid_motion_path: str) -> list[RigidMotion]:
@@ -168,5 +166,5 @@ if __name__ == "__main__":
             snakemake.input.manifest,
             snakemake.input.split,
             snakemake.output.transient_mask,
-            snakemake.params.options,
+            MaskOptions(**snakemake.params.options),
         )

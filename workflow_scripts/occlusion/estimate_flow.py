@@ -12,6 +12,7 @@ from wildtalker_core.occlusion.flow import (
     measure_motion,
     measure_raw_motion,
 )
+from wildtalker_core.occlusion.options import FlowOptions
 from wildtalker_core.progress import progress
 from workflow_scripts.job import job
 
@@ -23,12 +24,9 @@ def main(
     split_path: str,
     flow_magnitude_path: str,
     rigid_motion_path: str,
-    estimate: FlowEstimator,
-    batch_size: int,
-    use_hands: bool,
-    beyond_rigid: bool = True,
+    options: FlowOptions,
 ) -> None:
-    """Stream over the clip; ``batch_size`` + 1 frames are in memory.
+    """Stream over the clip; ``flow_batch_size`` + 1 frames are in memory.
 
     Raises InputError: the three inputs speak of different numbers of frames.
     """
@@ -40,7 +38,9 @@ def main(
                 path, f"has {n_frames} frames, {frames_path} has {len(frames)}", "make both again"
             )
     part_starts = load_split(split_path).ends[:-1]
-    measure = measure_motion if beyond_rigid else measure_raw_motion
+    measure = measure_motion if options.beyond_rigid else measure_raw_motion
+    estimate, use_hands = make_estimator(options), options.use_hands
+    batch_size = 1 if options.flow == "dis" else options.flow_batch_size
     motions = measure(frames, parsing, landmarks, estimate, batch_size, use_hands, part_starts)
     models = []
     with write_frames(
@@ -53,18 +53,17 @@ def main(
     save_arrays(rigid_motion_path, background=background, head=head, torso=torso)
 
 
-def make_estimator(options: dict) -> FlowEstimator:
+def make_estimator(options: FlowOptions) -> FlowEstimator:
     """The optical flow that the config section ``occlusion`` names."""
-    if options["flow"] == "dis":
-        return DisFlow(options["dis_preset"])
+    if options.flow == "dis":
+        return DisFlow(options.dis_preset)
     from wildtalker_core.pretrained.optical_flow import PtlFlow
 
-    return PtlFlow(options["flow_model"], options["flow_weights_path"], options["device"])
+    return PtlFlow(options.flow_model, options.flow_weights_path, options.device)
 
 
 if __name__ == "__main__":
     with job(snakemake):
-        options = snakemake.params.options
         main(
             snakemake.input.frames,
             snakemake.input.parsing,
@@ -72,8 +71,5 @@ if __name__ == "__main__":
             snakemake.input.split,
             snakemake.output.flow_magnitude,
             snakemake.output.rigid_motion,
-            make_estimator(options),
-            1 if options["flow"] == "dis" else options["flow_batch_size"],
-            options["use_hands"],
-            options["beyond_rigid"],
+            FlowOptions(**snakemake.params.options),
         )

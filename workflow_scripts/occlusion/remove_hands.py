@@ -13,6 +13,7 @@ from wildtalker_core.occlusion.hand_removal import (
     fill_temporal,
     hidden_region,
 )
+from wildtalker_core.occlusion.options import RemovalOptions
 from wildtalker_core.occlusion.source_frames import Plan, coarse_hidden
 from wildtalker_core.progress import progress
 from workflow_scripts.job import job
@@ -30,13 +31,12 @@ def main(
     transient_mask_path: str,
     split_path: str,
     hand_free_path: str,
-    options: dict,
+    options: RemovalOptions,
     filler: Filler | None = None,
 ) -> None:
     """Fill each frame; pixels outside its hidden region stay exactly as they are.
 
     Args:
-        options: the config section ``occlusion``.
         filler: fills one frame by itself; None fills from other frames (``temporal``).
 
     Training frames are filled from training frames; the others also from those before their part's
@@ -52,7 +52,7 @@ def main(
         if not split.is_counted[number]:
             return np.zeros(frames.shape[1:3], bool)
         return hidden_region(
-            masks[number], parsing[number], options["mask_level"], options["hidden_margin"]
+            masks[number], parsing[number], options.mask_level, options.hidden_margin
         )
 
     @lru_cache(_N_CACHED)
@@ -73,7 +73,7 @@ def main(
         for number in progress(range(n_frames), "removing hands", n_frames):
             if filler is None:
                 plan = plans[min(stop for stop in split.ends if number < stop)]
-                sources = plan.sources(number, options["max_sources"])
+                sources = plan.sources(number, options.max_sources)
                 filled, never_seen = fill_temporal(view(number), map(view, sources))
                 n_unseen += int(never_seen.sum())
             else:
@@ -87,25 +87,26 @@ def main(
         print(f"seen in no frame, filled by telea: {n_unseen} pixels, {share:.2f} % of the hidden")
 
 
-def make_filler(options: dict, height: int) -> Filler | None:
+def make_filler(options: RemovalOptions, height: int) -> Filler | None:
     """The filler that the config section ``occlusion`` names; None for ``temporal``."""
-    if options["inpaint"] == "temporal":
+    if options.inpaint == "temporal":
         return None
-    if options["inpaint"] == "telea":
+    if options.inpaint == "telea":
         return lambda frame, is_hidden: fill_telea(frame, is_hidden, 0.01 * height)
     from wildtalker_core.pretrained.inpainting import Lama
 
-    return Lama(options["lama_weights_path"], options["device"])
+    return Lama(options.lama_weights_path, options.device)
 
 
 if __name__ == "__main__":
     with job(snakemake):
+        options = RemovalOptions(**snakemake.params.options)
         main(
             snakemake.input.frames,
             snakemake.input.parsing,
             snakemake.input.transient_mask,
             snakemake.input.split,
             snakemake.output.hand_free,
-            snakemake.params.options,
-            make_filler(snakemake.params.options, FrameStore(snakemake.input.frames).shape[1]),
+            options,
+            make_filler(options, FrameStore(snakemake.input.frames).shape[1]),
         )
