@@ -42,7 +42,8 @@ from wildtalker_core.scene.scene import Scene, load_scene  # noqa: E402
 from wildtalker_core.training import head, head_targets  # noqa: E402
 from wildtalker_core.training.build import new_portrait  # noqa: E402
 from wildtalker_core.training.clip import Clip  # noqa: E402
-from wildtalker_core.training.optimise import Optimiser, keep_freed_memory  # noqa: E402
+from wildtalker_core.training.optimise import keep_freed_memory  # noqa: E402
+from wildtalker_core.training.options import FieldOptimiser, HeadOptions  # noqa: E402
 from wildtalker_core.training.stages import told_lips  # noqa: E402
 from workflow_scripts.scene_inputs import scene_files, scene_paths  # noqa: E402
 
@@ -141,8 +142,8 @@ def main() -> None:
     portrait = new_portrait(scene, options["model"], "numba", clip.device, 0)
     targets, train_frames = head_targets.HeadTargets(clip), scene.train_frames
     portrait.occupancy.carve(head_targets.possible_cells(portrait, targets, train_frames))
-    settings = options_of(head.HeadOptions, options["head"])
-    groups = head.head_parameters(portrait, options_of(Optimiser, options["head"]))
+    settings = options_of(HeadOptions, options["head"])
+    groups = head.head_parameters(portrait, options_of(FieldOptimiser, options["head"]))
     adam = torch.optim.AdamW(
         [{"params": group.parameters, "lr": group.learning_rate} for group in groups],
         betas=(options["head"]["beta1"], options["head"]["beta2"]), weight_decay=0, fused=True,

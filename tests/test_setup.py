@@ -135,7 +135,7 @@ def test_dockerfile_copies_what_there_is():
         assert (ROOT / name).exists() and not is_ignored(name), name
     needed = ("pyproject.toml", "README.md", "Snakefile", "rules/train.smk", "docs/captions/a.rst",
               "wildtalker/cli.py", "wildtalker_core/errors.py", "workflow_scripts/job.py",
-              "config/schema/top.yaml", "profiles/default/config.yaml")  # fmt: skip
+              "config/schema.yaml", "profiles/default/config.yaml")  # fmt: skip
     assert not [name for name in needed if is_ignored(name)]
     assert is_ignored(".venv/bin/python") and is_ignored("results/me") and is_ignored("a.sif")
 

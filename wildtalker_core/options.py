@@ -101,15 +101,17 @@ def _schema_of_type(hint: Any) -> dict[str, Any]:
 
 
 def _default_of(field: Field[Any]) -> dict[str, Any]:
-    """None for a section inside, whose entries have their own."""
     if field.default is not MISSING:
         return {"default": _plain(field.default)}
-    if field.default_factory is MISSING or is_dataclass(field.default_factory):
-        return {}
-    return {"default": field.default_factory()}
+    return {} if field.default_factory is MISSING else {"default": field.default_factory()}
 
 
 def _plain(value: Any) -> Any:
+    """As JSON has it; of a section inside only what differs from its own defaults."""
+    if is_dataclass(value):
+        kind: Any = type(value)
+        usual = vars(kind())
+        return {name: entry for name, entry in vars(value).items() if entry != usual[name]}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 

@@ -7,7 +7,7 @@ head of the first method that has this very head.
 from collections.abc import Mapping
 from typing import Any
 
-from wildtalker_core.training.options import deciding
+from wildtalker_core.training.reads import deciding
 from workflow_scripts.configuration import METHOD_SPEECH
 
 

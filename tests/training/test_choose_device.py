@@ -18,6 +18,7 @@ from wildtalker_core.training import head, stages
 from wildtalker_core.training.build import choose_device, new_portrait
 from wildtalker_core.training.clip import Clip
 from wildtalker_core.training.head_targets import HeadTargets
+from wildtalker_core.training.options import HeadOptions
 from wildtalker_core.training.precision import compute_dtype
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
@@ -91,7 +92,7 @@ def test_steps_and_pictures_make_no_float64(scene, name):
     options = tiny_preset(name)
     portrait, clip = new_portrait(scene, options["model"], "torch", CPU, 0), Clip.of(scene, CPU)
     lip_features = stages.told_lips(portrait, clip)
-    settings = options_of(head.HeadOptions, options["head"])
+    settings = options_of(HeadOptions, options["head"])
     targets = HeadTargets(clip)
     generator = torch.Generator().manual_seed(0)
     batch = head.sample_batch(targets, scene.train_frames, settings, generator)

@@ -25,7 +25,15 @@ from wildtalker_core.training import head, lips, splats, stages, torso
 from wildtalker_core.training.build import new_portrait
 from wildtalker_core.training.clip import Clip
 from wildtalker_core.training.losses import ms_ssim_loss
-from wildtalker_core.training.optimise import Optimiser, Run
+from wildtalker_core.training.optimise import Run
+from wildtalker_core.training.options import (
+    FieldOptimiser,
+    HeadOptions,
+    LipOptions,
+    Optimiser,
+    SplatOptions,
+    TorsoOptions,
+)
 from wildtalker_core.training.photometric_loss import photometric_loss
 from wildtalker_core.training.splat_build import new_splat_portrait
 
@@ -77,18 +85,20 @@ def test_all_stages_and_the_picture_stay_on_their_device(tmp_path, scene, name, 
 
     with elsewhere:
         head.train_head(
-            portrait, clip, lip_features, options_of(head.HeadOptions, options["head"]),
-            options_of(Optimiser, options["head"]), run("head"),
+            portrait, clip, lip_features, options_of(HeadOptions, options["head"]),
+            options_of(FieldOptimiser, options["head"]), run("head"),
         )  # fmt: skip
         lips.finetune_lips(
-            portrait, clip, lip_features, options_of(head.HeadOptions, options["lips"]),
-            options_of(lips.LipOptions, options["lips"], lambda_lpips=0.01), ms_ssim_loss,
-            options_of(Optimiser, options["lips"]), run("lips"),
+            portrait, clip, lip_features, options_of(HeadOptions, options["lips"]),
+            options_of(LipOptions, options["lips"], lambda_lpips=0.01), ms_ssim_loss,
+            options_of(FieldOptimiser, options["lips"]), run("lips"),
         )  # fmt: skip
         torso.train_torso(
             portrait, clip, make_motion(clip.scene), lip_features,
-            torso.TorsoOptions(256, 1, "one_minus_mask", "hand_free", "squared", 0.1, 2),
-            options_of(Optimiser, options["torso"]), run("torso"),
+            TorsoOptions(
+                rays_per_step=256, opacity_entropy=0.1, occupancy_every=2
+            ),
+            options_of(FieldOptimiser, options["torso"]), run("torso"),
         )  # fmt: skip
         heard = portrait.lip_features(clip.audio_features, torch.arange(2, device=CPU)).detach()
         picture, _ = portrait.render_frame(clip.T_camera_head[0], heard[0], clip.expression[0])
@@ -111,7 +121,7 @@ def test_a_portrait_of_gaussians_stays_on_its_device(
     )
     assert portrait.shape.plate_margin == margin
     options = options_of(
-        splats.SplatOptions, values, static_weight="one_minus_mask", reference="hand_free",
+        SplatOptions, values, static_weight="one_minus_mask", torso_reference="hand_free",
         lambda_lpips=0.01,
     )  # fmt: skip
     run = Run(config={}, folder=tmp_path, seed=0)

@@ -18,9 +18,10 @@ from wildtalker_core.training.attention import face_regions, unwanted_attention
 from wildtalker_core.training.build import new_portrait
 from wildtalker_core.training.clip import Clip
 from wildtalker_core.training.head_targets import HeadTargets
+from wildtalker_core.training.options import HeadOptions
 
 CPU = torch.device("cpu")
-OPTIONS = options_of(head.HeadOptions, tiny_preset("er_nerf")["head"])
+OPTIONS = options_of(HeadOptions, tiny_preset("er_nerf")["head"])
 
 
 def traces_of(lips, expression) -> Traces:

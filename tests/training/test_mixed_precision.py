@@ -11,7 +11,8 @@ from wildtalker_core.nerf.layers import MLP, set_compute_dtype
 from wildtalker_core.nerf.occupancy import AlphaGrid, OccupancyGrid
 from wildtalker_core.training.build import new_portrait
 from wildtalker_core.training.checkpoints import load_latest_checkpoint
-from wildtalker_core.training.optimise import Group, Optimiser, Run, Step, optimise
+from wildtalker_core.training.optimise import Group, Run, Step, optimise
+from wildtalker_core.training.options import Optimiser
 from wildtalker_core.training.precision import compute_dtype, mix_precision
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

@@ -24,7 +24,8 @@ from wildtalker_core.training.checkpoints import (
     save_checkpoint,
     save_portrait,
 )
-from wildtalker_core.training.optimise import Group, Optimiser, Run, Step, optimise
+from wildtalker_core.training.optimise import Group, Run, Step, optimise
+from wildtalker_core.training.options import Optimiser
 
 
 class Killed(Exception):

@@ -20,6 +20,7 @@ from wildtalker_core.scene.scene import Scene
 from wildtalker_core.training import splats, stages
 from wildtalker_core.training.build import open_portrait
 from wildtalker_core.training.checkpoints import save_portrait
+from wildtalker_core.training.options import SplatOptions
 from wildtalker_core.training.splat_build import fit_torso_prediction, new_splat_portrait
 
 CPU = torch.device("cpu")
@@ -174,7 +175,7 @@ def test_a_file_opens_without_being_told_what_it_is(learnt, tmp_path):
 def test_patches_lie_on_lips_and_person(monkeypatch):
     scene = make_scene()
     options = options_of(
-        splats.SplatOptions, OPTIONS["splats"], static_weight="none", reference="frames",
+        SplatOptions, OPTIONS["splats"], static_weight="none", torso_reference="frames",
         lambda_patches=0.1, perceptual_every=4, patch_size=6,
     )  # fmt: skip
     monkeypatch.setattr(splats, "_PATCH_PX", 5)

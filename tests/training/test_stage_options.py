@@ -8,7 +8,7 @@ import torch
 from tests.training.conftest import CONFIG, preset, tiny_preset
 from wildtalker_core.nerf.encoders import layout_of
 from wildtalker_core.training.build import new_portrait, portrait_shape, with_new_torso
-from wildtalker_core.training.options import accompanying, deciding, joined
+from wildtalker_core.training.reads import accompanying, deciding, joined
 from wildtalker_core.training.stages import head_stage
 from workflow_scripts.configuration import merge
 

@@ -16,6 +16,7 @@ from wildtalker_core.training.checkpoints import save_portrait
 from wildtalker_core.training.clip import Clip
 from wildtalker_core.training.head_targets import HeadTargets
 from wildtalker_core.training.losses import ms_ssim_loss
+from wildtalker_core.training.options import FieldOptimiser, HeadOptions, LipOptions
 
 
 def silent(step, losses):
@@ -103,7 +104,7 @@ def lip_patch_loss(portrait, scene, options) -> float:
     """Mean of Eq. 7 over the training frames, as the lips' stage sees it."""
     clip = Clip.of(scene, torch.device("cpu"))
     targets, told = HeadTargets(clip), stages.told_lips(portrait, clip)
-    shape = lips.LipOptions(patch_size=16, lambda_lpips=options["lambda_lpips"])
+    shape = LipOptions(patch_size=16, lambda_lpips=options["lambda_lpips"])
     generator = torch.Generator().manual_seed(0)
     steps = [
         lips.patch_step(
@@ -217,13 +218,11 @@ def test_audio_mode_trains_its_network(tmp_path, scene, smoke):
 @pytest.mark.parametrize("name", [path.stem for path in (CONFIG / "presets").glob("*.yaml")])
 def test_every_preset_builds_a_portrait_that_survives_its_file(tmp_path, scene, name):
     from wildtalker_core.training.build import new_portrait, options_of
-    from wildtalker_core.training.head import HeadOptions
-    from wildtalker_core.training.optimise import Optimiser
 
     options = preset(name)
     for stage in ("head", "lips", "torso"):
         options_of(HeadOptions, options[stage])
-        options_of(Optimiser, options[stage])
+        options_of(FieldOptimiser, options[stage])
     portrait = new_portrait(scene, options["model"], "torch", torch.device("cpu"), 0)
     path = tmp_path / "portrait.safetensors"
     save_portrait(path, portrait.state_dict(), {"shape": portrait.shape.to_dict()})

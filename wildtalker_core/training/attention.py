@@ -37,7 +37,7 @@ def unwanted_attention(
 ) -> dict[str, Tensor]:
     """Attention of rays where it should not be, mean over all rays, by name.
 
-    Options as of :class:`head.HeadOptions`.
+    Options as of :class:`training.options.HeadOptions`.
     """
     region = {"face": is_face, "lower_face": is_lower_face}[attention_region]
     parts = {"attention_outside": (traces.lip_attention * ~region).mean()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -29,55 +29,12 @@ from wildtalker_core.training.losses import (
     uncertainty_loss,
     uncertainty_weights,
 )
-from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, optimise
+from wildtalker_core.training.optimise import Group, Outcome, Run, Step, optimise
+from wildtalker_core.training.options import FieldOptimiser, HeadOptions
 from wildtalker_core.training.schedules import is_due
 
 # ER-NeRF's code, and so SyncTalk's: how often neighbours are compared.
 _SMOOTH_EVERY = 16
-
-
-@dataclass(frozen=True)
-class HeadOptions:
-    """How the head is trained; units and sources in config/schema/train.yaml.
-
-    Attributes:
-        rays_per_step: over all frames of a step.
-        frames_per_step: different frames in a step.
-        lip_share: part of the rays that go through the lip box.
-        photometric: form of the error (:func:`losses.ray_errors`).
-        opacity_entropy: factor of :func:`losses.opacity_entropy`.
-        attention_outside: factor of the lip attention seen outside the ``attention_region``, and of
-            the ``expression_attention`` that is unwanted.
-        attention_region: where speech may act: ``face`` (its box) or ``lower_face`` (that below the
-            nose tip).
-        expression_attention: what of it is unwanted: ``none``; ``product`` with the lips' in the
-            face; all of it in the ``lower_face``.
-        uncertainty: factor of :func:`losses.uncertainty_loss`; above 0, rays are weighted by
-            :func:`losses.uncertainty_weights`, too.
-        smoothness: factor of the difference of attentions and uncertainty between near positions.
-        expression_noise: half width of uniform noise on the expression while training.
-        lambda_patches: factor of the perceptual loss on random patches (lips stage, on the steps
-            that are not the lips').
-        face_patch_size: side of these patches, pixels.
-        occupancy_every: steps between updates of the occupancy grid; 0 for never.
-        hide: skip hidden cells (:meth:`OccupancyGrid.update`).
-    """
-
-    rays_per_step: int
-    frames_per_step: int
-    lip_share: float
-    photometric: str
-    opacity_entropy: float
-    attention_outside: float
-    attention_region: str
-    expression_attention: str
-    uncertainty: float
-    expression_noise: float
-    occupancy_every: int
-    hide: bool
-    smoothness: float = 0.0
-    lambda_patches: float = 0.0
-    face_patch_size: int = 32
 
 
 #: frames [k] -> lip features [k, n_lip], with gradients
@@ -89,7 +46,7 @@ def train_head(
     clip: Clip,
     lip_features: LipFeatures,
     options: HeadOptions,
-    optimiser: Optimiser,
+    optimiser: FieldOptimiser,
     run: Run,
 ) -> Outcome:
     """Train head field, frame codes and what makes lip features, on the training frames."""
@@ -112,7 +69,7 @@ def train_head(
     return optimise(portrait, groups, loss_of, optimiser, run, "head", before_step)
 
 
-def head_parameters(portrait: Portrait, optimiser: Optimiser) -> list[Group]:
+def head_parameters(portrait: Portrait, optimiser: FieldOptimiser) -> list[Group]:
     """What the head's and the lips' stage train: tables, networks and codes, audio attention."""
     nets = other_parameters(portrait.head)
     attention: list[torch.nn.Parameter] = []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
@@ -12,7 +10,6 @@ from wildtalker_core.geometry.cameras import pixel_grid
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.training.clip import Clip, random_frames
 from wildtalker_core.training.head import (
-    HeadOptions,
     LipFeatures,
     condition_of,
     head_parameters,
@@ -23,19 +20,9 @@ from wildtalker_core.training.head import (
 )
 from wildtalker_core.training.head_targets import Batch, HeadTargets
 from wildtalker_core.training.losses import PerceptualLoss, head_loss
-from wildtalker_core.training.optimise import Optimiser, Outcome, Run, Step, optimise
+from wildtalker_core.training.optimise import Outcome, Run, Step, optimise
+from wildtalker_core.training.options import FieldOptimiser, HeadOptions, LipOptions
 from wildtalker_core.training.schedules import is_due
-
-
-@dataclass(frozen=True)
-class LipOptions:
-    """Attributes:
-    patch_size: side of the square patch around the lips, pixels.
-    lambda_lpips: factor of the perceptual loss (Eq. 7).
-    """
-
-    patch_size: int
-    lambda_lpips: float = 0.0
 
 
 def finetune_lips(
@@ -45,7 +32,7 @@ def finetune_lips(
     head_options: HeadOptions,
     options: LipOptions,
     perceptual: PerceptualLoss | None,
-    optimiser: Optimiser,
+    optimiser: FieldOptimiser,
     run: Run,
 ) -> Outcome:
     """Alternate steps on lip patches (Eq. 7) with steps on the whole head (Eq. 5), as peers do."""

@@ -19,39 +19,12 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import save_arrays
 from wildtalker_core.progress import progress
 from wildtalker_core.training.checkpoints import load_latest_checkpoint, save_checkpoint
+from wildtalker_core.training.options import Optimiser
 from wildtalker_core.training.precision import mix_precision
 from wildtalker_core.training.schedules import exponential_decay, is_due, warm_up
 
 _LOG_EVERY = 50
 _WARM_UP_STEPS = 20
-
-
-@dataclass(frozen=True)
-class Optimiser:
-    """AdamW and its course; defaults from SyncTalk (Peng et al. 2024).
-
-    Attributes:
-        steps: of the stage, in all (a resumed run does the rest); 0 leaves the model as it is.
-        lr_grids, lr_nets: learning rates of tables and of networks.
-        final_factor: of both after the last step.
-        beta1, beta2, epsilon: of AdamW.
-        audio_attention_factor: times ``lr_nets`` for the attention over neighbouring frames.
-        audio_attention_decay: weight decay of the same.
-        ema_decay: of the averaged weights that are kept at the end.
-        checkpoint_every: steps.
-    """
-
-    steps: int
-    lr_grids: float = 1e-2
-    lr_nets: float = 1e-3
-    final_factor: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.99
-    epsilon: float = 1e-8
-    audio_attention_factor: float = 5.0
-    audio_attention_decay: float = 1e-4
-    ema_decay: float = 0.95
-    checkpoint_every: int = 500
 
 
 @dataclass(frozen=True)

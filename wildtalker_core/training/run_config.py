@@ -9,7 +9,7 @@ from typing import Any
 from wildtalker_core.media.digests import digest_of_arrays, digest_of_file, digest_of_stack
 from wildtalker_core.scene.body_motion import BodyMotion
 from wildtalker_core.scene.scene import STACKS, Scene
-from wildtalker_core.training.options import deciding
+from wildtalker_core.training.reads import deciding
 
 
 def run_config(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,55 +15,12 @@ from wildtalker_core.splats.portrait import SplatPortrait
 from wildtalker_core.training.clip import BACKGROUND, HANDS, random_frames, unit
 from wildtalker_core.training.lips import square_around
 from wildtalker_core.training.losses import PerceptualLoss, static_weight
-from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, optimise
+from wildtalker_core.training.optimise import Group, Outcome, Run, Step, optimise
+from wildtalker_core.training.options import Optimiser, SplatOptions
 from wildtalker_core.training.photometric_loss import photometric_loss
 
 #: Side of the patches on the person, pixels. ASSUME AlexNet sees enough of its surroundings there.
 _PATCH_PX = 96
-
-
-@dataclass(frozen=True)
-class SplatOptions:
-    """How Gaussians are trained; units and sources in config/schema/train.yaml.
-
-    Attributes:
-        lr_means: pixels a step; lr_colours, lr_opacities, lr_scales, lr_turns: of base values.
-        lr_bases: rates of the face's bases in units of the base values' rates; lr_soft: of those of
-            neck and torso.
-        lambda_dssim: share of 1 - SSIM in the photometric loss, the rest is L1.
-        lambda_alpha: factor of the squared error of alpha against the person's mask.
-        lip_weight: factor of the loss in the lip box.
-        predicted_share: part of the steps in which the torso stands where the head's pose says, as
-            it will in frames that were not filmed.
-        basis_decay: weight decay of the bases.
-        lambda_lpips: factor of the perceptual loss on the lip patch (Eq. 7); lambda_patches: on
-            patches anywhere on the person.
-        perceptual_from: part of the steps after which they are added; perceptual_every: steps from
-            one to the next.
-        patch_size: side of the lip patch, pixels.
-        static_weight: form of ``losses.static_weight``.
-        reference: ``hand_free`` frames, as the paper, or the ``frames`` as they were filmed.
-    """
-
-    lr_means: float
-    lr_colours: float
-    lr_opacities: float
-    lr_scales: float
-    lr_turns: float
-    lr_bases: float
-    lr_soft: float
-    lambda_dssim: float
-    lambda_alpha: float
-    lip_weight: float
-    predicted_share: float
-    basis_decay: float
-    static_weight: str
-    reference: str
-    lambda_lpips: float = 0.0
-    lambda_patches: float = 0.0
-    perceptual_from: float = 0.5
-    perceptual_every: int = 4
-    patch_size: int = 64
 
 
 def train_splats(
@@ -82,7 +39,7 @@ def train_splats(
         perceptual: of patches (Eq. 7), where its weights are.
     """
     stacks = {"hand_free": scene.hand_free_frames, "frames": scene.frames}
-    shown: FrameStack = stacks[options.reference]
+    shown: FrameStack = stacks[options.torso_reference]
     device = portrait.plate.device
     predicted = portrait.predicted_torso(moments.T_camera_head)
 

@@ -37,11 +37,19 @@ from wildtalker_core.training.build import (
 from wildtalker_core.training.checkpoints import load_latest_checkpoint
 from wildtalker_core.training.clip import Clip
 from wildtalker_core.training.losses import PerceptualLoss
-from wildtalker_core.training.optimise import Optimiser, Outcome, Run
+from wildtalker_core.training.optimise import Outcome, Run
+from wildtalker_core.training.options import (
+    FieldOptimiser,
+    HeadOptions,
+    LipOptions,
+    Optimiser,
+    SplatOptions,
+    TorsoOptions,
+)
 from wildtalker_core.training.precision import compute_dtype
 from wildtalker_core.training.run_config import run_config
 from wildtalker_core.training.splat_build import new_splat_portrait
-from wildtalker_core.training.splats import SplatOptions, train_splats
+from wildtalker_core.training.splats import train_splats
 
 Log = Callable[[int, dict[str, float]], None]
 #: (step, picture [height, width, 3] uint8)
@@ -82,8 +90,8 @@ def head_stage(
         portrait.audio.standardise(clip.audio_features[scene.train_frames])
     outcome = head.train_head(
         portrait, clip, told_lips(portrait, clip),
-        options_of(head.HeadOptions, train["head"]),
-        options_of(Optimiser, train["head"]),
+        options_of(HeadOptions, train["head"]),
+        options_of(FieldOptimiser, train["head"]),
         run,
     )  # fmt: skip
     return Trained(portrait, outcome, _nerf_figures(portrait, device, outcome) | hearing)
@@ -105,10 +113,10 @@ def lips_stage(
     config = run_config(train, "lips", scene, portrait_path)
     outcome = lips.finetune_lips(
         portrait, clip, told_lips(portrait, clip),
-        options_of(head.HeadOptions, train["lips"]),
-        options_of(lips.LipOptions, {**train, **train["lips"]}),
+        options_of(HeadOptions, train["lips"]),
+        options_of(LipOptions, {**train, **train["lips"]}),
         perceptual,
-        options_of(Optimiser, train["lips"]),
+        options_of(FieldOptimiser, train["lips"]),
         _run(portrait, clip, train, "lips", folder, log, show, config),
     )  # fmt: skip
     return Trained(portrait, outcome, _nerf_figures(portrait, device, outcome))
@@ -130,17 +138,10 @@ def torso_stage(
     clip = Clip.of(scene, device)
     values = train["torso"]
     config = run_config(train, "torso", scene, portrait_path, motion)
-    options = torso.TorsoOptions(
-        pixels_per_step=values["rays_per_step"],
-        frames_per_step=values["frames_per_step"],
-        static_weight=train["static_weight"],
-        reference=train["torso_reference"],
-        photometric=values["photometric"],
-        alpha_entropy=values["opacity_entropy"],
-        alpha_every=values["occupancy_every"],
-    )
     outcome = torso.train_torso(
-        portrait, clip, motion, told_lips(portrait, clip), options, options_of(Optimiser, values),
+        portrait, clip, motion, told_lips(portrait, clip),
+        options_of(TorsoOptions, {**train, **values}),
+        options_of(FieldOptimiser, values),
         _run(portrait, clip, train, "torso", folder, log, show, config),
     )  # fmt: skip
     return Trained(portrait, outcome, _nerf_figures(portrait, device, outcome))
@@ -162,7 +163,7 @@ def splats_stage(
     portrait, moments, figures = new_splat_portrait(
         scene, motion, {**values, "rasteriser": rasteriser}, device, train["seed"]
     )
-    options = options_of(SplatOptions, {**train, **values}, reference=train["torso_reference"])
+    options = options_of(SplatOptions, {**train, **values})
     print(f"splats on {device}: rasteriser {rasteriser}, {portrait.shape.body.n} Gaussians")
 
     def picture_of(frame: int) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import torch
@@ -17,31 +15,9 @@ from wildtalker_core.scene.body_motion import BodyMotion
 from wildtalker_core.training.clip import HEAD, NECK, TORSO, Clip, in_memory, random_frames
 from wildtalker_core.training.head import LipFeatures
 from wildtalker_core.training.losses import opacity_entropy, torso_loss
-from wildtalker_core.training.optimise import Group, Optimiser, Outcome, Run, Step, optimise
+from wildtalker_core.training.optimise import Group, Outcome, Run, Step, optimise
+from wildtalker_core.training.options import FieldOptimiser, TorsoOptions
 from wildtalker_core.training.schedules import is_due
-
-
-@dataclass(frozen=True)
-class TorsoOptions:
-    """How the torso is trained; units and sources in config/schema/train.yaml.
-
-    Attributes:
-        pixels_per_step: over all frames of a step.
-        frames_per_step: different frames in a step.
-        static_weight: form of ``losses.static_weight``.
-        reference: ``hand_free`` frames, as the paper, or the ``frames`` as they were filmed.
-        photometric: form of the error (:func:`losses.ray_errors`).
-        alpha_entropy: factor of the binary entropy of the torso's alpha.
-        alpha_every: steps between updates of the alpha grid; 0 for never.
-    """
-
-    pixels_per_step: int
-    frames_per_step: int
-    static_weight: str
-    reference: str
-    photometric: str
-    alpha_entropy: float
-    alpha_every: int
 
 
 def train_torso(
@@ -50,7 +26,7 @@ def train_torso(
     motion: BodyMotion,
     lip_features: LipFeatures,
     options: TorsoOptions,
-    optimiser: Optimiser,
+    optimiser: FieldOptimiser,
     run: Run,
 ) -> Outcome:
     """Train torso field and codes against the hand-free frames; the head is frozen.
@@ -61,7 +37,7 @@ def train_torso(
     scene = clip.scene
     stacks = {"hand_free": scene.hand_free_frames, "frames": scene.frames}
     masks, shown, parsing = in_memory(
-        scene.transient_mask, stacks[options.reference], scene.parsing
+        scene.transient_mask, stacks[options.torso_reference], scene.parsing
     )
     _learn_poses(portrait, clip, motion)
 
@@ -69,7 +45,7 @@ def train_torso(
         picks = random_frames(scene.train_frames, options.frames_per_step, generator)
         parts, drawn = [], []
         for frame in picks.tolist():
-            n_pixels = options.pixels_per_step // len(picks)
+            n_pixels = options.rays_per_step // len(picks)
             places, row, is_near = drawn_pixels(parsing[frame], n_pixels, generator)
             x = places[:, 0]
             head = _head_at(portrait, clip, lip_features, frame, places, is_near)
@@ -90,7 +66,7 @@ def train_torso(
         )
         entropy = opacity_entropy(torso_alpha)
         return Step(
-            photometric + options.alpha_entropy * entropy,
+            photometric + options.opacity_entropy * entropy,
             {"photometric": photometric, "entropy": entropy},
             {
                 "frames": picks,
@@ -100,7 +76,7 @@ def train_torso(
         )
 
     def before_step(step: int, generator: torch.Generator) -> None:
-        if is_due(step, options.alpha_every) and step > 0:
+        if is_due(step, options.occupancy_every) and step > 0:
             update_alpha_grid(portrait, clip, generator)
 
     groups = [

@@ -82,4 +82,4 @@ class EvaluateSection(ScoreOptions):
     speech_seconds: Annotated[float, limits(2, 20)] = 10
     """PESQ and the other speech scores are means over parts of about this length, seconds (8 to 12,
     ITU-T P.862.3)."""
-    speech_pairs: SpeechPairs = field(default_factory=SpeechPairs)
+    speech_pairs: SpeechPairs = SpeechPairs()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from wildtalker_core.scene.scene import load_scene
-from wildtalker_core.training.options import joined
+from wildtalker_core.training.reads import joined
 from wildtalker_core.training.stages import lips_stage
 from workflow_scripts.job import job
 from workflow_scripts.perceptual import perceptual_loss, settle_perceptual

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from wildtalker_core.media.files import load_arrays
 from wildtalker_core.scene.scene import load_scene
-from wildtalker_core.training.options import joined
+from wildtalker_core.training.reads import joined
 from wildtalker_core.training.stages import head_stage
 from workflow_scripts.job import job
 from workflow_scripts.scene_inputs import scene_paths
@@ -16,7 +16,7 @@ def main(scene_files: dict[str, str], portrait_path: str, figures_path: str, opt
 
     Args:
         scene_files: arguments of ``load_scene``.
-        options: what the stage reads of the config section ``train`` (``training.options``).
+        options: what the stage reads of the config section ``train`` (``training.reads``).
     """
     folder = Path(portrait_path).parent  # checkpoints and tensorboard there survive a kill
     checkpoints = folder / "checkpoints" / "head"

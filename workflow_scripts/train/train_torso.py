@@ -4,7 +4,7 @@ from pathlib import Path
 
 from wildtalker_core.scene.body_motion import load_body_motion
 from wildtalker_core.scene.scene import load_scene
-from wildtalker_core.training.options import joined
+from wildtalker_core.training.reads import joined
 from wildtalker_core.training.stages import torso_stage
 from workflow_scripts.job import job
 from workflow_scripts.scene_inputs import scene_paths
