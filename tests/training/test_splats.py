@@ -14,6 +14,7 @@ from tests.training.conftest import preset
 from tests.training.tiny_scene import SIZE, make_motion, make_scene
 from wildtalker_core.live.portrait_file import Kept, load_kept, save_kept
 from wildtalker_core.mouth.blinks import BlinkManner
+from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.occlusion.registration import similarity_matrix
 from wildtalker_core.options import options_of
 from wildtalker_core.scene.scene import Scene
@@ -225,7 +226,7 @@ def test_a_packed_portrait_draws_what_the_trained_one_does(learnt, tmp_path):
     blinks = BlinkManner(np.full((15, 2), 0.5), np.zeros(2), 3.0)
     kept = Kept(
         trained.portrait, deepcopy(trained.portrait.ear), moments, blinks, 25.0,
-        {"audio_features": "logmel"}, {}, {},
+        {"audio_features": "logmel"}, SpeakingOptions(), {},
     )  # fmt: skip
     save_kept(tmp_path / "me.portrait", kept)
     opened = load_kept(tmp_path / "me.portrait", "numba")
