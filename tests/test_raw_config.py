@@ -115,6 +115,10 @@ def test_numbers_inside_braces_on_the_command_line_are_numbers():
         ({"train": {"encoder": "numba", "device": "mps"}}, "train.encoder: numba: runs on a CPU"),
         ({"train": {"encoder": "triton", "device": "mps"}}, "train.encoder: triton: runs on an N"),
         ({"speech": {"audio_features": "hf"}}, "speech.audio_features: is hf, but speech.hf_mod"),
+        ({"media": {"max_seconds": 1}}, "media.min_seconds: 2: is above media.max_seconds (1)"),
+        ({"occlusion": {"still_flow": 0.01}}, "occlusion.still_flow: 0.01: is above occl"),
+        ({"person": {"smoothing_order": 5}}, "person.smoothing_order: 5: is not below person."),
+        ({"train": {"head": {"uncertainty": 1}}}, "train.head.uncertainty: is trained by no"),
         ({"speech": {"source": "cafe"}}, "speech.source: cafe: is not under speech.corruptions"),
     ],
 )  # fmt: skip

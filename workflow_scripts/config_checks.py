@@ -1,4 +1,4 @@
-"""What sections of a config demand of each other, refused before anything starts."""
+"""What entries of a config demand of each other, refused before anything starts."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def _problems(view: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             "is lpips, but train.lpips_backbone names no file with its weights",
             "give the file, or use ms_ssim or none",
         )
+    yield from _order_problems(view)
     yield from _patch_problems(train, int(view["media"]["size_px"]))
     yield from _device_problems(train)
     if occlusion["inpaint"] == "lama" and not (
@@ -62,6 +63,34 @@ def _problems(view: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     ):
         if speech[choice] == key and not speech[path]:
             yield f"speech.{choice}", f"is {key}, but speech.{path} is empty", f"give speech.{path}"
+
+
+def _order_problems(view: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Entries of one section of which one bounds another."""
+    for stage, lesser, greater in (
+        ("media", "min_seconds", "max_seconds"),
+        ("occlusion", "still_flow", "stirring_flow"),
+    ):
+        low, high = view[stage][lesser], view[stage][greater]
+        if high is not None and low > high:
+            problem = f"is above {stage}.{greater} ({high})"
+            yield f"{stage}.{lesser}: {low}", problem, "make it smaller"
+    order, window = (view["person"][f"smoothing_{name}"] for name in ("order", "window_frames"))
+    if 1 < window <= order:
+        problem = f"is not below person.smoothing_window_frames ({window})"
+        yield (
+            f"person.smoothing_order: {order}",
+            problem,
+            "make it smaller, or the window 1",
+        )
+    train = view["train"]
+    for stage in ("head", "lips"):
+        if train[stage]["uncertainty"] and not train["model"]["n_uncertainty"]:
+            yield (
+                f"train.{stage}.uncertainty",
+                "is trained by no network (train.model.n_uncertainty: 0)",
+                "give n_uncertainty a width such as 32, or uncertainty 0",
+            )
 
 
 def _patch_problems(train: Mapping[str, Any], size_px: int) -> Iterator[tuple[str, str, str]]:
