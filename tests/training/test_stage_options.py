@@ -7,7 +7,16 @@ import torch
 
 from tests.training.conftest import CONFIG, preset, tiny_preset
 from wildtalker_core.nerf.encoders import layout_of
+from wildtalker_core.options import names_of
 from wildtalker_core.training.build import new_portrait, portrait_shape, with_new_torso
+from wildtalker_core.training.options import (
+    FieldOptimiser,
+    HeadOptions,
+    LipOptions,
+    Optimiser,
+    SplatOptions,
+    TorsoOptions,
+)
 from wildtalker_core.training.reads import accompanying, deciding, joined
 from wildtalker_core.training.stages import head_stage
 from workflow_scripts.configuration import merge
@@ -37,6 +46,23 @@ def test_head_has_the_same_weights_whatever_it_does_not_read(tmp_path, scene):
     weights, others = one.portrait.state_dict(), two.portrait.state_dict()
     assert weights.keys() == others.keys()
     assert all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+@pytest.mark.parametrize(
+    ("stage", "kinds", "unread"),
+    [
+        ("head", (HeadOptions, FieldOptimiser), {"lambda_patches", "face_patch_size"}),
+        ("lips", (HeadOptions, LipOptions, FieldOptimiser), {"smoothness"}),
+        ("torso", (TorsoOptions, Optimiser), set()),
+        ("splats", (SplatOptions, Optimiser), set()),
+    ],
+)
+def test_no_option_that_a_stage_reads_is_left_at_its_default(stage, kinds, unread):
+    """``options_of`` would not notice: a stage is given all of its classes that it reads."""
+    train = merge(preset("paper"), {"perceptual": "ms_ssim", "model": {"lip_feature": "audio"}})
+    section = joined(deciding(train, stage), accompanying(train, stage))
+    given = {**section, **section[stage]}
+    assert {name for kind in kinds for name in names_of(kind)} - given.keys() == unread
 
 
 @pytest.mark.parametrize("name", [path.stem for path in (CONFIG / "presets").glob("*.yaml")])

@@ -209,8 +209,6 @@ class SplatSection(SplatLoss, Optimiser):
     """Adam's epsilon (1e-15, 3DGS)."""
     ema_decay: Annotated[float, limits(0, below=1)] = 0.95
     """Of the averaged weights that are kept (ours)."""
-    checkpoint_every: Count = 500
-    """Steps between checkpoints."""
 
 
 @dataclass(frozen=True)
