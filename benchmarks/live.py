@@ -18,7 +18,9 @@ import argparse
 import os
 import threading
 import time
+from array import array
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import psutil
@@ -122,10 +124,14 @@ class Place:
 
 @dataclass
 class Minute:
-    """What a minute showed: seconds behind the sound, and (sample, mouth's opening)."""
+    """What a minute showed: seconds behind the sound, its last sample, the mouth's opening.
 
-    delays: list[float] = field(default_factory=list)
-    mouths: list[tuple[int, float]] = field(default_factory=list)
+    In arrays: lists would grow by 14 megabytes an hour, for which the session would be blamed.
+    """
+
+    delays: array[float] = field(default_factory=lambda: array("d"))
+    samples: array[int] = field(default_factory=lambda: array("q"))
+    openings: array[float] = field(default_factory=lambda: array("d"))
 
 
 def long_conversation(portrait, sound: np.ndarray, minutes: float, ppm: float) -> None:
@@ -148,7 +154,8 @@ def long_conversation(portrait, sound: np.ndarray, minutes: float, ppm: float) -
         first = place.find(shown, int(now * RATE_HZ * speed)) if len(shown) else None
         if first is not None:
             found[-1].delays.append(now - first / RATE_HZ / speed)
-            found[-1].mouths.append((first + len(shown), float(session._shape[0])))
+            found[-1].samples.append(first + len(shown))
+            found[-1].openings.append(float(session._shape[0]))
         if now / 60 >= told + 1 or now / 60 >= minutes:
             told += 1
             tell(told, found[-1], session)
@@ -185,7 +192,8 @@ def opening(part: list[Minute], n_samples: int, fps: float) -> np.ndarray:
     """Opening of the mouth at each frame of the recording; NaN where none was shown."""
     step = RATE_HZ / fps
     total, count = np.zeros((2, int(n_samples / step)))
-    for end, value in (pair for minute in part for pair in minute.mouths):
+    pairs = (zip(m.samples, m.openings, strict=True) for m in part)
+    for end, value in chain.from_iterable(pairs):
         k = round((end % n_samples) / step) % len(total)
         total[k] += value
         count[k] += 1
