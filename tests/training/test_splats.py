@@ -105,6 +105,21 @@ def test_what_the_pose_does_not_tell_stays_at_its_mean(learnt):
     assert (portrait.torso_slope[:, unexplained] == 0).all()
 
 
+def test_soft_motion_goes_on_beyond_what_training_showed():
+    """Its directions are measured. The similarity moves a bone and has no such end."""
+    scene = make_scene()
+    motion = make_motion(scene)
+    soft = np.sin(np.arange(scene.n_frames))[:, None]
+    torso = replace(motion.torso, soft=soft, soft_basis=np.zeros((1, 9, 9, 2)))
+    options = OPTIONS["splats"] | {"rasteriser": "torch"}
+    portrait, _, _ = new_splat_portrait(scene, replace(motion, torso=torso), options, CPU, 0)
+    shown = soft[scene.seen_train_frames]
+    raw = torch.tensor([0.0, 1.4, 1.8, 9.0])[:, None] * torch.tensor([0.0, 0, 0, 0, shown.max()])
+    told = portrait.unit("torso", raw)[:, 4]
+    assert (told[1] - told[0]) / 1.4 == pytest.approx((told[2] - told[0]).item() / 1.8, rel=1e-4)
+    assert told[3] < (told[2] - told[0]) * 2.2 / 1.8 + told[0]
+
+
 def test_the_mouth_follows_its_shapes(learnt):
     _, _, trained, moments = learnt
     still = moments[0]

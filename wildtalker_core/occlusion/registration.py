@@ -22,7 +22,6 @@ ReadPart = Callable[[int], tuple[np.ndarray, np.ndarray]]
 #: Columns of a motion: shift x and y at the part's centre (pixels), rotation (radians), logarithm
 #: of the scale.
 N_SIMILARITY = 4
-_GRID = 9  # points a side on which soft motion is described
 _MOST_AVERAGED = 200  # frames: more do not sharpen the mean
 _TEXTURE = 4.0  # grey levels per pixel: below it flow guesses
 _LEAST_POINTS = 50
@@ -31,33 +30,6 @@ _MEDIAN_FRAMES = 5
 # and scale. People do not jump for a frame and back. A longer window, or less, takes the turning
 # points of fast motion for mistakes.
 _OUTLIER = np.array([1.6, 1.6, 0.017, 0.016])
-
-
-def torso_view(
-    frame: np.ndarray, parsing: np.ndarray, transient: np.ndarray, backdrop: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The torso before an even backdrop, and where it can be followed.
-
-    Plain cloth shows its motion by its outline only. Before the real background that outline would
-    be two motions; before an even one it is the cloth's alone. Near head and hands nothing is
-    followed: their edges move otherwise.
-
-    Args:
-        frame: [height, width, 3] uint8; parsing: [height, width, 5]; transient: [height, width].
-        backdrop: grey level.
-
-    Returns:
-        grey picture [height, width] uint8 and [height, width] bool.
-    """
-    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    background, head, neck, torso, hands = np.moveaxis(parsing, -1, 0).astype(np.float32)
-    share = background / 255
-    picture = (1 - share) * grey + share * backdrop
-    reach = np.ones((2 * max(2, round(0.02 * len(frame))) + 1,) * 2, np.uint8)
-    foreign = np.maximum(np.maximum(head + neck, hands), transient) > 60
-    is_foreign = cv2.dilate(foreign.astype(np.uint8), reach) > 0
-    is_torso = cv2.dilate((torso > 127).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    return picture.round().astype(np.uint8), is_torso & ~is_foreign
 
 
 @dataclass(frozen=True)
@@ -152,17 +124,15 @@ def register(
     fit_frames: np.ndarray,
     segments: list[np.ndarray],
     reference: int,
-    n_soft: int = 0,
 ) -> Motion:
     """Register every frame to the mean picture of the part.
 
-    The mean and the soft basis come from ``fit_frames`` alone. Outliers are found within each of
-    ``segments`` (the parts of the split), so that no frame depends on one of another segment.
+    The mean comes from ``fit_frames`` alone. Outliers are found within each of ``segments`` (the
+    parts of the split), so that no frame depends on one of another segment.
 
     Args:
         read: gives a frame's picture and the part in it.
         reference: one of ``fit_frames``; the canvas has its place.
-        n_soft: components of the motion beyond a similarity.
     """
     averaged = fit_frames[:: max(1, len(fit_frames) // _MOST_AVERAGED)]
     first = _Registrar(*read(reference))
@@ -195,12 +165,7 @@ def register(
         motion[segment], is_interpolated[segment] = without_outliers(
             motion[segment], max(height, width) / 256
         )
-    soft, basis = np.zeros((n_frames, 0)), np.zeros((0, _GRID, _GRID, 2))
-    if n_soft:
-        matrices = similarity_matrix(motion, centre)
-        soft, basis = _soft_motion(
-            registrar, read, matrices, box, fit_frames, np.concatenate(segments), n_soft
-        )
+    soft, basis = np.zeros((n_frames, 0)), np.zeros((0, 2, 2, 2))
     return Motion(motion, centre, soft, basis, box, is_interpolated, reference)
 
 
@@ -238,7 +203,9 @@ def mean_picture(
 
 
 def without_outliers(motion: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
-    """Motions [n, 4] with failed fits (NaN, or far from the running median) interpolated.
+    """Motions [n, 4 + k] with failed fits (NaN, or far from the running median) interpolated.
+
+    What follows the similarity is interpolated with it, and judged by it alone.
 
     Args:
         size: of the picture in units of 256 pixels.
@@ -260,39 +227,6 @@ def without_outliers(motion: np.ndarray, size: float) -> tuple[np.ndarray, np.nd
         [medfilt(np.pad(c, window, "edge"), window)[window:-window] for c in filled.T], -1
     )
     size = max(size, 0.5)
-    good = found & (np.abs(filled - median) <= _OUTLIER * [size, size, 1, 1]).all(1)
+    off = np.abs(filled - median)[:, :N_SIMILARITY]
+    good = found & (off <= _OUTLIER * [size, size, 1, 1]).all(1)
     return (fill(good), ~good) if good.any() else (median, ~good)
-
-
-def _soft_motion(
-    registrar: _Registrar,
-    read: ReadPart,
-    matrices: np.ndarray,
-    box: np.ndarray,
-    fit_frames: np.ndarray,
-    frames: np.ndarray,
-    n_soft: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Principal components of what the part does beyond a similarity."""
-    height, width = registrar.picture.shape
-    gx, gy = (np.linspace(box[i], box[i + 2], _GRID) for i in (0, 1))
-    ix, iy = gx.round().astype(int), gy.round().astype(int)
-    reach = (box[2] - box[0]) / _GRID / 1.5
-    flows = np.zeros((len(matrices), _GRID, _GRID, 2))
-    for frame in frames.tolist():
-        picture, part = read(frame)
-        flow, shows = registrar.residual(picture, part, matrices[frame])
-        weight = (registrar.is_textured & shows).astype(np.float32)
-        weight *= np.abs(flow).max(-1) < 0.06 * width  # farther is a hand or a mistake
-        below = cv2.GaussianBlur(weight, (0, 0), reach) + 0.03  # tends to no motion where unseen
-        above = cv2.GaussianBlur(flow * weight[..., None], (0, 0), reach)
-        smooth = above / below[..., None]
-        flows[frame] = smooth[np.ix_(iy.clip(0, height - 1), ix.clip(0, width - 1))]
-    flat = flows.reshape(len(flows), -1)
-    fitted = flat[fit_frames]
-    mean = fitted.mean(0)
-    _, spread, directions = np.linalg.svd(fitted - mean, full_matrices=False)
-    scale = spread[:n_soft] / np.sqrt(len(fitted))
-    basis = directions[:n_soft] * scale[:, None]
-    soft = (flat - mean) @ directions[:n_soft].T / np.maximum(scale, 1e-9)
-    return soft, basis.reshape(-1, _GRID, _GRID, 2)

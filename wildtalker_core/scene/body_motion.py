@@ -21,8 +21,8 @@ from wildtalker_core.occlusion.registration import (
     register,
     similarity_matrix,
     similarity_of,
-    torso_view,
 )
+from wildtalker_core.occlusion.torso_motion import TorsoView, register_torso, torso_view
 from wildtalker_core.scene.scene import PARSING_CLASSES, Scene
 
 # ASSUME motion is measured at this height at most, as the flow of the masks is.
@@ -157,8 +157,8 @@ def _torso_motion(scene: Scene, n_soft: int) -> tuple[Motion, bool]:
     # The outline shows best before what the cloth is not.
     backdrop = 255 if len(cloth) and np.median(cloth) < 128 else 0
 
-    @lru_cache(2)
-    def read(frame: int) -> tuple[np.ndarray, np.ndarray]:
+    @lru_cache(200)  # what is averaged is read several times
+    def read(frame: int) -> TorsoView:
         return torso_view(
             at_most(scene.hand_free_frames[frame], _ANALYSIS_PX),
             at_most(scene.parsing[frame], _ANALYSIS_PX),
@@ -166,7 +166,7 @@ def _torso_motion(scene: Scene, n_soft: int) -> tuple[Motion, bool]:
             backdrop,
         )
 
-    motion = register(read, scene.n_frames, seen, _segments(scene), reference, n_soft)
+    motion = register_torso(read, scene.n_frames, seen, _segments(scene), reference, n_soft)
     follows_head = motion.is_interpolated[seen].mean() > 1 - _LEAST_FOLLOWED
     motion = scaled(motion, scene.height / min(scene.height, _ANALYSIS_PX))
     if follows_head:

@@ -18,6 +18,7 @@ from wildtalker_core.scene.body_motion import BodyMotion
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.splats.body import Bases, BodyShape
 from wildtalker_core.splats.portrait import (
+    N_SIMILARITY,
     SplatPortrait,
     SplatShape,
     face_numbers,
@@ -28,6 +29,9 @@ from wildtalker_core.training.splat_start import Start, reference_frame, start_g
 
 _RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
 _OPACITY_LOGIT = 1.4
+#: How far conditions go beyond their range in training, in units of it. ASSUME further for soft
+#: motion: its directions are measured, and cut off the torso stands where it was not filmed.
+_BEYOND_SEEN, _SOFT_BEYOND_SEEN = 0.05, 0.5
 _N_FOLDS, _FOLD_GAP = 6, 12  # frames: half a second at 25 fps
 
 
@@ -179,9 +183,11 @@ def set_conditions(
         mean, scale = _spread(values, least)
         getattr(portrait, f"{name}_mean").copy_(mean)
         getattr(portrait, f"{name}_scale").copy_(scale)
-        # ASSUME a twentieth of the range beyond what was seen; single odd frames are left out.
+        # Single odd frames are left out.
         lower, upper = values.quantile(0.002, 0), values.quantile(0.998, 0)
-        margin = 0.05 * (upper - lower)
+        margin = _BEYOND_SEEN * (upper - lower)
+        if name == "torso":
+            margin[N_SIMILARITY:] *= _SOFT_BEYOND_SEEN / _BEYOND_SEEN
         getattr(portrait, f"{name}_lower").copy_(lower - margin)
         getattr(portrait, f"{name}_upper").copy_(upper + margin)
 
