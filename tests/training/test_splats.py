@@ -215,6 +215,26 @@ def test_patches_lie_on_lips_and_person(monkeypatch):
     assert covered[is_person].mean() > 0.9
 
 
+def test_the_head_must_cover_by_itself(learnt):
+    """Holes before the torso are seen by the loss, though nobody sees them in the picture."""
+    scene, _, trained, moments = learnt
+    portrait = deepcopy(trained.portrait)
+    frame = int(scene.train_frames[0])
+    parsing = scene.parsing[frame]
+    n_head, everywhere = portrait.shape.body.n_head, torch.ones(SIZE, SIZE)
+
+    def cover(logit: float, counts: torch.Tensor) -> float:
+        with torch.no_grad():
+            portrait.body.opacity_logits[:n_head] = logit
+            portrait.body.opacity_logits[n_head:] = 8.0
+            return splats.head_cover(portrait, moments[frame], parsing, counts).item()
+
+    is_head = (parsing[..., 1] > 250).mean()
+    assert cover(-9.0, everywhere) > 0.9 * is_head > 0.05
+    assert cover(8.0, everywhere) < 0.1 * is_head
+    assert cover(-9.0, 1 - torch.as_tensor(parsing[..., 1] > 250).float()) == 0
+
+
 def test_no_patch_shows_what_a_hand_hides(tmp_path):
     scene = make_scene(with_hand=True)
     under_hand = []

@@ -12,7 +12,7 @@ from torch import Tensor
 from wildtalker_core.geometry.moment import Moment
 from wildtalker_core.scene.scene import FrameStack, Scene
 from wildtalker_core.splats.portrait import SplatPortrait
-from wildtalker_core.training.clip import BACKGROUND, HANDS, random_frames, unit
+from wildtalker_core.training.clip import BACKGROUND, HANDS, HEAD, random_frames, unit
 from wildtalker_core.training.lips import square_around
 from wildtalker_core.training.losses import PerceptualLoss, static_weight
 from wildtalker_core.training.optimise import Group, Outcome, Run, Step, optimise
@@ -21,6 +21,8 @@ from wildtalker_core.training.photometric_loss import photometric_loss
 
 #: Side of the patches on the person, pixels. ASSUME AlexNet sees enough of its surroundings there.
 _PATCH_PX = 96
+#: Steps from one in which the head must cover by itself to the next.
+_COVER_EVERY = 4
 
 
 def train_splats(
@@ -58,6 +60,9 @@ def train_splats(
         outline = (weight * (alpha - is_person).square()).mean()
         parts = {"photometric": photometric, "outline": outline}
         loss = photometric + options.lambda_alpha * outline
+        if step % _COVER_EVERY == 1:
+            parts["cover"] = head_cover(portrait, moment, scene.parsing[frame], counts)
+            loss = loss + options.lambda_alpha * parts["cover"]
         if perceptual is not None and step >= options.perceptual_from * optimiser.steps:
             # Where nothing counts there is nothing to correct.
             seen = torch.lerp(target, estimate, counts[..., None])
@@ -110,6 +115,22 @@ def patches_of(
         if len(rows):
             middle = np.array((columns[chosen], rows[chosen]))
             yield "person", options.lambda_patches, square_around(middle, _PATCH_PX, *size)
+
+
+def head_cover(
+    portrait: SplatPortrait, moment: Moment, parsing: np.ndarray, counts: Tensor
+) -> Tensor:
+    """How far the head's own Gaussians are from covering what is surely head, mean square.
+
+    Neck and torso go on behind hair and chin. Left alone, training opens holes before them, which
+    show as specks as soon as head and torso stand to each other as they never did.
+
+    Args:
+        parsing: [height, width, 5] of the frame; counts: [height, width] how much a pixel counts.
+    """
+    _, alpha = portrait.draw(moment, head_only=True)
+    is_head = torch.as_tensor(parsing[..., HEAD] > 250, device=counts.device)
+    return (counts * is_head * (alpha - 1).square()).mean()
 
 
 def box_of(corners: np.ndarray) -> tuple[slice, slice]:
