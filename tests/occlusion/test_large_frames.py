@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 
 from tests.occlusion.test_rigid_motion import SIZE
-from tests.occlusion.test_scripts import N_FRAMES, clip, defaults, make_masks  # noqa: F401
+from tests.occlusion.test_scripts import N_FRAMES, clip, make_masks  # noqa: F401
 from wildtalker_core.media.files import load_arrays, load_json, save_arrays, save_json
 from wildtalker_core.media.frame_store import FrameStore, write_frames
+from wildtalker_core.occlusion.options import MaskOptions
 from wildtalker_core.occlusion.rigid_motion import HEAD, TORSO, fit_rigid_motion
 
 FACTOR = 4
@@ -25,7 +26,7 @@ def test_masks_do_not_depend_on_the_size_of_the_frames(clip, tmp_path):  # noqa:
     save_arrays(tmp_path / "rigid_motion.npz", **{k: FACTOR * v for k, v in motions.items()})
     save_json(tmp_path / "manifest.json", load_json(clip / "manifest.json"))
     (tmp_path / "split.json").write_text((clip / "split.json").read_text())
-    large = make_masks(tmp_path, tmp_path / "mask.zarr.zip", defaults())
+    large = make_masks(tmp_path, tmp_path / "mask.zarr.zip", MaskOptions())
     assert large.shape == (N_FRAMES, size, size)
     small = FrameStore(clip / "transient_mask.zarr.zip")[:] > 127
     shrunk = np.stack([cv2.resize(m, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for m in large])
