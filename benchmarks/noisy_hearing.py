@@ -57,8 +57,8 @@ def main() -> None:
 def print_example(noise_paths: list[Path]) -> None:
     speech, _ = read_waveform(TRUTH / "clean_speech.flac")
     with np.load(TRUTH / "truth.npz") as truth:
-        mouth = np.stack([truth["mouth_opening"], truth["mouth_rounding"]], 1)
-    mouth = torch.as_tensor(mouth / mouth[TRAIN].std(0))
+        filmed = np.stack([truth["mouth_opening"], truth["mouth_rounding"]], 1)
+    mouth = torch.as_tensor(filmed / filmed[TRAIN].std(0))
     noises = noises_for(speech, noise_paths)
     for floor_db in FLOORS_DB:
 

@@ -156,12 +156,12 @@ def test_idle_time_of_a_card_is_what_its_kernels_leave(monkeypatch):
 def test_dry_run_on_the_cpu_ends_in_time(tmp_path):
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "benchmarks/gpu_day.py", "--device", "cpu", "--seconds", "40", "--tiny",
+        [sys.executable, "benchmarks/gpu_day.py", "--device", "cpu", "--seconds", "80", "--tiny",
          "--size", "40", "--out", tmp_path],
-        cwd=gpu_day.ROOT, capture_output=True, text=True, timeout=90,
+        cwd=gpu_day.ROOT, capture_output=True, text=True, timeout=150,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert time.monotonic() - started < 45
+    assert time.monotonic() - started < 85
     results = json.loads((tmp_path / "results.json").read_text())["parts"]
     names = [r["part"] for r in results]
     assert names[0] == "look_around" and names[-1] == "longest_paper"

@@ -138,7 +138,7 @@ def frames_with_person(
     if not len(faces):
         return is_shown
     for i in np.flatnonzero(~is_shown):
-        reference = faces[max(np.searchsorted(faces, i) - 1, 0)]
+        reference = faces[max(int(np.searchsorted(faces, i)) - 1, 0)]
         is_shown[i] = _is_alike(_thumbnail(frames[int(reference)]), _thumbnail(frames[int(i)]))
     return is_shown
 

@@ -57,7 +57,7 @@ def moved_plate(
         shown.append(cv2.warpAffine(inner * 255, shift[:2], size, flags=how) > 250)
     shows = np.stack(shown)
     values = np.where(shows[..., None], np.stack(seen).astype(np.float32), np.nan)
-    known = shows.any(0)
+    known = np.logical_or.reduce(shows)
     plate = np.zeros((*known.shape, 3), np.float32)
     plate[known] = np.nanmedian(values[:, known], 0)
     fill_nearest(plate, ~known, known)

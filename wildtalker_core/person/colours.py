@@ -139,5 +139,5 @@ def lasting_skin(
         count += clear_skin(colours(to_lab(frame)), person)
     # ASSUME: hands leave a place in at least three frames of ten.
     lasting = (count > 0.7 * len(frames)).astype(np.uint8)
-    reach = 2 * max(1, round(count.shape[0] / 64)) + 1
+    reach = 2 * max(1, round(len(count) / 64)) + 1
     return cv2.dilate(lasting, np.ones((reach, reach), np.uint8)) > 0

@@ -59,7 +59,7 @@ def clearest_faces(
     """
     hidden_share = np.ones(len(landmarks))
     for i in np.flatnonzero(is_usable):
-        mask = transient_masks[i]
+        mask = transient_masks[int(i)]
         x, y = np.floor(landmarks[i, list(lm.RIGID_POINTS)].T).astype(int)
         x, y = np.clip(x, 0, mask.shape[1] - 1), np.clip(y, 0, mask.shape[0] - 1)
         hidden_share[i] = (mask[y, x] > 127).mean()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -131,7 +132,12 @@ def main(
             if wanted:
                 require_square(external_path, picture)
                 video.append(resize_image(picture, size_px))
-    facts = {"kind": "external", "mode": "portrait", "seconds_per_frame": None, "device": None}
+    facts: dict[str, Any] = {
+        "kind": "external",
+        "mode": "portrait",
+        "seconds_per_frame": None,
+        "device": None,
+    }
     if not is_driven(setting):
         facts["frames"] = scored.tolist()
     save_json(facts_path, facts)
