@@ -39,7 +39,6 @@ from noisy_pairs import (  # noqa: E402
     composites,
     mixes,
     named,
-    options,
     read_pairs,
     scores,
 )
@@ -51,16 +50,10 @@ from wildtalker_core.media.audio import (  # noqa: E402
 )
 from wildtalker_core.speech.audio_features import log_mel  # noqa: E402
 from wildtalker_core.speech.encoder_features import waveform_features  # noqa: E402
+from workflow_scripts.evaluate.options import SpeechPairs  # noqa: E402
 
-DENOISERS = (
-    "none",
-    "spectral_subtraction",
-    "mss",
-    "mss_adaptive",
-    "log_mmse",
-    "noisereduce",
-    "noisereduce_nonstationary",
-)
+#: As the table of real pairs has them by default.
+DENOISERS = SpeechPairs().denoisers
 
 
 def main() -> None:
@@ -203,8 +196,10 @@ def print_memory() -> None:
         for name in ("mss", "mss_adaptive"):
             script = (
                 "import resource, sys\n"
+                "from wildtalker_core.speech.options import DenoiserOptions\n"
                 "from workflow_scripts.speech.denoise_speech import main\n"
-                f"main({str(noisy)!r}, {str(denoised)!r}, {name!r}, {options()!r}, None)\n"
+                f"paths = {str(noisy)!r}, {str(denoised)!r}\n"
+                f"main(*paths, {name!r}, DenoiserOptions(), None, None)\n"
                 "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
             )
             command = [sys.executable, "-c", script]
