@@ -139,12 +139,7 @@ def register(
     rough = _follow(first, read, averaged, start=reference)
     canvas, is_known = mean_picture(read, averaged, rough)
     registrar = _Registrar(canvas, is_known)
-    height, width = canvas.shape
-    rows, columns = is_known.nonzero()
-    if not len(rows):
-        rows, columns = np.array([0, height - 1]), np.array([0, width - 1])
-    centre = np.array([columns.mean(), rows.mean()])
-    box = np.array([columns.min(), rows.min(), columns.max(), rows.max()], np.float64)
+    centre, box = middle_and_box(is_known)
     motion = np.full((n_frames, N_SIMILARITY), np.nan)
     for segment in segments:
         known = (
@@ -160,11 +155,7 @@ def register(
                 matrix = better
             else:
                 motion[frame] = similarity_of(matrix, centre)
-    is_interpolated = np.ones(n_frames, bool)
-    for segment in segments:
-        motion[segment], is_interpolated[segment] = without_outliers(
-            motion[segment], max(height, width) / 256
-        )
+    motion, is_interpolated = interpolated(motion, segments, max(canvas.shape) / 256)
     soft, basis = np.zeros((n_frames, 0)), np.zeros((0, 2, 2, 2))
     return Motion(motion, centre, soft, basis, box, is_interpolated, reference)
 
@@ -200,6 +191,29 @@ def mean_picture(
         count = count + shows
     mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
     return mean.round().astype(np.uint8), count > 0.5 * len(frames)
+
+
+def middle_and_box(is_part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centre [2] and corners [4] (x0, y0, x1, y1) of what is True, pixels; of all where nothing is.
+
+    Args:
+        is_part: [height, width] bool.
+    """
+    rows, columns = is_part.nonzero()
+    if not len(rows):
+        rows, columns = (np.array([0, n - 1]) for n in is_part.shape)
+    box = np.array([columns.min(), rows.min(), columns.max(), rows.max()], np.float64)
+    return np.array([columns.mean(), rows.mean()]), box
+
+
+def interpolated(
+    motion: np.ndarray, segments: list[np.ndarray], size: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`without_outliers` of each segment by itself; frames of none stay as they are."""
+    motion, is_interpolated = motion.copy(), np.ones(len(motion), bool)
+    for segment in segments:
+        motion[segment], is_interpolated[segment] = without_outliers(motion[segment], size)
+    return motion, is_interpolated
 
 
 def without_outliers(motion: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,12 @@ import cv2
 import numpy as np
 
 from wildtalker_core.occlusion.alignment import Aligner, SoftBasis, elastic
-from wildtalker_core.occlusion.registration import N_SIMILARITY, Motion, without_outliers
+from wildtalker_core.occlusion.registration import (
+    N_SIMILARITY,
+    Motion,
+    interpolated,
+    middle_and_box,
+)
 
 _GRID = 9  # points a side on which soft motion is described
 _MOST_AVERAGED = 100  # frames: more do not sharpen the mean
@@ -79,12 +84,7 @@ def register_torso(
     """
     averaged = fit_frames[:: max(1, len(fit_frames) // _MOST_AVERAGED)]
     view = read(reference)
-    height, width = view.picture.shape
-    rows, columns = view.is_torso.nonzero()
-    if not len(rows):
-        rows, columns = np.array([0, height - 1]), np.array([0, width - 1])
-    centre = np.array([columns.mean(), rows.mean()])
-    box = np.array([columns.min(), rows.min(), columns.max(), rows.max()], np.float64)
+    centre, box = middle_and_box(view.is_torso)
     aligner = Aligner(view.picture, view.is_clear, centre)
     for _ in range(_MEANS):
         rough = _follow(aligner, read, averaged, reference)
@@ -95,11 +95,7 @@ def register_torso(
     numbers = np.full((n_frames, rough.shape[1]), np.nan)
     for segment in segments:
         numbers[segment] = _fit_segment(aligner, read, segment, averaged, rough)
-    is_interpolated = np.ones(n_frames, bool)
-    for segment in segments:
-        numbers[segment], is_interpolated[segment] = without_outliers(
-            numbers[segment], max(height, width) / 256
-        )
+    numbers, is_interpolated = interpolated(numbers, segments, max(view.picture.shape) / 256)
     return Motion(
         numbers[:, :N_SIMILARITY], centre, numbers[:, N_SIMILARITY:], basis.grid, box,
         is_interpolated, reference,
