@@ -35,7 +35,7 @@ from wildtalker_core.media.audio import read_waveform  # noqa: E402
 from wildtalker_core.media.files import load_json  # noqa: E402
 from wildtalker_core.metrics.frame_scores import find_faces  # noqa: E402
 from wildtalker_core.mouth.options import SpeakingOptions  # noqa: E402
-from wildtalker_core.options import options_of  # noqa: E402
+from wildtalker_core.option_types import options_of  # noqa: E402
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh  # noqa: E402
 from wildtalker_core.scene.body_motion import load_body_motion  # noqa: E402
 from wildtalker_core.scene.scene import load_scene  # noqa: E402

@@ -37,7 +37,7 @@ from tests.training import tiny_scene  # noqa: E402
 from tests.training.conftest import preset  # noqa: E402
 from wildtalker_core.nerf import portrait as portrait_module  # noqa: E402
 from wildtalker_core.nerf.tri_plane import HashGrids  # noqa: E402
-from wildtalker_core.options import options_of  # noqa: E402
+from wildtalker_core.option_types import options_of  # noqa: E402
 from wildtalker_core.scene.scene import Scene, load_scene  # noqa: E402
 from wildtalker_core.training import head, head_targets  # noqa: E402
 from wildtalker_core.training.build import new_portrait  # noqa: E402

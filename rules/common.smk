@@ -41,7 +41,7 @@ sys.path.insert(0, str(ROOT))
 
 import wildtalker_core
 from wildtalker_core.errors import InputError
-from wildtalker_core.options import names_of
+from wildtalker_core.option_types import names_of
 from wildtalker_core.training.reads import accompanying, deciding
 from workflow_scripts import (
     code_closure,

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "metrics": set(),
     "pretrained": {"media", "speech"},  # speech has the form of an encoder
 }
-EVERYWHERE = {"errors", "options", "progress", "compiled", "devices"}
+EVERYWHERE = {"errors", "option_types", "progress", "compiled", "devices"}
 
 #: Calls that open files; only media may make them, but for the two doors named beside.
 OPENERS = {"open", "load", "imread", "imwrite", "VideoCapture", "read_text", "write_text",

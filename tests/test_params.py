@@ -18,7 +18,7 @@ from snakemake.iocontainers import Wildcards
 from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSettings
 
 from tests.conftest import ROOT
-from wildtalker_core.options import names_of
+from wildtalker_core.option_types import names_of
 from workflow_scripts.code_closure import closure
 from workflow_scripts.configuration import STAGES, load_schema, merge
 from workflow_scripts.weight_inputs import REGISTRY

@@ -11,7 +11,7 @@ import yaml
 
 from wildtalker_core.media.options import MediaSection
 from wildtalker_core.occlusion.options import OcclusionSection
-from wildtalker_core.options import schema_of
+from wildtalker_core.option_types import schema_of
 from wildtalker_core.person.options import PersonSection
 from wildtalker_core.pose.options import PoseSection
 from wildtalker_core.robustness.options import RobustnessSection

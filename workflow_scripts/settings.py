@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wildtalker_core.media.options import CodecOptions
-from wildtalker_core.options import names_of
+from wildtalker_core.option_types import names_of
 
 #: The test split by itself, the head alone: the lips of Table 2.
 HEAD = "head"

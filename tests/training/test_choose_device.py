@@ -12,7 +12,7 @@ from tests.training.conftest import tiny_preset
 from wildtalker_core.devices import sent
 from wildtalker_core.errors import InputError
 from wildtalker_core.nerf.encoders import resolve_encoder
-from wildtalker_core.options import options_of
+from wildtalker_core.option_types import options_of
 from wildtalker_core.splats.rasterisers import resolve_rasteriser
 from wildtalker_core.training import head, stages
 from wildtalker_core.training.build import choose_device, new_portrait

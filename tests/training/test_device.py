@@ -20,7 +20,7 @@ from tests.training.tiny_scene import make_motion
 from wildtalker_core.mouth.learning import learn_mouth
 from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.mouth.shape import measure_mouth
-from wildtalker_core.options import options_of
+from wildtalker_core.option_types import options_of
 from wildtalker_core.training import head, lips, splats, stages, torso
 from wildtalker_core.training.build import new_portrait
 from wildtalker_core.training.clip import Clip

@@ -11,7 +11,7 @@ import torch
 from tests.training.conftest import tiny_preset
 from wildtalker_core.errors import InputError
 from wildtalker_core.nerf.head_field import Traces
-from wildtalker_core.options import options_of
+from wildtalker_core.option_types import options_of
 from wildtalker_core.person.landmarks import NOSE_TIP
 from wildtalker_core.training import head, stages
 from wildtalker_core.training.attention import face_regions, unwanted_attention

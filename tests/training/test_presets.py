@@ -9,7 +9,7 @@ from tests.training.conftest import CONFIG, preset, tiny_preset
 from tests.training.tiny_scene import make_motion
 from wildtalker_core.nerf.head_field import HeadShape
 from wildtalker_core.nerf.options import ModelSection
-from wildtalker_core.options import names_of, options_of
+from wildtalker_core.option_types import names_of, options_of
 from wildtalker_core.training import stages
 from wildtalker_core.training.build import new_portrait, restore_portrait
 from wildtalker_core.training.checkpoints import save_portrait

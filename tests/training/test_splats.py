@@ -16,7 +16,7 @@ from wildtalker_core.live.portrait_file import Kept, load_kept, save_kept
 from wildtalker_core.mouth.blinks import BlinkManner
 from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.occlusion.registration import similarity_matrix
-from wildtalker_core.options import options_of
+from wildtalker_core.option_types import options_of
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.training import splats, stages
 from wildtalker_core.training.build import open_portrait

@@ -7,7 +7,7 @@ import torch
 
 from tests.training.conftest import CONFIG, preset, tiny_preset
 from wildtalker_core.nerf.encoders import layout_of
-from wildtalker_core.options import names_of
+from wildtalker_core.option_types import names_of
 from wildtalker_core.training.build import new_portrait, portrait_shape, with_new_torso
 from wildtalker_core.training.options import (
     FieldOptimiser,

@@ -17,7 +17,7 @@ from wildtalker_core.media.tensor_file import load_tensors, save_tensors
 from wildtalker_core.mouth.blinks import BlinkManner
 from wildtalker_core.mouth.ear import Ear
 from wildtalker_core.mouth.options import SpeakingOptions
-from wildtalker_core.options import options_of
+from wildtalker_core.option_types import options_of
 from wildtalker_core.speech.whisper_encoder import WhisperEncoder
 from wildtalker_core.splats.portrait import SplatPortrait, SplatShape
 

@@ -27,7 +27,7 @@ from wildtalker_core.media.finished import finished_video
 from wildtalker_core.media.label import label_plate
 from wildtalker_core.media.sound_checks import require_audible
 from wildtalker_core.mouth.blinks import BLINK_CHANNELS, Blinking
-from wildtalker_core.options import options_of
+from wildtalker_core.option_types import options_of
 from wildtalker_core.speech.audio_features import AudioFeatures, log_mel
 from wildtalker_core.speech.denoisers import denoise_stream, make_denoiser
 from wildtalker_core.speech.options import DenoiserOptions

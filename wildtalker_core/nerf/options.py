@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from wildtalker_core.options import Count, Natural, Positive, limits
+from wildtalker_core.option_types import Count, Natural, Positive, limits
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from wildtalker_core.options import NotNegative, Share, limits
+from wildtalker_core.option_types import NotNegative, Share, limits
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from wildtalker_core.options import Natural, Share, limits
+from wildtalker_core.option_types import Natural, Share, limits
 
 
 @dataclass(frozen=True)

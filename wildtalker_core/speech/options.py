@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from wildtalker_core.options import Count, Natural, Positive, limits
+from wildtalker_core.option_types import Count, Natural, Positive, limits
 
 #: Denoisers that are made here; ``external`` takes finished files.
 Made = Literal[

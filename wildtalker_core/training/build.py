@@ -19,7 +19,7 @@ from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.nerf.portrait_shape import PortraitShape
 from wildtalker_core.nerf.position_encoding import grid_tables
 from wildtalker_core.nerf.torso_field import TorsoShape
-from wildtalker_core.options import Options, names_of, options_of
+from wildtalker_core.option_types import Options, names_of, options_of
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.splats.portrait import SplatPortrait, SplatShape
 from wildtalker_core.training.checkpoints import load_portrait

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from wildtalker_core.nerf.options import ModelSection
-from wildtalker_core.options import Count, Natural, NotNegative, Positive, Share, limits
+from wildtalker_core.option_types import Count, Natural, NotNegative, Positive, Share, limits
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from wildtalker_core.media.files import load_json, save_json
 from wildtalker_core.mouth.learning import learn_mouth
 from wildtalker_core.mouth.shape import measure_mouth
 from wildtalker_core.nerf.portrait import Portrait
-from wildtalker_core.options import options_of
+from wildtalker_core.option_types import options_of
 from wildtalker_core.scene.body_motion import BodyMotion
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.splats.portrait import SplatPortrait

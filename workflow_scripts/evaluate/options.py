@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, get_args
 
-from wildtalker_core.options import limits
+from wildtalker_core.option_types import limits
 from wildtalker_core.speech.options import Made
 
 

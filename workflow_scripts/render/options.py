@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from wildtalker_core.media.options import CodecOptions
 from wildtalker_core.mouth.options import SpeakingOptions
-from wildtalker_core.options import limits
+from wildtalker_core.option_types import limits
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from wildtalker_core.media.video_writer import VideoWriter
 from wildtalker_core.mouth.blinks import BLINK_CHANNELS, new_blinks
 from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.nerf.portrait import Portrait
-from wildtalker_core.options import options_of
+from wildtalker_core.option_types import options_of
 from wildtalker_core.progress import progress
 from wildtalker_core.scene.body_motion import BodyMotion, load_body_motion
 from wildtalker_core.scene.scene import Scene, load_scene

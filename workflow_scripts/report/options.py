@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from wildtalker_core.options import limits
+from wildtalker_core.option_types import limits
 from wildtalker_core.speech.options import DenoiserName
 
 

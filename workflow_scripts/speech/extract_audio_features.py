@@ -10,7 +10,7 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.files import load_json, save_arrays
 from wildtalker_core.media.splits import Split, load_split
-from wildtalker_core.options import options_of
+from wildtalker_core.option_types import options_of
 from wildtalker_core.speech.audio_features import (
     LIVE_SECONDS,
     AudioFeatures,

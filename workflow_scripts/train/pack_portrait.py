@@ -20,7 +20,7 @@ from wildtalker_core.mouth.ear import Ear
 from wildtalker_core.mouth.learning import learn_mouth
 from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.mouth.shape import MouthBasis, measure_mouth
-from wildtalker_core.options import options_of
+from wildtalker_core.option_types import options_of
 from wildtalker_core.pretrained.whisper import load_whisper
 from wildtalker_core.scene.body_motion import load_body_motion
 from wildtalker_core.scene.scene import Scene, load_scene
