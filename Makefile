@@ -31,7 +31,7 @@ lint: .venv/tests-installed
 
 setup: .venv/installed
 
-# For occlusion.flow: ptlflow, and TensorBoard's page.
+# For occlusion.flow: ptlflow, audio_features: hf and deepspeech, denoiser: deepfilternet, TensorBoard's page.
 extra: .venv/extra-installed
 
 # torch first and with its dependencies, so that a CUDA machine gets the CUDA build and what that

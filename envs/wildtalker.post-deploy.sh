@@ -36,9 +36,6 @@ GitPython==3.2.1
 google-crc32c==1.9.0
 greenlet==3.5.6
 h11==0.16.0
-httpcore2==2.16.2
-httpx2==2.16.2
-huggingface_hub==2.4.0
 humanfriendly==10.0
 idna==3.20
 immutables==0.21
@@ -67,7 +64,6 @@ numba==0.68.1
 numcodecs==0.16.6
 numpy==1.26.4; python_version < "3.13"
 numpy==2.4.1; python_version >= "3.13"
-onnxruntime==1.31.1
 opencv-python-headless==4.11.0.86
 packaging==25.0
 pandas==2.3.3
@@ -88,7 +84,6 @@ python-dateutil==4.0.0
 pytz==2026.6
 PyYAML==6.0.3
 referencing==0.37.0
-regex==2026.11.15
 requests==2.33.1
 rich==14.3.4
 rpds-py==2026.9.1
@@ -118,13 +113,10 @@ tabulate==0.10.0
 tenacity==9.2.1
 tensorboard==2.20.0
 throttler==1.2.3
-tokenizers==0.23.3
 torch==2.13.0
 torchvision==0.28.0
 tqdm==4.70.1
 traitlets==5.16.1
-transformers==5.23.0
-truststore==0.10.5
 typing-inspection==0.4.5
 typing_extensions==4.16.0
 tzdata==2026.6
@@ -139,16 +131,24 @@ antlr4-python3-runtime==4.9.3
 docstring_parser==0.18.0
 einops==0.8.2
 grpcio==1.85.1
+httpcore2==2.16.2
+httpx2==2.16.2
+huggingface_hub==2.4.0
 jsonargparse==4.53.0
 jsonnet==0.22.0
-lightning==2.6.6
 lightning-utilities==0.15.3
+lightning==2.6.6
 loguru==0.7.3
 omegaconf==2.3.1
+onnxruntime==1.31.1
 ptlflow==0.4.2
 pypng==0.20220715.0
+regex==2026.11.15
 timm==1.0.31
+tokenizers==0.23.3
 torchmetrics==1.9.0
+transformers==5.23.0
+truststore==0.10.5
 typeshed_client==2.14.0
 END
 # torch first and with its dependencies, as in the Makefile.

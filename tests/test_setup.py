@@ -70,7 +70,6 @@ def run_without(names: set[str], code: str) -> None:
         "import noisereduce, lpips, simple_lama_inpainting, pandas",
         "from wildtalker_core.pretrained import mediapipe_models as models; "
         "models.backend() == 'litert' or __import__('mediapipe.tasks.python.vision')",
-        "from transformers.models.whisper.modeling_whisper import WhisperEncoder",
         "import snakemake.cli, snakemake.report, snakemake.persistence",
         "import tempfile; from torch.utils.tensorboard import SummaryWriter; "
         "from tensorboard.backend.event_processing.event_accumulator import EventAccumulator; "
@@ -93,12 +92,22 @@ def test_flow_networks_run_without_what_the_extra_lock_leaves_out():
     )
 
 
-def test_flow_without_ptlflow_names_what_to_do():
+@pytest.mark.parametrize(
+    ("package", "module", "call"),
+    [
+        ("ptlflow", "optical_flow", "PtlFlow('gmflow', 'x.pth', 'cpu')"),
+        ("transformers", "audio_encoders", "load_hf_encoder('facebook/hubert-base-ls960', -1)"),
+        ("onnxruntime", "audio_encoders", "load_deepspeech('requirements.lock')"),
+        ("onnxruntime", "deepfilternet", "load_deepfilternet('requirements.lock')"),
+    ],
+)
+def test_an_option_whose_package_is_absent_names_what_to_do(package, module, call):
+    assert package in locked("-extra")
     run_without(
-        {"ptlflow"},
+        {package},
         "from wildtalker_core.errors import InputError\n"
-        "from wildtalker_core.pretrained.optical_flow import PtlFlow\n"
-        "try:\n    PtlFlow('gmflow', 'x.pth', 'cpu')\n"
+        f"from wildtalker_core.pretrained.{module} import *\n"
+        f"try:\n    {call}\n"
         "except InputError as error:\n    assert 'make extra' in str(error)\n"
         "else:\n    raise AssertionError",
     )

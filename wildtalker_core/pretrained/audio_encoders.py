@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.pretrained.optional import import_optional
 from wildtalker_core.pretrained.torchvision_ops import ensure_torchvision_ops
 
 #: Samples between two steps of the encoder and samples that a step hears, at 16 kHz.
@@ -42,10 +43,10 @@ def load_hf_encoder(model: str | None, layer: int) -> Callable[[np.ndarray], np.
         )
     ensure_torchvision_ops()  # transformers imports torchvision if it is there
     import torch
-    from transformers import AutoConfig, AutoModel
 
+    transformers = import_optional("transformers", "speech.audio_features: hf", "hear")
     try:
-        config = AutoConfig.from_pretrained(model)
+        config = transformers.AutoConfig.from_pretrained(model)
         _check_geometry(config, model)
         n_layers = config.num_hidden_layers
         if not -n_layers - 1 <= layer <= n_layers:
@@ -54,7 +55,7 @@ def load_hf_encoder(model: str | None, layer: int) -> Callable[[np.ndarray], np.
                 f"{model} has the layers 0 to {n_layers}",
                 "choose one of them, or -1 for the last",
             )
-        network = AutoModel.from_pretrained(model, dtype=torch.float32).eval()
+        network = transformers.AutoModel.from_pretrained(model, dtype=torch.float32).eval()
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
@@ -122,15 +123,14 @@ def _looks_like_path(model: str) -> bool:
 
 def _open_onnx(path: str | os.PathLike[str]) -> Any:
     """The session of an ONNX file. Raises InputError if it is none."""
-    import onnxruntime
-    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
-
+    onnxruntime = import_optional("onnxruntime", "speech.audio_features: deepspeech", "hear")
+    errors = onnxruntime.capi.onnxruntime_pybind11_state
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
     options.inter_op_num_threads = 1
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except (Fail, InvalidGraph, InvalidProtobuf) as error:
+    except (errors.Fail, errors.InvalidGraph, errors.InvalidProtobuf) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
             path, f"is not a usable ONNX file ({reason})", "export it again"

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.signal import lfilter, resample_poly
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.pretrained.optional import import_optional
 
 _RATE_HZ, _N_FFT, _HOP = 48000, 960, 480
 _N_BANDS, _N_FILTERED, _LEAST_BINS = 32, 96, 2
@@ -37,8 +38,7 @@ def load_deepfilternet(path: str | os.PathLike[str]) -> Callable[[np.ndarray, in
 
     Raises InputError: absent, not that archive.
     """
-    import onnxruntime
-
+    onnxruntime = import_optional("onnxruntime", "speech.denoiser: deepfilternet", "hear")
     if not Path(path).is_file():
         raise InputError(path, "does not exist", "correct config speech.deepfilternet_model")
     options = onnxruntime.SessionOptions()

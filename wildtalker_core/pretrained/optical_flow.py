@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.pretrained.optional import import_optional
 from wildtalker_core.pretrained.torchvision_ops import ensure_torchvision_ops
 
 
@@ -27,15 +28,9 @@ class PtlFlow:
         ensure_torchvision_ops()
         import torch
 
-        try:
-            import ptlflow
-        except ModuleNotFoundError as error:
-            raise InputError(
-                "occlusion.flow: ptlflow",
-                f"needs a package that is not installed ({error.name})",
-                'make extra, or pip install "wildtalker[flow]"; occlusion.flow: dis needs none',
-            ) from None
-
+        ptlflow = import_optional(
+            "ptlflow", "occlusion.flow: ptlflow", "flow", "occlusion.flow: dis needs none"
+        )
         if model not in ptlflow.get_model_names():
             raise InputError(
                 f"occlusion.flow_model {model}",
