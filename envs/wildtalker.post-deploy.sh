@@ -39,6 +39,7 @@ h11==0.16.0
 humanfriendly==10.0
 idna==3.20
 immutables==0.21
+jaxtyping==0.3.11
 Jinja2==3.1.6
 joblib==1.6.0
 jsonschema-specifications==2025.9.1
@@ -122,6 +123,7 @@ typing_extensions==4.16.0
 tzdata==2026.6
 urllib3==2.8.0
 uvicorn==0.54.0
+wadler_lindig==0.1.8
 websockets==17.4
 Werkzeug==3.1.9
 wrapt==2.5.2

@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
+import tests.runtime_checks  # noqa: E402, F401  (before anything of the project is imported)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first: of two processes none is left with a long one in the end."""

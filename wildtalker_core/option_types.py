@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
@@ -26,6 +27,13 @@ Options = TypeVar("Options")
 _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", Mapping: "object"}
 
 
+class Limits(dict[str, Any]):
+    """Keywords of JSON schema; hashable, as everything in a type must be."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(json.dumps(self, sort_keys=True))
+
+
 def limits(
     least: float | None = None,
     most: float | None = None,
@@ -33,7 +41,7 @@ def limits(
     above: float | None = None,
     below: float | None = None,
     **others: Any,
-) -> dict[str, Any]:
+) -> Limits:
     """Limits of a value as JSON schema has them; ``above`` and ``below`` are not reached.
 
     >>> limits(0, below=1)
@@ -45,7 +53,7 @@ def limits(
         "exclusiveMinimum": above,
         "exclusiveMaximum": below,
     }
-    return {word: value for word, value in words.items() if value is not None} | others
+    return Limits({word: value for word, value in words.items() if value is not None} | others)
 
 
 Positive = Annotated[float, limits(above=0)]

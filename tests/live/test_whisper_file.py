@@ -114,12 +114,13 @@ class Busy(list):
         self._clock.sleep(self._seconds)
 
 
-class Counting:
+class Counting(WhisperEncoder):
     def __init__(self, encoder, calls):
+        torch.nn.Module.__init__(self)
         self._encoder, self._calls = encoder, calls
         self.n_mels, self.width = encoder.n_mels, encoder.width
 
-    def __call__(self, mel, n_last=None):
+    def forward(self, mel, n_last=None):
         self._calls.append(len(mel))
         return self._encoder(mel, n_last)
 

@@ -80,8 +80,11 @@ def test_all_stages_and_the_picture_stay_on_their_device(tmp_path, scene, name, 
         learn_mouth(portrait.ear, scene, shapes, basis)
     lip_features = stages.told_lips(portrait, clip)
 
+    def no_log(step, losses):
+        pass
+
     def run(stage):
-        return stages._run(portrait, clip, options, stage, tmp_path / stage, None, None, {})
+        return stages._run(portrait, clip, options, stage, tmp_path / stage, no_log, None, {})
 
     with elsewhere:
         head.train_head(

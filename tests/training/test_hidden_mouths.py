@@ -52,7 +52,7 @@ def hidden(scene: Scene, shown: int, drop_px: float) -> Scene:
     frames, landmarks = scene.frames.copy(), scene.landmarks.copy()
     is_visible = ~np.isin(np.arange(N_FRAMES), HIDDEN)
     spoiled = replace(scene, is_mouth_visible=is_visible)
-    for i in HIDDEN:
+    for i in HIDDEN.tolist():
         rows, columns = spoiled.hidden_mouth(i)
         # SSIM looks five pixels around what counts.
         frames[i, rows.start + 5 : rows.stop - 5, columns.start + 5 : columns.stop - 5] = shown

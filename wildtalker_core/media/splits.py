@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -34,6 +34,7 @@ _THUMBNAIL_PX = 32
 _LEAST_FACES = 4
 
 
+@runtime_checkable
 class Frames(Protocol):
     """RGB uint8 [height, width, 3] by frame number."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy.signal import savgol_filter
@@ -15,6 +15,7 @@ from wildtalker_core.person.landmarks import FACE_CONTOUR, N_LANDMARKS, RIGID_PO
 from wildtalker_core.person.options import LandmarkOptions
 
 
+@runtime_checkable
 class LandmarkModel(Protocol):
     """Finds faces in a frame; remembers the last frame until reset."""
 

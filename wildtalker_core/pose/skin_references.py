@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from wildtalker_core.person.head_pose import HeadTrack
 PATCH_PX = 160
 
 
+@runtime_checkable
 class FrameStack(Protocol):
     """Anything indexed by frame."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -32,6 +32,7 @@ STACKS = ("frames", "hand_free_frames", "parsing", "transient_mask")
 _SAVED = (*_PER_FRAME, *_SPLIT, "clip", "focal_length", "background")
 
 
+@runtime_checkable
 class FrameStack(Protocol):
     """Anything indexed by frame: a FrameStore or a plain array."""
 

@@ -8,7 +8,7 @@ window, and lie behind it: [frames, 80 + width, 16]. Together they tell more of 
 from __future__ import annotations
 
 from functools import cache
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from librosa import filters
@@ -40,6 +40,7 @@ PAST_SECONDS = _PAST_STEPS * _STEP_SECONDS
 _WINDOWS_AT_ONCE = 32
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """Mel spectra [batch, n_mels, 2 * steps] -> states [batch, steps, width], or the last few."""
 
@@ -103,8 +104,8 @@ def live_states(
             before the first frame, or from the beginning.
     """
     ends = _last_steps(frames, fps, look_ahead_seconds)
-    first_step = ends[0] - _PAST_STEPS + 1
-    heard = _stretch(samples, level_dbfs, 2 * first_step, 2 * (ends[-1] + 1), first_sample)
+    first_step, last_step = int(ends[0]) - _PAST_STEPS + 1, int(ends[-1])
+    heard = _stretch(samples, level_dbfs, 2 * first_step, 2 * (last_step + 1), first_sample)
     spectra = mel_spectra(heard, encoder.n_mels)
     return _of_windows(spectra, ends, -first_step, _places(frames, fps), encoder)
 

@@ -43,7 +43,7 @@ def main(
 
     # What is filmed is chosen by training frames, for the test must not change what is learnt.
     n_train = split_frames(n_frames, options.train_fraction)[0]
-    face_boxes = follow_main_face(looks.boxes, looks.shown[n_train - 1] + 1)[looks.shown]
+    face_boxes = follow_main_face(looks.boxes, int(looks.shown[n_train - 1]) + 1)[looks.shown]
     has_face = np.isfinite(face_boxes).all(axis=1)
     is_blank = np.isin(looks.shown, looks.shots.blank)
     _require_face(facts, has_face, is_blank, options.max_faceless_share, n_train)
