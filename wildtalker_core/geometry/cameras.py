@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 
-def project(points_camera: Tensor, focal_length: float | Tensor, height: int, width: int) -> Tensor:
-    """Camera points [..., 3] -> continuous pixel coordinates [..., 2] (x, y).
+def project(
+    points_camera: Float[Tensor, "*batch 3"],
+    focal_length: float | Float[Tensor, "..."],
+    height: int,
+    width: int,
+) -> Float[Tensor, "*batch 2"]:
+    """Continuous pixel coordinates (x, y) of camera points.
 
     The image spans [0, width] x [0, height]; the centre of the first pixel is (0.5, 0.5).
     Points must lie in front of the camera (z > 0).
@@ -17,16 +23,22 @@ def project(points_camera: Tensor, focal_length: float | Tensor, height: int, wi
 
 
 def unproject(
-    pixels: Tensor, depth: Tensor, focal_length: float | Tensor, height: int, width: int
-) -> Tensor:
-    """Continuous pixel coordinates [..., 2] and depth z [...] -> camera points [..., 3]."""
+    pixels: Float[Tensor, "*batch 2"],
+    depth: Float[Tensor, "*batch"],
+    focal_length: float | Float[Tensor, "..."],
+    height: int,
+    width: int,
+) -> Float[Tensor, "*batch 3"]:
+    """Camera points of continuous pixel coordinates and depth z."""
     centre = pixels.new_tensor((width / 2, height / 2))
     xy = (pixels - centre) / focal_length * depth[..., None]
     return torch.cat((xy, depth[..., None]), -1)
 
 
-def pixel_grid(height: int, width: int, device: torch.device | str | None = None) -> Tensor:
-    """Integer (x, y) of every pixel in reading order, [height * width, 2] int64."""
+def pixel_grid(
+    height: int, width: int, device: torch.device | str | None = None
+) -> Int64[Tensor, "{height*width} 2"]:
+    """(x, y) of every pixel in reading order."""
     y, x = torch.meshgrid(
         torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
     )

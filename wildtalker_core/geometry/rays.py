@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from wildtalker_core.geometry.cameras import unproject
 
 
 def pixel_rays(
-    T_camera_head: Tensor, focal_length: float | Tensor, height: int, width: int, pixels: Tensor
-) -> tuple[Tensor, Tensor]:
+    T_camera_head: Float[Tensor, "4 4"] | Float[Tensor, "k 4 4"],
+    focal_length: float | Float[Tensor, ""],
+    height: int,
+    width: int,
+    pixels: Int[Tensor, "k 2"],
+) -> tuple[Float[Tensor, "k 3"], Float[Tensor, "k 3"]]:
     """Rays from the camera through pixel centres.
 
     Args:
-        T_camera_head: [4, 4], or [k, 4, 4] for one pose per pixel.
+        T_camera_head: one pose, or one per pixel.
         focal_length: pixels.
         height, width: of the image, pixels.
-        pixels: [k, 2] integer (x, y); the ray passes through (x + 0.5, y + 0.5).
+        pixels: (x, y); the ray passes through (x + 0.5, y + 0.5).
 
     Returns:
-        rays_o [k, 3] and rays_d [k, 3] of unit length, in head units and axes.
+        rays_o, and rays_d of unit length, in head units and axes.
     """
     centres = pixels.to(T_camera_head.dtype) + 0.5
     directions_camera = unproject(

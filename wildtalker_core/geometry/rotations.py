@@ -7,19 +7,20 @@ All functions are batched over leading dimensions, differentiable, and keep dtyp
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
-def skew(vectors: Tensor) -> Tensor:
-    """[..., 3] -> [..., 3, 3] with ``skew(v) @ w = v x w``."""
+def skew(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """``skew(v) @ w = v x w``."""
     x, y, z = vectors.unbind(-1)
     zero = torch.zeros_like(x)
     rows = (zero, -z, y, z, zero, -x, -y, x, zero)
     return torch.stack(rows, -1).reshape(*vectors.shape[:-1], 3, 3)
 
 
-def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
-    """[..., 3] (axis times angle in radians) -> [..., 3, 3], by Rodrigues' formula."""
+def axis_angle_to_matrix(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """From axis times angle in radians, by Rodrigues' formula."""
     squared = (axis_angle * axis_angle).sum(-1)
     is_small = squared < 1e-8
     # The series where the quotients cancel; the inner `where` keeps gradients finite at zero.
@@ -32,8 +33,8 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
     return eye + a[..., None, None] * k + b[..., None, None] * (k @ k)
 
 
-def matrix_to_quaternion(rotation: Tensor) -> Tensor:
-    """[..., 3, 3] -> [..., 4] unit quaternion (w, x, y, z) with w >= 0.
+def matrix_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
+    """Unit quaternion (w, x, y, z) with w >= 0.
 
     Of the four ways to read a quaternion off the matrix the one with the largest component is
     taken, so that no angle is ill-conditioned (Shepperd 1978).
@@ -66,8 +67,8 @@ def matrix_to_quaternion(rotation: Tensor) -> Tensor:
     return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
 
 
-def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
-    """[..., 4] (w, x, y, z), of any non-zero length -> [..., 3, 3]."""
+def quaternion_to_matrix(quaternion: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3 3"]:
+    """From (w, x, y, z) of any non-zero length."""
     w, v = quaternion[..., :1], quaternion[..., 1:]
     scale = 2 / (quaternion * quaternion).sum(-1)[..., None, None]
     k = skew(v)
@@ -75,8 +76,8 @@ def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
     return eye + scale * (w[..., None] * k + k @ k)
 
 
-def matrix_to_axis_angle(rotation: Tensor) -> Tensor:
-    """[..., 3, 3] -> [..., 3], angle in [0, pi]. Inverse of :func:`axis_angle_to_matrix`."""
+def matrix_to_axis_angle(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
+    """Angle in [0, pi]. Inverse of :func:`axis_angle_to_matrix`."""
     quaternion = matrix_to_quaternion(rotation)
     w, v = quaternion[..., :1], quaternion[..., 1:]
     squared = (v * v).sum(-1, keepdim=True)
@@ -85,8 +86,10 @@ def matrix_to_axis_angle(rotation: Tensor) -> Tensor:
     return v * torch.where(is_small, 2 / w.clamp_min(0.5), 2 * torch.atan2(sine, w) / sine)
 
 
-def euler_to_matrix(yaw_pitch_roll_radians: Tensor) -> Tensor:
-    """[..., 3] (yaw, pitch, roll) -> R = R_y(yaw) R_x(pitch) R_z(roll), [..., 3, 3].
+def euler_to_matrix(
+    yaw_pitch_roll_radians: Float[Tensor, "*batch 3"],
+) -> Float[Tensor, "*batch 3 3"]:
+    """R = R_y(yaw) R_x(pitch) R_z(roll).
 
     In camera axes (x right, y down, z forward): positive yaw turns a face that looks into the
     camera towards the picture's left, positive pitch raises it, positive roll turns the picture
@@ -100,8 +103,8 @@ def euler_to_matrix(yaw_pitch_roll_radians: Tensor) -> Tensor:
     return about_y @ about_x @ about_z
 
 
-def matrix_to_euler(rotation: Tensor) -> Tensor:
-    """[..., 3, 3] -> [..., 3] (yaw, pitch, roll), inverse of :func:`euler_to_matrix`.
+def matrix_to_euler(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
+    """Yaw, pitch and roll, inverse of :func:`euler_to_matrix`.
 
     Pitch is in [-pi/2, pi/2]; at its ends yaw and roll are not unique.
     """
@@ -112,21 +115,25 @@ def matrix_to_euler(rotation: Tensor) -> Tensor:
     return torch.stack((yaw, pitch, roll), -1)
 
 
-def geodesic_distance(rotation_a: Tensor, rotation_b: Tensor) -> Tensor:
-    """Angle in radians between two rotations [..., 3, 3], in [0, pi]."""
+def geodesic_distance(
+    rotation_a: Float[Tensor, "*#batch 3 3"], rotation_b: Float[Tensor, "*#batch 3 3"]
+) -> Float[Tensor, "..."]:
+    """Angle in radians between two rotations, in [0, pi]."""
     return matrix_to_axis_angle(rotation_a.transpose(-1, -2) @ rotation_b).norm(dim=-1)
 
 
-def mean_rotation(rotations: Tensor) -> Tensor:
-    """Chordal mean of [n, 3, 3]: the rotation nearest to their average, [3, 3]."""
+def mean_rotation(rotations: Float[Tensor, "n 3 3"]) -> Float[Tensor, "3 3"]:
+    """Chordal mean: the rotation nearest to their average."""
     u, _, vt = torch.linalg.svd(rotations.mean(0))
     sign = torch.ones(3, dtype=rotations.dtype, device=rotations.device)
     sign[2] = torch.linalg.det(u @ vt).sign()
     return (u * sign) @ vt
 
 
-def align_rotations(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Estimate [n, 3, 3] times the one head-side rotation that brings it nearest to ``reference``.
+def align_rotations(
+    estimate: Float[Tensor, "n 3 3"], reference: Float[Tensor, "n 3 3"]
+) -> Float[Tensor, "n 3 3"]:
+    """Estimate times the one head-side rotation that brings it nearest to ``reference``.
 
     Two trackers may disagree about which head pose is the neutral one; that constant is not an
     error of tracking.
@@ -134,21 +141,25 @@ def align_rotations(estimate: Tensor, reference: Tensor) -> Tensor:
     return estimate @ mean_rotation(estimate.transpose(-1, -2) @ reference)
 
 
-def rigid(rotation: Tensor, translation: Tensor) -> Tensor:
-    """[..., 3, 3] and [..., 3] -> T [..., 4, 4]."""
+def rigid(
+    rotation: Float[Tensor, "*batch 3 3"], translation: Float[Tensor, "*batch 3"]
+) -> Float[Tensor, "*batch 4 4"]:
+    """The motion of a rotation and a translation."""
     top = torch.cat((rotation, translation[..., None]), -1)
     bottom = torch.zeros_like(top[..., :1, :])
     bottom[..., 0, 3] = 1
     return torch.cat((top, bottom), -2)
 
 
-def invert_rigid(T_a_b: Tensor) -> Tensor:
-    """T_b_a of T_a_b [..., 4, 4] (rotation and translation only)."""
+def invert_rigid(T_a_b: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:
+    """T_b_a of T_a_b (rotation and translation only)."""
     inverse_rotation = T_a_b[..., :3, :3].transpose(-1, -2)
     return rigid(inverse_rotation, -(inverse_rotation @ T_a_b[..., :3, 3:]).squeeze(-1))
 
 
-def transform_points(T_a_b: Tensor, points_b: Tensor) -> Tensor:
-    """Points [..., k, 3] of b, in a."""
+def transform_points(
+    T_a_b: Float[Tensor, "*#batch 4 4"], points_b: Float[Tensor, "*#batch k 3"]
+) -> Float[Tensor, "... k 3"]:
+    """Points of b, in a."""
     rotation, translation = T_a_b[..., :3, :3], T_a_b[..., None, :3, 3]
     return points_b @ rotation.transpose(-1, -2) + translation

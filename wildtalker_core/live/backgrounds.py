@@ -7,6 +7,7 @@ import threading
 import cv2
 import numpy as np
 import torch
+from jaxtyping import UInt8
 
 from wildtalker_core.compiled import njit
 from wildtalker_core.errors import InputError
@@ -48,8 +49,10 @@ class Background:
             self._behind = _filling(read_image(name), height, width).astype(np.float32) / 255
 
     @torch.no_grad()
-    def picture(self, portrait: SplatPortrait, moment: Moment) -> np.ndarray:
-        """[height, width, 3] uint8, or with ``alpha`` [height, width, 4] not premultiplied."""
+    def picture(
+        self, portrait: SplatPortrait, moment: Moment
+    ) -> UInt8[np.ndarray, "height width channels"]:
+        """RGB, or with ``alpha`` RGBA, not premultiplied."""
         with _DRAWING:
             colours, alpha = portrait.draw(moment)
         plate = portrait.background(moment).numpy()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import soxr
 import torch
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from wildtalker_core.mouth.ear import CONTEXT_FRAMES, Ear
@@ -146,11 +147,13 @@ class Listener:
         return all(list(self._silent)[start : start + n_frames])
 
     @torch.no_grad()
-    def take(self, turn: Tensor, gain: float) -> tuple[Tensor, bool, np.ndarray]:
-        """The next frame: its shape [n_shapes], whether it is silent, its sound [k] at 16 kHz.
+    def take(
+        self, turn: Float[Tensor, "3"], gain: float
+    ) -> tuple[Float[Tensor, "shapes"], bool, Float32[np.ndarray, "k"]]:
+        """The next frame: its shape, whether it is silent, its sound at 16 kHz.
 
         Args:
-            turn: [3] rotation vector of the head that is shown.
+            turn: rotation vector of the head that is shown.
         """
         self._make_rows(self._n_taken + self._ahead)
         place = self._n_taken - self._first_row
@@ -158,8 +161,8 @@ class Listener:
         shape = self._ear.shapes(rows, torch.tensor([place]), turn[None], gain)[0]
         return shape, *self.skip()
 
-    def skip(self) -> tuple[bool, np.ndarray]:
-        """Pass a frame over: whether it is silent, its sound [k] at 16 kHz."""
+    def skip(self) -> tuple[bool, Float32[np.ndarray, "k"]]:
+        """Pass a frame over: whether it is silent, its sound at 16 kHz."""
         self._make_rows(self._n_taken, is_passed=True)
         is_silent = self._silent[self._n_taken - self._first_row]
         self._n_taken += 1
@@ -173,7 +176,7 @@ class Listener:
         return is_silent, sound
 
 
-def _mono(pcm: np.ndarray) -> np.ndarray:
+def _mono(pcm: np.ndarray) -> Float32[np.ndarray, "k"]:
     values = np.asarray(pcm)
     if values.ndim not in (1, 2) or values.dtype.kind not in "fi":
         raise ValueError(f"samples {values.shape} {values.dtype}: want [k] or [k, channels]")

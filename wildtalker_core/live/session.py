@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float32, UInt8
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.geometry.moment import Moment
@@ -41,14 +42,14 @@ class Frame:
 
     Attributes:
         time_seconds: since the first one, by the session's clock; a multiple of 1 / fps.
-        picture: [height, width, 3] uint8 RGB, or [height, width, 4] with background alpha.
-        sound: [k] float32 at 16 kHz that is to be heard with it; empty where nobody speaks.
+        picture: RGB, or RGBA with background alpha.
+        sound: at 16 kHz, that is to be heard with it; empty where nobody speaks.
         is_speaking: whether it shows sound that was heard.
     """
 
     time_seconds: float
-    picture: np.ndarray
-    sound: np.ndarray
+    picture: UInt8[np.ndarray, "height width 3"] | UInt8[np.ndarray, "height width 4"]
+    sound: Float32[np.ndarray, "k"]
     is_speaking: bool
 
 
@@ -163,7 +164,7 @@ class Session:
         finally:
             worker.shutdown()
 
-    def _next(self, tick: int, n_ticks: int) -> tuple[Moment, np.ndarray, bool]:
+    def _next(self, tick: int, n_ticks: int) -> tuple[Moment, Float32[np.ndarray, "k"], bool]:
         """What the frame of ``tick`` shows, its sound, and whether anybody speaks in it.
 
         Args:
@@ -183,11 +184,13 @@ class Session:
         sound = np.concatenate([sound for sound, _ in steps])
         return moment, sound, any(speaks for _, speaks in steps)
 
-    def _step(self, turn: torch.Tensor | None, n_left: int) -> tuple[np.ndarray, bool]:
+    def _step(
+        self, turn: Float[torch.Tensor, "3"] | None, n_left: int
+    ) -> tuple[Float32[np.ndarray, "k"], bool]:
         """Move the mouth by one frame; its sound, and whether there is any.
 
         Args:
-            turn: [3] of the head that is shown; None where the frame is not.
+            turn: of the head that is shown; None where the frame is not.
             n_left: frames that are due, too, and take their sound after this one.
         """
         listener = self._listener

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import decode_sound
@@ -42,8 +43,8 @@ def find_voice(named: str | None, environment: Mapping[str, str] = os.environ) -
     return DEFAULT_COMMAND if shutil.which("espeak-ng") else None
 
 
-def speak(text: str, voice: str | None) -> np.ndarray:
-    """What ``voice`` makes of a text: samples [k] float32 at ``SAMPLE_RATE_HZ``.
+def speak(text: str, voice: str | None) -> Float32[np.ndarray, "k"]:
+    """What ``voice`` makes of a text: samples at ``SAMPLE_RATE_HZ``.
 
     Args:
         voice: an ``http://`` or ``https://`` address that answers as OpenAI's

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Int64
 
 #: Channels of ``expression`` that close the eyes (eyeBlinkLeft, eyeBlinkRight).
 BLINK_CHANNELS = (5, 6)
@@ -13,15 +14,14 @@ _LEAST_BLINK = 0.15  # of the channel's unit; a smaller rise is noise
 _SHORTEST_INTERVAL_SECONDS = 0.8
 
 
-def blinks(expression: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def blinks(
+    expression: Float[np.ndarray, "n 7"], fps: float
+) -> tuple[Int64[np.ndarray, "blinks"], Float[np.ndarray, "around 2"], Float[np.ndarray, "2"]]:
     """What the blinks of a clip look like.
 
-    Args:
-        expression: [n, 7].
-
     Returns:
-        middles [b] (frame numbers), pulse [2 * reach + 1, 2] (mean rise above the open eye around
-        a middle; zeros if there is no blink), open_level [2].
+        middles (frame numbers), pulse (mean rise above the open eye around a middle; zeros if there
+        is no blink), open_level.
     """
     eyes = expression[:, BLINK_CHANNELS]
     open_level = np.median(eyes, 0)
@@ -48,18 +48,18 @@ class BlinkManner:
     """How a person blinks.
 
     Attributes:
-        pulse: [2 * reach + 1, 2] mean rise around a blink's middle.
-        open_level: [2] of the open eye.
+        pulse: mean rise around a blink's middle.
+        open_level: of the open eye.
         mean_interval_seconds: between blinks; None for somebody who was never seen to blink.
     """
 
-    pulse: np.ndarray
-    open_level: np.ndarray
+    pulse: Float[np.ndarray, "around 2"]
+    open_level: Float[np.ndarray, "2"]
     mean_interval_seconds: float | None
 
 
-def blink_manner(expression: np.ndarray, fps: float) -> BlinkManner:
-    """The manner of a clip [n, 7]. One without blinks keeps open eyes: it never saw them closed."""
+def blink_manner(expression: Float[np.ndarray, "n 7"], fps: float) -> BlinkManner:
+    """The manner of a clip. One without blinks keeps open eyes: it never saw them closed."""
     middles, pulse, open_level = blinks(expression, fps)
     interval = None
     if len(middles):
@@ -88,8 +88,8 @@ class Blinking:
         )
         return round(self._seconds * self._fps)
 
-    def next(self) -> np.ndarray:
-        """Blink channels [2] of the next frame, in [0, 1]."""
+    def next(self) -> Float[np.ndarray, "2"]:
+        """Blink channels of the next frame, in [0, 1]."""
         manner, reach = self._manner, len(self._manner.pulse) // 2
         values = manner.open_level.copy()
         if manner.mean_interval_seconds is not None:
@@ -102,7 +102,9 @@ class Blinking:
         return values.clip(0, 1)
 
 
-def new_blinks(expression: np.ndarray, n_frames: int, fps: float, seed: int) -> np.ndarray:
-    """Blink channels [n_frames, 2] with the rate and the form of the clip's own blinks."""
+def new_blinks(
+    expression: Float[np.ndarray, "n 7"], n_frames: int, fps: float, seed: int
+) -> Float[np.ndarray, "{n_frames} 2"]:
+    """Blink channels with the rate and the form of the clip's own blinks."""
     blinking = Blinking(blink_manner(expression, fps), fps, seed)
     return np.array([blinking.next() for _ in range(n_frames)]).reshape(n_frames, 2)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int, Int64
 from torch import Tensor, nn
 
 from wildtalker_core.mouth.kernel_ridge import choose, fit_kernel
@@ -34,6 +35,8 @@ CONTEXT_FRAMES, SPREAD_FRAMES = 5, 2.0
 N_MELS, STATE_WIDTHS = 80, (384, 512, 768, 1024, 1280)
 #: Principal components kept of states; they are not whitened (chosen by benchmarks/hearing.py).
 N_STATE_COMPONENTS = 64
+
+Windows = Float[Tensor, "n features window"]
 
 _ANY_AHEAD = 10**6
 #: The choice is made on this many frames at most: its cost grows with their third power.
@@ -55,8 +58,10 @@ def _noisy_step(n_frames: int) -> int:
     return max(1, -(-n_frames // _MOST_NOISY))
 
 
-def _principal(values: Tensor, n_components: int, whitening: float) -> Tensor:
-    """The first principal directions [k, d] of values [n, d], scaled.
+def _principal(
+    values: Float[Tensor, "n d"], n_components: int, whitening: float
+) -> Float[Tensor, "{n_components} d"]:
+    """The first principal directions of values, scaled.
 
     The mean square of ``values @ directions.T`` is 1.
 
@@ -80,20 +85,20 @@ class Ear(nn.Module):
         n_frames: windows of training frames that are remembered (``n_remembered``).
     """
 
-    state_components: Tensor
-    mean: Tensor
-    scale: Tensor
-    components: Tensor
-    turn_mean: Tensor
-    turn_scale: Tensor
-    known: Tensor
-    coefficients: Tensor
-    turn_slope: Tensor
-    mean_shape: Tensor
-    rest: Tensor
-    sharpness: Tensor
-    delay: Tensor
-    ahead: Tensor
+    state_components: Float[Tensor, "components states"]
+    mean: Float[Tensor, "features"]
+    scale: Float[Tensor, "features"]
+    components: Float[Tensor, "components spectral"]
+    turn_mean: Float[Tensor, "3"]
+    turn_scale: Float[Tensor, "3"]
+    known: Float[Tensor, "windows d"]
+    coefficients: Float[Tensor, "windows shapes"]
+    turn_slope: Float[Tensor, "3 shapes"]
+    mean_shape: Float[Tensor, "shapes"]
+    rest: Float[Tensor, "shapes"]
+    sharpness: Float[Tensor, ""]
+    delay: Int64[Tensor, ""]
+    ahead: Int64[Tensor, ""]
 
     def __init__(self, n_features: int, window: int, n_shapes: int, n_frames: int) -> None:
         super().__init__()
@@ -122,13 +127,10 @@ class Ear(nn.Module):
         self.register_buffer("delay", torch.zeros((), dtype=torch.int64))
         self.register_buffer("ahead", torch.tensor(_ANY_AHEAD))
 
-    def standardise(self, audio_features: Tensor, turns: Tensor | None = None) -> None:
-        """Take the statistics of training frames as the unit.
-
-        Args:
-            audio_features: [frames, features, window].
-            turns: [frames, 3] rotation vectors of the head, radians.
-        """
+    def standardise(
+        self, audio_features: Windows, turns: Float[Tensor, "frames 3"] | None = None
+    ) -> None:
+        """Take the statistics of training frames as the unit; ``turns`` as in :meth:`fit`."""
         if turns is not None:
             self.turn_mean.copy_(turns.mean(0))
             # ASSUME a head that turns by less than a tenth of a degree does not turn.
@@ -157,8 +159,10 @@ class Ear(nn.Module):
         states = parts[:, N_PARTS // 2 - 1 : N_PARTS // 2 + 1, n_spectral:].mean(1)
         return middle[..., :n_spectral], states
 
-    def describe(self, audio_features: Tensor, frames: Tensor, delay: int | None = None) -> Tensor:
-        """[n, features, window] of a clip, frames [k] -> descriptions [k, d].
+    def describe(
+        self, audio_features: Windows, frames: Int64[Tensor, "k"], delay: int | None = None
+    ) -> Float[Tensor, "k d"]:
+        """Descriptions of frames of a clip.
 
         Args:
             delay: frames by which the sound comes after the picture that it belongs to. Lips move
@@ -184,35 +188,35 @@ class Ear(nn.Module):
         return torch.cat(weighed, 1)
 
     @staticmethod
-    def kernel(a: Tensor, b: Tensor, sharpness: float | Tensor) -> Tensor:
-        """Similarity of descriptions [n, d] and [m, d], [n, m]: 1 for equal ones, falling to 0."""
+    def kernel(
+        a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], sharpness: float | Float[Tensor, ""]
+    ) -> Float[Tensor, "n m"]:
+        """Similarity of descriptions: 1 for equal ones, falling to 0."""
         return (-sharpness * torch.cdist(a, b).square() / a.shape[-1]).exp()
 
-    def turned(self, turns: Tensor) -> Tensor:
-        """Rotation vectors [k, 3] in units of their spread in training."""
+    def turned(self, turns: Float[Tensor, "k 3"]) -> Float[Tensor, "k 3"]:
+        """Rotation vectors in units of their spread in training."""
         return (turns - self.turn_mean) / self.turn_scale
 
     def fit(
         self,
-        audio_features: Tensor,
-        turns: Tensor,
-        shapes: Tensor,
-        variances: Tensor,
-        frames: np.ndarray,
+        audio_features: Windows,
+        turns: Float[Tensor, "all_frames 3"],
+        shapes: Float[Tensor, "all_frames shapes"],
+        variances: Float[Tensor, "shapes"],
+        frames: Int[np.ndarray, "training"],
         ahead: int | None = None,
-        noisy: Tensor | None = None,
+        noisy: Float[Tensor, "k features window"] | None = None,
     ) -> dict[str, float]:
         """Learn from training frames; :func:`kernel_ridge.choose` chooses the four numbers.
 
         Args:
-            audio_features: [n, features, window].
-            turns: [n, 3] rotation vectors of the head, radians.
-            shapes: [n, k] of the same frames.
-            variances: [k] what an error of one unit costs (``MouthBasis.variances``).
+            turns: rotation vectors of the head, radians.
+            variances: what an error of one unit costs (``MouthBasis.variances``).
             frames: training frames' numbers, in time order.
             ahead: how many frames behind the one that is asked for may be listened to, delay and
                 all; None for any. For live speech.
-            noisy: [n, features, window] of the same frames in noise. They are remembered too, and
+            noisy: features of the same frames in noise. They are remembered too, and
                 choose nothing.
 
         Returns:
@@ -245,18 +249,18 @@ class Ear(nn.Module):
 
     def remember(
         self,
-        known: Tensor,
-        wanted: Tensor,
+        known: Float[Tensor, "windows d"],
+        wanted: Float[Tensor, "windows shapes"],
         sharpness: float,
         noise: float,
         delay: int = 0,
-        turns: Tensor | None = None,
+        turns: Float[Tensor, "windows 3"] | None = None,
         turn_weight: float = 0.0,
     ) -> None:
-        """Remember descriptions [n_frames, d] (of ``delay``) and shapes [n_frames, n_shapes].
+        """Remember descriptions (of ``delay``) and shapes.
 
         Args:
-            turns: [n_frames, 3] rotation vectors of the head; None if they tell nothing.
+            turns: rotation vectors of the head; None if they tell nothing.
             turn_weight: of their linear kernel beside that of the sound.
         """
         kernel = self.kernel(known, known, sharpness)
@@ -271,23 +275,19 @@ class Ear(nn.Module):
 
     def shapes(
         self,
-        audio_features: Tensor,
-        frames: Tensor,
-        turns: Tensor | None = None,
+        audio_features: Windows,
+        frames: Int64[Tensor, "k"],
+        turns: Float[Tensor, "k 3"] | None = None,
         gain: float = 1.0,
-        silence: Tensor | None = None,
-    ) -> Tensor:
-        """What a renderer is told.
+        silence: Float[Tensor, "k"] | None = None,
+    ) -> Float[Tensor, "k shapes"]:
+        """The shapes that a renderer is told.
 
         Args:
-            audio_features: [n, features, window] of a clip.
-            frames: [k] of the clip's sound.
-            turns: [k, 3] rotation vectors of the head that is shown, radians; None: its mean pose.
+            frames: of the clip's sound.
+            turns: rotation vectors of the head that is shown, radians; None: its mean pose.
             gain: factor of what the sound adds to the mean shape.
-            silence: [k] in [0, 1]: how far the mouth is drawn to its rest.
-
-        Returns:
-            shapes [k, n_shapes].
+            silence: in [0, 1]: how far the mouth is drawn to its rest.
         """
         described = self.describe(audio_features, frames)
         heard = self.kernel(described, self.known, self.sharpness) @ self.coefficients

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 _SHARPNESSES, _NOISES = (0.25, 0.5, 1.0, 2.0), (0.03, 0.1, 0.3, 1.0)
@@ -20,15 +21,19 @@ _HARDLY_HEARD = 0.95
 _N_FOLDS, _FOLD_GAP = 6, 12  # frames: half a second at 25 fps
 
 
-def fit_kernel(kernel: Tensor, wanted: Tensor, noise: float) -> tuple[Tensor, Tensor]:
-    """Mean [k] and coefficients [n, k] of kernel ridge regression of ``wanted`` [n, k]."""
+def fit_kernel(
+    kernel: Float[Tensor, "n n"], wanted: Float[Tensor, "n k"], noise: float
+) -> tuple[Float[Tensor, "k"], Float[Tensor, "n k"]]:
+    """Mean and coefficients of kernel ridge regression of ``wanted``."""
     mean = wanted.mean(0)
     ridge = kernel + noise * torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
     return mean, torch.cholesky_solve(wanted - mean, torch.linalg.cholesky(ridge))
 
 
-def _cross_validate(kernel: Tensor, wanted: Tensor, noise: float) -> Tensor:
-    """Mean squared error [k] of guessing ``wanted`` [n, k], each fold from the folds far from it.
+def _cross_validate(
+    kernel: Float[Tensor, "n n"], wanted: Float[Tensor, "n k"], noise: float
+) -> Float[Tensor, "k"]:
+    """Mean squared error of guessing ``wanted``, each fold from the folds far from it.
 
     Infinite if there are too few frames to keep any apart.
     """
@@ -70,7 +75,10 @@ class Choice:
 
 
 def choose(
-    likeness: Callable[[int], Tensor], by_turn: Tensor, wanted: Tensor, variances: Tensor
+    likeness: Callable[[int], Float[Tensor, "n n"]],
+    by_turn: Float[Tensor, "n n"],
+    wanted: Float[Tensor, "n k"],
+    variances: Float[Tensor, "k"],
 ) -> Choice:
     """Cross-validation's choice.
 
@@ -81,9 +89,9 @@ def choose(
     windows overlap, so a random fold would be tested on what it was trained with.
 
     Args:
-        likeness: delay -> kernel of the sound [n, n] at a sharpness of 1.
-        by_turn: kernel of the turns [n, n].
-        wanted: [n, k]; variances: [k] what an error of one unit costs.
+        likeness: delay -> kernel of the sound at a sharpness of 1.
+        by_turn: kernel of the turns.
+        variances: what an error of one unit costs.
     """
 
     def unexplained(alike: Tensor, turn_weight: float, sharpness: float, noise: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from wildtalker_core.devices import floats
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
@@ -34,11 +35,13 @@ def sync_warning(delay_seconds: float) -> str:
     )
 
 
-def learn_mouth(ear: Ear, scene: Scene, shapes: np.ndarray, basis: MouthBasis) -> dict[str, Any]:
+def learn_mouth(
+    ear: Ear, scene: Scene, shapes: Float[np.ndarray, "{scene.n_frames} k"], basis: MouthBasis
+) -> dict[str, Any]:
     """Fit the ear and its rest on the training frames that show the mouth.
 
     Args:
-        shapes: [n_frames, k] mouth shapes of the scene in ``basis``.
+        shapes: mouth shapes of the scene in ``basis``.
 
     Returns:
         figures of the fit, the delay in seconds, a warning if sound and picture are not in step.

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 _HOLD_SECONDS, _CLOSING_SECONDS = 0.3, 0.25
 
 
-def rest_shape(shapes: np.ndarray, opening: np.ndarray, is_silent: np.ndarray) -> np.ndarray:
-    """The shape of the resting mouth [k]: mean over the more closed half of the silent frames.
+def rest_shape(
+    shapes: Float[np.ndarray, "n k"],
+    opening: Float[np.ndarray, "n"],
+    is_silent: Bool[np.ndarray, "n"],
+) -> Float[np.ndarray, "k"]:
+    """The shape of the resting mouth: mean over the more closed half of the silent frames.
 
     ASSUME with fewer than ten silent frames, over the tenth of all frames that is most closed.
     """
@@ -20,8 +25,8 @@ def rest_shape(shapes: np.ndarray, opening: np.ndarray, is_silent: np.ndarray) -
     return shapes[candidates[np.argsort(opening[candidates])[:n]]].mean(0)
 
 
-def silence_ramp(is_silent: np.ndarray, fps: float) -> np.ndarray:
-    """How far the mouth has gone to its rest [n] in [0, 1], by how long nobody has spoken.
+def silence_ramp(is_silent: Bool[np.ndarray, "n"], fps: float) -> Float[np.ndarray, "n"]:
+    """How far the mouth has gone to its rest in [0, 1], by how long nobody has spoken.
 
     In the pauses between words people keep their lips as they were: a mouth that closes in each of
     them is further from the filmed one (docs/portrait.md). So it closes softly after

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from wildtalker_core.scene.face_points import LIPS_INNER, LIPS_OUTER
 from wildtalker_core.scene.scene import Scene
@@ -22,38 +23,41 @@ class MouthBasis:
     """``points = mean + shape @ basis``: mouth landmarks in the head's own plane, head units.
 
     Attributes:
-        mean: [points * 2].
-        basis: [shapes, points * 2], scaled so that shapes have unit variance on training frames.
+        basis: scaled so that shapes have unit variance on training frames.
     """
 
-    mean: np.ndarray
-    basis: np.ndarray
+    mean: Float[np.ndarray, "coordinates"]
+    basis: Float[np.ndarray, "shapes coordinates"]
 
     @property
-    def variances(self) -> np.ndarray:
-        """Variance of all points together along each shape [shapes]."""
+    def variances(self) -> Float[np.ndarray, "shapes"]:
+        """Variance of all points together along each shape."""
         return (self.basis**2).sum(1)
 
-    def opening(self, shapes: np.ndarray) -> np.ndarray:
-        """Gap between the inner lips [n] (head units) of shapes [n, k]."""
+    def opening(self, shapes: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n"]:
+        """Gap between the inner lips (head units) of shapes."""
         points = (self.mean + shapes @ self.basis).reshape(len(shapes), -1, 2)
         return points[:, LOWER_INNER_LIP, 1] - points[:, UPPER_INNER_LIP, 1]
 
 
 def onto_head_planes(
-    pixels: np.ndarray, T_camera_head: np.ndarray, focal_length: float, height: int, width: int
-) -> Callable[[float | np.ndarray], np.ndarray]:
-    """Where rays through pixels [n, k, 2] meet planes of the head that are parallel to the face.
+    pixels: Float[np.ndarray, "n k 2"],
+    T_camera_head: Float[np.ndarray, "n 4 4"],
+    focal_length: float,
+    height: int,
+    width: int,
+) -> Callable[[float | Float[np.ndarray, "k"]], Float[np.ndarray, "n k 2"]]:
+    """Where rays through pixels meet planes of the head that are parallel to the face.
 
     Returns:
-        (depth, one or [k], head units) -> x and y [n, k, 2], head units.
+        (depth, one or one a point, head units) -> x and y, head units.
     """
     centred = (pixels - np.array([width / 2, height / 2])) / focal_length
     rotation, translation = T_camera_head[:, :3, :3], T_camera_head[:, :3, 3]
     rays = np.concatenate((centred, np.ones((*pixels.shape[:2], 1))), -1) @ rotation
     origins = -np.einsum("nji,nj->ni", rotation, translation)[:, None]
 
-    def on_plane(z: float | np.ndarray) -> np.ndarray:
+    def on_plane(z: float | Float[np.ndarray, "k"]) -> Float[np.ndarray, "n k 2"]:
         t = (z - origins[..., 2]) / rays[..., 2]
         return (origins + t[..., None] * rays)[..., :2]
 
@@ -61,14 +65,14 @@ def onto_head_planes(
 
 
 def mouth_points(
-    landmarks: np.ndarray,
-    T_camera_head: np.ndarray,
+    landmarks: Float[np.ndarray, "n 478 2"],
+    T_camera_head: Float[np.ndarray, "n 4 4"],
     focal_length: float,
     height: int,
     width: int,
-    fit_frames: np.ndarray,
-) -> np.ndarray:
-    """Mouth and chin landmarks in the head's own plane: [n, points * 2], head units.
+    fit_frames: Int[np.ndarray, "fit"],
+) -> Float[np.ndarray, "n coordinates"]:
+    """Mouth and chin landmarks in the head's own plane: x and y of each point, head units.
 
     Rays through the landmarks meet planes of the head that are parallel to the face, one for each
     point, for lips are not flat: its depth is the one at which the point moves least. What still
@@ -76,8 +80,7 @@ def mouth_points(
     nod would lose its opening, too (docs/portrait.md).
 
     Args:
-        landmarks: [n, 478, 2] pixels.
-        T_camera_head: [n, 4, 4].
+        landmarks: pixels.
         fit_frames: frames whose statistics are used.
     """
     on_plane = onto_head_planes(
@@ -88,8 +91,8 @@ def mouth_points(
     return on_plane(depths).reshape(len(landmarks), -1)
 
 
-def fit_mouth_basis(points: np.ndarray, n_shapes: int) -> MouthBasis:
-    """Principal components of mouth points [n, points * 2]."""
+def fit_mouth_basis(points: Float[np.ndarray, "n coordinates"], n_shapes: int) -> MouthBasis:
+    """Principal components of mouth points."""
     mean = points.mean(0)
     _, spread, directions = np.linalg.svd(points - mean, full_matrices=False)
     n_shapes = min(n_shapes, len(spread))
@@ -98,13 +101,15 @@ def fit_mouth_basis(points: np.ndarray, n_shapes: int) -> MouthBasis:
     )
 
 
-def mouth_shapes(points: np.ndarray, basis: MouthBasis) -> np.ndarray:
-    """Points [n, points * 2] -> shapes [n, k]."""
+def mouth_shapes(
+    points: Float[np.ndarray, "n coordinates"], basis: MouthBasis
+) -> Float[np.ndarray, "n shapes"]:
+    """The shapes of mouth points in a basis."""
     return (points - basis.mean) @ basis.basis.T / basis.variances
 
 
-def measure_mouth(scene: Scene, n_shapes: int) -> tuple[np.ndarray, MouthBasis]:
-    """Mouth shapes of all frames [n, k], with unit variance on the training frames that show it.
+def measure_mouth(scene: Scene, n_shapes: int) -> tuple[Float[np.ndarray, "n shapes"], MouthBasis]:
+    """Mouth shapes of all frames, with unit variance on the training frames that show it.
 
     What a frame hides is filled in from the nearest ones that show it, of its own part of the clip
     and the parts before it.

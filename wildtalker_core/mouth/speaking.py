@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
@@ -15,19 +16,19 @@ from wildtalker_core.mouth.rest import silence_ramp
 @torch.no_grad()
 def spoken_shapes(
     ear: Ear,
-    audio_features: Tensor,
-    is_silent: np.ndarray,
-    audio_frames: np.ndarray,
-    T_camera_head: Tensor,
+    audio_features: Float[Tensor, "frames features window"],
+    is_silent: Bool[np.ndarray, "frames"],
+    audio_frames: Int[np.ndarray, "k"],
+    T_camera_head: Float[Tensor, "k 4 4"],
     fps: float,
     options: SpeakingOptions,
-) -> Tensor:
-    """Mouth shapes [k, n_shapes] of pictures that show a speech, on the device of its features.
+) -> Float[Tensor, "k shapes"]:
+    """Mouth shapes of pictures that show a speech, on the device of its features.
 
     Args:
-        audio_features: [n, features, window] of the speech; is_silent: [n].
-        audio_frames: [k] frame of the speech that each picture shows.
-        T_camera_head: [k, 4, 4] head poses that are shown with it.
+        audio_features: of the speech.
+        audio_frames: frame of the speech that each picture shows.
+        T_camera_head: head poses that are shown with it.
     """
     frames = torch.as_tensor(audio_frames, device=audio_features.device)
     silence = None
@@ -39,7 +40,7 @@ def spoken_shapes(
     return smooth_causally(shapes, options.lip_smoothing)
 
 
-def smooth_causally(values: Tensor, memory: float) -> Tensor:
+def smooth_causally(values: Float[Tensor, "n ..."], memory: float) -> Float[Tensor, "n ..."]:
     """Exponential smoothing along the first axis: ``memory`` in [0, 1) of the last value stays."""
     if not memory:
         return values

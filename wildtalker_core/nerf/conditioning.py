@@ -1,9 +1,9 @@
 """How speech and expression reach the field, in one of three ways.
 
-Each is a module with ``n_features`` that is called with features [n, k] of positions and the
-conditions of the samples, f_l [n or 1, n_lip] and f_e [n or 1, n_expression], and returns a
-:class:`Conditioned`: ``region_attention`` (ER-NeRF, SyncTalk, WildTalker Sec. 3.4), ``ambient``
-(RAD-NeRF), ``concatenate`` (AD-NeRF).
+Each is a module with ``n_features`` that is called with features of positions and the conditions
+of the samples, f_l and f_e (one row, or one for each), and returns a :class:`Conditioned`:
+``region_attention`` (ER-NeRF, SyncTalk, WildTalker Sec. 3.4), ``ambient`` (RAD-NeRF),
+``concatenate`` (AD-NeRF).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from wildtalker_core.nerf.face_sync import RegionAttention
@@ -24,13 +25,12 @@ class Conditioned:
     """What the density network is told at each sample.
 
     Attributes:
-        inputs: [n, n_features].
-        lip_attention, expression_attention: [n] how strongly speech and expression act there.
+        lip_attention, expression_attention: how strongly speech and expression act there.
     """
 
-    inputs: Tensor
-    lip_attention: Tensor
-    expression_attention: Tensor
+    inputs: Float[Tensor, "n features"]
+    lip_attention: Float[Tensor, "n"]
+    expression_attention: Float[Tensor, "n"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,12 @@ class AttendedConditioning(nn.Module):
                 is_gate=shape.n_expression == 1,
             )  # fmt: skip
 
-    def forward(self, features: Tensor, lip: Tensor, expression: Tensor) -> Conditioned:
+    def forward(
+        self,
+        features: Float[Tensor, "n n_position"],
+        lip: Float[Tensor, "#n n_lip"],
+        expression: Float[Tensor, "#n n_expression"],
+    ) -> Conditioned:
         lips = self.lip_attention(features)
         parts = [features, lips * lip]
         expression_attention = torch.zeros_like(features[:, 0])
@@ -98,7 +103,12 @@ class AmbientConditioning(nn.Module):
         self.grid = HashGrids(replace(shape.grid, n_dims=shape.n_ambient), encoder=encoder)
         self.n_features = shape.n_position + self.grid.n_features + shape.n_expression
 
-    def forward(self, features: Tensor, lip: Tensor, expression: Tensor) -> Conditioned:
+    def forward(
+        self,
+        features: Float[Tensor, "n n_position"],
+        lip: Float[Tensor, "#n n_lip"],
+        expression: Float[Tensor, "#n n_expression"],
+    ) -> Conditioned:
         n = len(features)
         coordinate = self.coordinate_net(torch.cat((features, lip.expand(n, -1)), -1)).tanh()
         ambient = self.grid(((coordinate + 1) / 2)[None])
@@ -117,7 +127,12 @@ class PlainConditioning(nn.Module):
         super().__init__()
         self.n_features = shape.n_position + shape.n_lip + shape.n_expression
 
-    def forward(self, features: Tensor, lip: Tensor, expression: Tensor) -> Conditioned:
+    def forward(
+        self,
+        features: Float[Tensor, "n n_position"],
+        lip: Float[Tensor, "#n n_lip"],
+        expression: Float[Tensor, "#n n_expression"],
+    ) -> Conditioned:
         n = len(features)
         zero = torch.zeros_like(features[:, 0])
         inputs = torch.cat((features, lip.expand(n, -1), expression.expand(n, -1)), -1)

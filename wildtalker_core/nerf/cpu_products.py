@@ -9,6 +9,7 @@ oneDNN then does so only on processors where it pays, so it is asked and its pre
 from __future__ import annotations
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 # oneDNN makes a program for each shape it meets, which takes longer than to run it once.
@@ -34,8 +35,8 @@ def use_exact_onednn() -> bool:
     return False
 
 
-def rounded_up(index: Tensor) -> Tensor:
-    """An index [n] with zeros behind, so that its length is one of few: a multiple of 512.
+def rounded_up(index: Int[Tensor, "n"]) -> Int[Tensor, "m"]:
+    """An index with zeros behind, so that its length is one of few: a multiple of 512.
 
     The number of samples changes from step to step, and with it the shape of every product.
     """

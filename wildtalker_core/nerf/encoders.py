@@ -6,17 +6,16 @@ import importlib
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 from wildtalker_core.devices import resolve
-from wildtalker_core.nerf.hash_grid import HashGridShape
+from wildtalker_core.nerf.hash_grid import Features, HashGridShape, Positions, Tables
 
 #: Kind of device that an encoder works on; torch works on all.
 _DEVICES = {"numba": "cpu", "triton": "cuda", "tinycudann": "cuda"}
 ENCODERS = ("auto", "torch", *_DEVICES)
 
-#: (positions [grids, n, dims], tables [grids, entries, features], shape) -> [n, features]
-LookUp = Callable[[Tensor, Tensor, HashGridShape], Tensor]
+#: (positions, tables, shape) -> features
+LookUp = Callable[[Positions, Tables, HashGridShape], Features]
 
 
 def resolve_encoder(name: str, device: torch.device) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
-def frequency_encoding(values: Tensor, n_octaves: int) -> Tensor:
-    """[..., d] -> [..., d * (1 + 2 * n_octaves)]: the values, then sin and cos of 2^k times them.
+def frequency_encoding(
+    values: Float[Tensor, "*batch d"], n_octaves: int
+) -> Float[Tensor, "*batch d*(1+2*{n_octaves})"]:
+    """The values, then sin and cos of 2^k times them.
 
     Mildenhall et al. 2020, Eq. 4 (without the factor pi, as in its successors).
     """
@@ -16,8 +19,8 @@ def frequency_encoding(values: Tensor, n_octaves: int) -> Tensor:
     return torch.cat((values, phases.sin(), phases.cos()), -1)
 
 
-def spherical_harmonics(directions: Tensor) -> Tensor:
-    """Unit directions [..., 3] -> the 16 real spherical harmonics of degree 0 to 3, [..., 16].
+def spherical_harmonics(directions: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 16"]:
+    """The 16 real spherical harmonics of degree 0 to 3 of unit directions.
 
     Orthonormal over the sphere.
     """

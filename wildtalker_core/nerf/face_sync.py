@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from wildtalker_core.mouth.blinks import BLINK_CHANNELS
@@ -20,7 +21,7 @@ _LEAK = 0.02
 
 
 class AudioNet(nn.Module):
-    """Window of audio features [n, features, 16] -> code [n, n_code]: four strided convolutions."""
+    """Window of audio features -> code: four strided convolutions."""
 
     def __init__(self, n_features: int, window: int, n_code: int) -> None:
         super().__init__()
@@ -33,7 +34,7 @@ class AudioNet(nn.Module):
         )
         self.hidden, self.out = nn.Linear(64, 64), nn.Linear(64, n_code)
 
-    def forward(self, windows: Tensor) -> Tensor:
+    def forward(self, windows: Float[Tensor, "n features 16"]) -> Float[Tensor, "n n_code"]:
         values = windows
         for convolution in self.convolutions:
             values = F.leaky_relu(convolution(values), _LEAK)
@@ -41,7 +42,7 @@ class AudioNet(nn.Module):
 
 
 class AudioAttention(nn.Module):
-    """Codes of eight neighbouring frames [n, 8, n_code] -> their weighted mean [n, n_code]."""
+    """Codes of eight neighbouring frames -> their weighted mean."""
 
     def __init__(self, n_code: int) -> None:
         super().__init__()
@@ -52,22 +53,22 @@ class AudioAttention(nn.Module):
         )
         self.mix = nn.Linear(ATTENTION_FRAMES, ATTENTION_FRAMES)
 
-    def weights(self, codes: Tensor) -> Tensor:
-        """[n, 8, n_code] -> [n, 8], positive, summing to 1."""
+    def weights(self, codes: Float[Tensor, "n 8 n_code"]) -> Float[Tensor, "n 8"]:
+        """Positive, summing to 1."""
         values = codes.transpose(1, 2)
         for convolution in self.convolutions:
             values = F.leaky_relu(convolution(values), _LEAK)
         return self.mix(values.squeeze(1)).softmax(-1)
 
-    def forward(self, codes: Tensor) -> Tensor:
+    def forward(self, codes: Float[Tensor, "n 8 n_code"]) -> Float[Tensor, "n n_code"]:
         return (self.weights(codes)[..., None] * codes).sum(1)
 
 
 class AudioEncoder(nn.Module):
     """Audio windows of a whole clip -> one code per asked frame, with attention over neighbours."""
 
-    mean: Tensor
-    scale: Tensor
+    mean: Float[Tensor, "features 1"]
+    scale: Float[Tensor, "features 1"]
 
     def __init__(self, n_features: int, window: int, n_code: int) -> None:
         super().__init__()
@@ -76,19 +77,18 @@ class AudioEncoder(nn.Module):
         self.register_buffer("mean", torch.zeros(n_features, 1))
         self.register_buffer("scale", torch.ones(n_features, 1))
 
-    def standardise(self, audio_features: Tensor) -> None:
-        """Take mean and spread of each feature over [frames, features, window] as the unit."""
+    def standardise(self, audio_features: Float[Tensor, "frames features window"]) -> None:
+        """Take mean and spread of each feature as the unit."""
         self.mean.copy_(audio_features.mean((0, 2))[:, None])
         self.scale.copy_(audio_features.std((0, 2)).clamp_min(1e-3)[:, None])
 
-    def forward(self, audio_features: Tensor, frames: Tensor) -> Tensor:
+    def forward(
+        self, audio_features: Float[Tensor, "frames features window"], frames: Int64[Tensor, "k"]
+    ) -> Float[Tensor, "k n_code"]:
         """
         Args:
-            audio_features: [n_frames, features, window] of the whole clip.
-            frames: [k] int64 frame numbers; beyond the clip's ends its last window is repeated.
-
-        Returns:
-            [k, n_code].
+            audio_features: of the whole clip.
+            frames: frame numbers; beyond the clip's ends its last window is repeated.
         """
         around = torch.arange(ATTENTION_FRAMES, device=frames.device) - ATTENTION_FRAMES // 2
         neighbours = (frames[:, None] + around).clamp(0, len(audio_features) - 1)
@@ -99,7 +99,7 @@ class AudioEncoder(nn.Module):
 
 
 class RegionAttention(nn.Module):
-    """How strongly each channel of a condition acts at a position: features -> [n, channels].
+    """How strongly each channel of a condition acts at a position.
 
     It multiplies the condition channel by channel; there is no squashing, as in SyncTalk's code,
     unless ``is_gate`` (a sigmoid, ER-NeRF's eye attention).
@@ -112,7 +112,7 @@ class RegionAttention(nn.Module):
         self.is_gate = is_gate
         self.mlp = MLP(n_features, n_hidden, n_channels, n_layers=2)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n channels"]:
         weights = self.mlp(features)
         return weights.sigmoid() if self.is_gate else weights
 
@@ -121,8 +121,8 @@ class RegionAttention(nn.Module):
 EXPRESSIONS = {"upper_face": 7, "blink": 1, "none": 0}
 
 
-def told_expression(expression: Tensor, name: str) -> Tensor:
-    """The part [n, EXPRESSIONS[name]] of expressions [n, 7] that the field is told.
+def told_expression(expression: Float[Tensor, "n 7"], name: str) -> Float[Tensor, "n told"]:
+    """The part of expressions that the field is told.
 
     ASSUME ``blink`` is the mean of both blink channels: RAD-NeRF measures the area of the eyes and
     ER-NeRF OpenFace's AU45, one number each for how far the lids are closed.

@@ -18,6 +18,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 # The hash of Mueller et al. 2022, Eq. 4; the first factor is 1 so that neighbours in x stay
@@ -25,6 +26,11 @@ from torch import Tensor
 HASH_PRIMES = (1, 2654435761, 805459861, 3674653429)
 
 LAYOUTS = ("torch_ngp", "tinycudann")
+
+#: Of every grid's look-up: positions in [0, 1], one table per grid, features grid by grid.
+Positions = Float[Tensor, "grids n {shape.n_dims}"]
+Tables = Float[Tensor, "grids {shape.n_entries} {shape.n_features_per_level}"]
+Features = Float[Tensor, "n grids*{shape.n_features}"]
 
 
 @dataclass(frozen=True)
@@ -114,15 +120,10 @@ class HashGridShape:
         return self.offsets[-1]
 
 
-def vertex_index(vertices: Tensor, shape: HashGridShape, level: int) -> Tensor:
-    """Entry of the whole table that holds a vertex.
-
-    Args:
-        vertices: [..., n_dims] int64 vertex coordinates.
-
-    Returns:
-        [...] int64.
-    """
+def vertex_index(
+    vertices: Int64[Tensor, "*batch {shape.n_dims}"], shape: HashGridShape, level: int
+) -> Int64[Tensor, "*batch"]:
+    """Entry of the whole table that holds a vertex."""
     if shape.is_hashed[level]:
         index = torch.zeros_like(vertices[..., 0])
         for axis in range(shape.n_dims):
@@ -136,17 +137,17 @@ def vertex_index(vertices: Tensor, shape: HashGridShape, level: int) -> Tensor:
     return shape.offsets[level] + index
 
 
-def look_up(positions: Tensor, tables: Tensor, shape: HashGridShape) -> Tensor:
+def look_up(positions: Positions, tables: Tables, shape: HashGridShape) -> Features:
     """Features of positions, interpolated linearly in each level.
 
     Differentiable with respect to the tables and to the positions.
 
     Args:
-        positions: [n_grids, n, n_dims] in [0, 1]; outside, the features are zero.
-        tables: [n_grids, n_entries, n_features_per_level], one table per grid.
+        positions: in [0, 1]; outside, the features are zero.
+        tables: one per grid.
 
     Returns:
-        [n, n_grids * n_levels * n_features_per_level], grid by grid, in each level by level.
+        Grid by grid, in each level by level.
     """
     return torch.cat(
         [

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from wildtalker_core.compiled import njit, prange, use_torch_threads
-from wildtalker_core.nerf.hash_grid import HASH_PRIMES, HashGridShape
+from wildtalker_core.nerf.hash_grid import HASH_PRIMES, Features, HashGridShape, Positions, Tables
 
 _PRIMES = np.array(HASH_PRIMES, np.uint32)
 # Positions of a block: the loops over one have a fixed length, and what they need stays in the
@@ -287,7 +287,7 @@ class _LookUp(torch.autograd.Function):
         return grad_positions, grad_tables, None
 
 
-def look_up(positions: Tensor, tables: Tensor, shape: HashGridShape) -> Tensor:
+def look_up(positions: Positions, tables: Tables, shape: HashGridShape) -> Features:
     """As :func:`wildtalker_core.nerf.hash_grid.look_up`; float32 on the CPU, any dimension."""
     for name, tensor in (("positions", positions), ("tables", tables)):
         if tensor.dtype != torch.float32 or tensor.device.type != "cpu":

@@ -10,10 +10,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from wildtalker_core.errors import InputError
-from wildtalker_core.nerf.hash_grid import HashGridShape
+from wildtalker_core.nerf.hash_grid import Features, HashGridShape, Positions, Tables
 
 
 def encoding_config(shape: HashGridShape) -> dict:
@@ -47,7 +47,7 @@ def _encoding(shape: HashGridShape, device: torch.device) -> nn.Module:
     return encoding.to(device)
 
 
-def look_up(positions: Tensor, tables: Tensor, shape: HashGridShape) -> Tensor:
+def look_up(positions: Positions, tables: Tables, shape: HashGridShape) -> Features:
     """As :func:`wildtalker_core.nerf.hash_grid.look_up`; float32, tables of its own layout.
 
     Raises InputError for tables of another layout.

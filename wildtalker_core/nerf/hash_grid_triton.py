@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from wildtalker_core.nerf.hash_grid import HASH_PRIMES, HashGridShape
+from wildtalker_core.nerf.hash_grid import HASH_PRIMES, Features, HashGridShape, Positions, Tables
 
 _BLOCK = 128
 _PRIMES = tl.constexpr(HASH_PRIMES)
@@ -203,7 +203,7 @@ def _programs(n: int, n_grids: int, shape: HashGridShape) -> tuple[int, int]:
     return triton.cdiv(n, _BLOCK), n_grids * shape.n_levels
 
 
-def look_up(positions: Tensor, tables: Tensor, shape: HashGridShape) -> Tensor:
+def look_up(positions: Positions, tables: Tables, shape: HashGridShape) -> Features:
     """As :func:`wildtalker_core.nerf.hash_grid.look_up`, on a CUDA device, any dimension.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from wildtalker_core.nerf.conditioning import Conditioned, ConditioningShape, conditioning
@@ -17,7 +18,7 @@ from wildtalker_core.nerf.position_encoding import position_encoding, unit_box
 #: What a sample tells besides density and colour, in the order of :attr:`FieldValues.traces`.
 TRACES = ("lip_attention", "expression_attention", "uncertainty")
 
-#: Directions [n, 3] -> features, and how many; AD-NeRF takes four octaves.
+#: Directions -> features, and how many; AD-NeRF takes four octaves.
 _DIRECTION_ENCODINGS = {
     "spherical_harmonics": (spherical_harmonics, 16),
     "frequency": (lambda directions: frequency_encoding(directions, 4), 27),
@@ -45,16 +46,16 @@ class Condition:
     """What a frame tells the field; one row per frame.
 
     Attributes:
-        lip_feature: [frames, n_lip] f_l.
-        expression_feature: [frames, 7] f_e.
-        frame_code: [frames, n_code] appearance of the single frame.
+        lip_feature: f_l.
+        expression_feature: f_e.
+        frame_code: appearance of the single frame.
     """
 
-    lip_feature: Tensor
-    expression_feature: Tensor
-    frame_code: Tensor
+    lip_feature: Float[Tensor, "frames n_lip"]
+    expression_feature: Float[Tensor, "frames 7"]
+    frame_code: Float[Tensor, "frames n_code"]
 
-    def of(self, frame_index: Tensor | None) -> Condition:
+    def of(self, frame_index: Int64[Tensor, "samples"] | None) -> Condition:
         """One row per sample: row ``frame_index[i]`` for sample i (None: one frame for all)."""
         if frame_index is None:
             return self
@@ -70,17 +71,17 @@ class Traces:
     """What training wants to know of rays besides what they see.
 
     Attributes:
-        lip_attention, expression_attention, uncertainty: [rays] seen along them, that is, each
-            sample's times its (detached) share of the pixel.
-        positions: [samples, 3] of all samples.
-        frame_index: [samples] row of each sample's condition; None if there is one for all.
+        lip_attention, expression_attention, uncertainty: seen along them, that is, each sample's
+            times its (detached) share of the pixel.
+        positions: of all samples.
+        frame_index: row of each sample's condition; None if there is one for all.
     """
 
-    lip_attention: Tensor
-    expression_attention: Tensor
-    uncertainty: Tensor
-    positions: Tensor
-    frame_index: Tensor | None
+    lip_attention: Float[Tensor, "rays"]
+    expression_attention: Float[Tensor, "rays"]
+    uncertainty: Float[Tensor, "rays"]
+    positions: Float[Tensor, "samples 3"]
+    frame_index: Int64[Tensor, "samples"] | None
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class HeadField(nn.Module):
     unit of length.
     """
 
-    half_extents: Tensor
+    half_extents: Float[Tensor, "3"]
 
     def __init__(self, shape: HeadShape, encoder: str = "torch") -> None:
         super().__init__()
@@ -183,19 +184,21 @@ class HeadField(nn.Module):
             uncertainty = torch.nn.functional.softplus(out)
         return torch.stack((told.lip_attention, told.expression_attention, uncertainty), -1)
 
-    def traces(self, positions: Tensor, condition: Condition) -> Tensor:
-        """[n, 3] attention to lips and to expression, and uncertainty, at positions [n, 3]."""
+    def traces(self, positions: Float[Tensor, "n 3"], condition: Condition) -> Float[Tensor, "n 3"]:
+        """Attention to lips and to expression, and uncertainty, at positions."""
         return self._traces(*self._told(positions, condition))
 
-    def density(self, positions: Tensor, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
+    def density(
+        self, positions: Float[Tensor, "n 3"], condition: Condition
+    ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n n_geometry"], Float[Tensor, "n 3"]]:
         """
         Args:
-            positions: [n, 3] head units.
+            positions: head units.
             condition: one row, or n rows.
 
         Returns:
-            sigmas [n] per head unit, geometry [n, n_geometry] for the colour network, and traces
-            [n, 3] in the order of ``TRACES``.
+            sigmas per head unit, geometry for the colour network, and traces in the order of
+            ``TRACES``.
         """
         features, told = self._told(positions, condition)
         out = self.density_net(told.inputs)
@@ -203,9 +206,12 @@ class HeadField(nn.Module):
         return sigmas, out[:, 1:], self._traces(features, told)
 
     def forward(
-        self, positions: Tensor, directions: Tensor, condition: Condition
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """As :meth:`density`, with unit directions [n, 3]: sigmas, rgbs [n, 3] and traces."""
+        self,
+        positions: Float[Tensor, "n 3"],
+        directions: Float[Tensor, "n 3"],
+        condition: Condition,
+    ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+        """As :meth:`density`, with unit directions: sigmas, rgbs and traces."""
         sigmas, geometry, traces = self.density(positions, condition)
         code = condition.frame_code.expand(len(positions), -1)
         inputs = torch.cat((self.encode_direction(directions), geometry, code), -1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -45,7 +46,7 @@ class MLP(nn.Module):
             nn.Linear(a, b, bias=has_biases) for a, b in zip(widths, outputs, strict=True)
         )
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Float[Tensor, "n n_in"]) -> Float[Tensor, "n n_out"]:
         if self.compute_dtype is None:
             return self._layers(values)
         with torch.autocast(values.device.type, dtype=self.compute_dtype):

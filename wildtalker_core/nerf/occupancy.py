@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from wildtalker_core.devices import sent
@@ -32,14 +33,13 @@ class OccupancyGrid(nn.Module):
     """Density of the head's box in ``resolution`` cells per axis.
 
     Attributes:
-        density: [r, r, r] indexed x, y, z; -1 where no camera ever sees the head.
-        visibility: [r, r, r] largest rendering weight lately seen in each cell.
-        is_occupied: [r, r, r] bool.
+        density: indexed x, y, z; -1 where no camera ever sees the head.
+        visibility: largest rendering weight lately seen in each cell.
     """
 
-    density: Tensor
-    visibility: Tensor
-    is_occupied: Tensor
+    density: Float[Tensor, "r r r"]
+    visibility: Float[Tensor, "r r r"]
+    is_occupied: Bool[Tensor, "r r r"]
 
     def __init__(self, resolution: int, half_extents: tuple[float, float, float]) -> None:
         super().__init__()
@@ -48,20 +48,20 @@ class OccupancyGrid(nn.Module):
         self.register_buffer("visibility", torch.full((resolution,) * 3, _INITIAL_WEIGHT))
         self.register_buffer("is_occupied", torch.ones((resolution,) * 3, dtype=torch.bool))
 
-    def cell_centres(self, cells: Tensor) -> Tensor:
-        """Flat cell numbers [k] -> head positions of their middles [k, 3]."""
+    def cell_centres(self, cells: Int64[Tensor, "k"]) -> Float[Tensor, "k 3"]:
+        """Head positions of the middles of cells, given their flat numbers."""
         r = self.resolution
         xyz = torch.stack((cells // (r * r), cells // r % r, cells % r), -1)
         return ((xyz + 0.5) * (2 / r) - 1) * torch.tensor(self.half_extents, device=cells.device)
 
-    def carve(self, is_possible: Tensor) -> None:
-        """Close cells for good: ``is_possible`` [r, r, r] bool."""
+    def carve(self, is_possible: Bool[Tensor, "r r r"]) -> None:
+        """Close cells that are not possible for good."""
         self.density[~is_possible] = -1
         self.is_occupied &= is_possible
 
     @torch.no_grad()
-    def see(self, positions: Tensor, weights: Tensor) -> None:
-        """Note how much of some pixel each sample [k, 3] was: its rendering weight [k]."""
+    def see(self, positions: Float[Tensor, "k 3"], weights: Float[Tensor, "k"]) -> None:
+        """Note how much of some pixel each sample was: its rendering weight."""
         half = sent(np.array(self.half_extents, np.float32), positions.device)
         r = self.resolution
         xyz = ((positions / half + 1) * (r / 2)).long().clamp(0, r - 1)
@@ -73,7 +73,7 @@ class OccupancyGrid(nn.Module):
     @torch.no_grad()
     def update(
         self,
-        density_of: Callable[[Tensor], Tensor],
+        density_of: Callable[[Float[Tensor, "k 3"]], Float[Tensor, "k"]],
         step: float,
         generator: torch.Generator | None = None,
         hide: bool = False,
@@ -81,7 +81,7 @@ class OccupancyGrid(nn.Module):
         """Re-evaluate every open cell at a random place inside it.
 
         Args:
-            density_of: positions [k, 3] -> sigmas [k], under a random training condition.
+            density_of: positions -> sigmas, under a random training condition.
             step: marching step in head units.
             hide: also skip cells that are dense but hidden behind others (ours; the peers march on
                 into the head until they have their 16 samples). Neighbours of visible cells stay,
@@ -106,8 +106,8 @@ class OccupancyGrid(nn.Module):
             self.is_occupied &= near > _HIDDEN_WEIGHT
             self.visibility *= _WEIGHT_DECAY
 
-    def bounds(self) -> tuple[Tensor, Tensor]:
-        """Corners [3], [3] of the smallest box around all occupied cells, head units."""
+    def bounds(self) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+        """Corners of the smallest box around all occupied cells, head units."""
         half = torch.tensor(self.half_extents, device=self.density.device)
         if not self.is_occupied.any():
             return torch.zeros_like(half), torch.zeros_like(half)
@@ -125,12 +125,11 @@ class AlphaGrid(nn.Module):
     """Largest torso alpha seen in each of ``resolution`` x ``resolution`` image cells.
 
     Attributes:
-        alpha: [r, r] indexed y, x.
-        is_occupied: [r, r] bool.
+        alpha: indexed y, x.
     """
 
-    alpha: Tensor
-    is_occupied: Tensor
+    alpha: Float[Tensor, "r r"]
+    is_occupied: Bool[Tensor, "r r"]
 
     def __init__(self, resolution: int = 128) -> None:
         super().__init__()
@@ -140,12 +139,14 @@ class AlphaGrid(nn.Module):
 
     @torch.no_grad()
     def update(
-        self, alpha_of: Callable[[Tensor], Tensor], generator: torch.Generator | None = None
+        self,
+        alpha_of: Callable[[Float[Tensor, "k 2"]], Float[Tensor, "k"]],
+        generator: torch.Generator | None = None,
     ) -> None:
         """Re-evaluate every cell at a random place inside it.
 
         Args:
-            alpha_of: torso points [k, 2] in [-1, 1] -> alpha [k], under a random training pose.
+            alpha_of: torso points in [-1, 1] -> alpha, under a random training pose.
         """
         r, device = self.resolution, self.alpha.device
         cells = pixel_grid(r, r, device)
@@ -155,7 +156,7 @@ class AlphaGrid(nn.Module):
         self.alpha.copy_(torch.maximum(self.alpha * _DECAY, dilated))
         self.is_occupied.copy_(self.alpha > min(self.alpha.mean().item(), _ALPHA_THRESHOLD))
 
-    def covers(self, torso_points: Tensor) -> Tensor:
-        """Whether points [k, 2] in [-1, 1] lie in an occupied cell, [k] bool."""
+    def covers(self, torso_points: Float[Tensor, "k 2"]) -> Bool[Tensor, "k"]:
+        """Whether points in [-1, 1] lie in an occupied cell."""
         cells = ((torso_points + 1) * (self.resolution / 2)).long().clamp(0, self.resolution - 1)
         return self.is_occupied[cells[:, 1], cells[:, 0]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor, nn
 
 from wildtalker_core.geometry.cameras import pixel_grid, project
@@ -33,7 +34,7 @@ _SAMPLES_AT_ONCE = 4
 class Portrait(nn.Module):
     """Fields, audio encoder, occupancy and background; knows how to render, not how to train."""
 
-    background: Tensor
+    background: Float[Tensor, "height width 3"]
 
     def __init__(
         self, shape: PortraitShape, encoder: str = "torch", chunk_rays: int = 1 << 15
@@ -69,41 +70,41 @@ class Portrait(nn.Module):
         return next(part.encoder for part in self.modules() if isinstance(part, HashGrids))
 
     def lip_features(
-        self, audio_features: Tensor, frames: Tensor, T_camera_head: Tensor | None = None
-    ) -> Tensor:
-        """f_l of frames [k] of a speech.
+        self,
+        audio_features: Float[Tensor, "n features window"],
+        frames: Int64[Tensor, "k"],
+        T_camera_head: Float[Tensor, "k 4 4"] | None = None,
+    ) -> Float[Tensor, "k n_lip"]:
+        """f_l of frames of a speech.
 
         Args:
-            audio_features: [n, features, window] of the whole speech.
-            T_camera_head: [k, 4, 4] head poses that are shown with it (``mouth_shape`` only); None:
-                the mean pose.
-
-        Returns:
-            [k, n_lip].
+            audio_features: of the whole speech.
+            T_camera_head: head poses that are shown with it (``mouth_shape`` only); None: the mean
+                pose.
         """
         if self.shape.lip_feature == "audio":
             return self.audio(audio_features, frames)
         turns = None if T_camera_head is None else matrix_to_axis_angle(T_camera_head[:, :3, :3])
         return self.mouth_to_lip(self.ear.shapes(audio_features, frames, turns))
 
-    def unseen_codes(self) -> tuple[Tensor, Tensor]:
-        """Head and torso code [1, n_code] for frames that were not trained on.
+    def unseen_codes(self) -> tuple[Float[Tensor, "1 n_head"], Float[Tensor, "1 n_torso"]]:
+        """Head and torso code for frames that were not trained on.
 
         ASSUME the mean of all codes: the peers take frame 0's, which is any frame's accident.
         """
         return self.head_codes.mean(0, keepdim=True), self.torso_codes.mean(0, keepdim=True)
 
-    def predicted_torso(self, T_camera_head: Tensor) -> Tensor:
-        """[k, 0]: this torso is told the head's pose [k, 4, 4] and nothing else."""
+    def predicted_torso(self, T_camera_head: Float[Tensor, "k 4 4"]) -> Float[Tensor, "k 0"]:
+        """Nothing: this torso is told the head's pose and nothing else."""
         return T_camera_head.new_zeros(len(T_camera_head), 0)
 
     def sample(
         self,
-        rays_o: Tensor,
-        rays_d: Tensor,
+        rays_o: Float[Tensor, "rays 3"],
+        rays_d: Float[Tensor, "rays 3"],
         condition: Condition,
-        frame_index: Tensor | None = None,
-        jitter: Tensor | None = None,
+        frame_index: Int64[Tensor, "rays"] | None = None,
+        jitter: Float[Tensor, "rays"] | None = None,
     ) -> Samples:
         """Where the head is looked at along rays; arguments as in :meth:`render_head`."""
         shape = self.shape
@@ -126,19 +127,18 @@ class Portrait(nn.Module):
 
     def render_head(
         self,
-        rays_o: Tensor,
-        rays_d: Tensor,
+        rays_o: Float[Tensor, "rays 3"],
+        rays_d: Float[Tensor, "rays 3"],
         condition: Condition,
-        frame_index: Tensor | None = None,
-        jitter: Tensor | None = None,
+        frame_index: Int64[Tensor, "rays"] | None = None,
+        jitter: Float[Tensor, "rays"] | None = None,
     ) -> tuple[Composite, Traces]:
         """Differentiable render of rays, as in training.
 
         Args:
-            rays_o, rays_d: [rays, 3].
             condition: one row, or one row per frame with ``frame_index``.
-            frame_index: [rays] row of ``condition`` for each ray.
-            jitter: [rays] in [0, 1).
+            frame_index: row of ``condition`` for each ray.
+            jitter: in [0, 1).
         """
         samples = self.sample(rays_o, rays_d, condition, frame_index, jitter)
         ray, slot = samples.is_sample.nonzero(as_tuple=True)
@@ -165,9 +165,9 @@ class Portrait(nn.Module):
 
     @torch.no_grad()
     def see_head(
-        self, rays_o: Tensor, rays_d: Tensor, condition: Condition
-    ) -> tuple[Tensor, Tensor]:
-        """Premultiplied colours [rays, 3] and opacities [rays], for one frame's condition.
+        self, rays_o: Float[Tensor, "rays 3"], rays_d: Float[Tensor, "rays 3"], condition: Condition
+    ) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, "rays"]]:
+        """Premultiplied colours and opacities, for one frame's condition.
 
         The same picture as :meth:`render_head` without jitter, but no sample behind an opaque
         surface is evaluated.
@@ -194,8 +194,8 @@ class Portrait(nn.Module):
             trans[alive] *= 1 - seen.opacities
         return colours, 1 - trans
 
-    def head_pixels(self, T_camera_head: Tensor) -> Tensor:
-        """Pixels [k, 2] inside the projected box of all occupied cells."""
+    def head_pixels(self, T_camera_head: Float[Tensor, "4 4"]) -> Int64[Tensor, "k 2"]:
+        """Pixels inside the projected box of all occupied cells."""
         shape = self.shape
         lower, upper = self.occupancy.bounds()
         corners = torch.cartesian_prod(*torch.stack((lower, upper), 1))
@@ -209,28 +209,31 @@ class Portrait(nn.Module):
         first = torch.tensor((x0, y0), device=lower.device)
         return pixel_grid(n_rows, n_columns, lower.device) + first
 
-    def torso_points(self, pixels: Tensor) -> Tensor:
-        """Integer pixels [k, 2] (x, y) -> their centres in [-1, 1]."""
+    def torso_points(self, pixels: Int64[Tensor, "k 2"]) -> Float[Tensor, "k 2"]:
+        """Centres in [-1, 1] of pixels (x, y)."""
         size = torch.tensor((self.shape.width, self.shape.height), device=pixels.device)
         return (pixels + 0.5) * (2 / size) - 1
 
     def render_torso(
-        self, pixels: Tensor, T_camera_head: Tensor, code: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Torso rgbs [k, 3], alpha [k] and offset [k, 2] at pixels [k, 2]."""
+        self,
+        pixels: Int64[Tensor, "k 2"],
+        T_camera_head: Float[Tensor, "4 4"] | Float[Tensor, "k 4 4"],
+        code: Float[Tensor, "#k n_code"],
+    ) -> tuple[Float[Tensor, "k 3"], Float[Tensor, "k"], Float[Tensor, "k 2"]]:
+        """Torso rgbs, alpha and offset at pixels."""
         return self.torso(self.torso_points(pixels), T_camera_head, self.shape.focal_ratio, code)
 
     @torch.no_grad()
     def hear(
         self,
-        audio_features: Tensor,
-        is_silent: np.ndarray,
-        audio_frames: np.ndarray,
-        T_camera_head: Tensor,
+        audio_features: Float[Tensor, "frames features window"],
+        is_silent: Bool[np.ndarray, "frames"],
+        audio_frames: Int[np.ndarray, "k"],
+        T_camera_head: Float[Tensor, "k 4 4"],
         fps: float,
         options: SpeakingOptions,
-    ) -> Tensor:
-        """``Moment.mouth`` [k, n] of a speech: mouth shapes, or f_l itself for ``audio``.
+    ) -> Float[Tensor, "k n_mouth"]:
+        """``Moment.mouth`` of a speech: mouth shapes, or f_l itself for ``audio``.
 
         Arguments as of :func:`mouth.speaking.spoken_shapes`.
         """
@@ -243,11 +246,13 @@ class Portrait(nn.Module):
         )
 
     @torch.no_grad()
-    def picture(self, moment: Moment, behind: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Picture [height, width, 3] in [0, 1] and head opacity [height, width] of a moment.
+    def picture(
+        self, moment: Moment, behind: Float[Tensor, "height width 3"] | None = None
+    ) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"]]:
+        """Picture in [0, 1] and head opacity of a moment.
 
         Args:
-            behind: [height, width, 3] in [0, 1] shown behind the head (mode ``head``); None for
+            behind: in [0, 1], shown behind the head (mode ``head``); None for
                 our own torso over our own background (mode ``portrait``).
         """
         lip = moment.mouth
@@ -258,17 +263,12 @@ class Portrait(nn.Module):
     @torch.no_grad()
     def render_frame(
         self,
-        T_camera_head: Tensor,
-        lip_feature: Tensor,
-        expression_feature: Tensor,
-        behind: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """As :meth:`picture`, told f_l.
-
-        Args:
-            T_camera_head: [4, 4].
-            lip_feature: [n_lip]; expression_feature: [n_expression].
-        """
+        T_camera_head: Float[Tensor, "4 4"],
+        lip_feature: Float[Tensor, "n_lip"],
+        expression_feature: Float[Tensor, "n_expression"],
+        behind: Float[Tensor, "height width 3"] | None = None,
+    ) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"]]:
+        """As :meth:`picture`, told f_l."""
         shape = self.shape
         head_code, torso_code = self.unseen_codes()
         if behind is None:

@@ -1,6 +1,6 @@
 """Where a sample is: a position in the head's box as features, in one of three ways.
 
-Each is a module with ``n_features`` that maps positions [n, 3] in [0, 1] to [n, n_features]:
+Each is a module with ``n_features`` that maps positions in [0, 1] to as many features:
 ``tri_plane`` (ER-NeRF, SyncTalk, WildTalker), ``grid_3d`` (RAD-NeRF), ``frequency`` (AD-NeRF).
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from wildtalker_core.nerf.encodings import frequency_encoding
@@ -27,7 +28,7 @@ class Grid3D(HashGrids):
     def __init__(self, shape: HashGridShape, encoder: str = "torch") -> None:
         super().__init__(replace(shape, n_dims=3), 1, encoder)
 
-    def forward(self, positions: Tensor) -> Tensor:
+    def forward(self, positions: Float[Tensor, "n 3"]) -> Float[Tensor, "n {self.n_features}"]:
         return super().forward(positions[None])
 
 
@@ -39,7 +40,7 @@ class Frequencies(nn.Module):
         self.n_octaves = n_octaves
         self.n_features = 3 * (1 + 2 * n_octaves)
 
-    def forward(self, positions: Tensor) -> Tensor:
+    def forward(self, positions: Float[Tensor, "n 3"]) -> Float[Tensor, "n {self.n_features}"]:
         return frequency_encoding(2 * positions - 1, self.n_octaves)
 
 
@@ -73,6 +74,8 @@ def other_parameters(module: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in module.parameters() if id(parameter) not in is_grid]
 
 
-def unit_box(positions: Tensor, half_extents: Tensor) -> Tensor:
-    """Positions [n, 3] in the box of ``half_extents`` [3] -> [0, 1]; beyond its walls clamped."""
+def unit_box(
+    positions: Float[Tensor, "n 3"], half_extents: Float[Tensor, "3"]
+) -> Float[Tensor, "n 3"]:
+    """Positions in the box of ``half_extents`` -> [0, 1]; beyond its walls clamped."""
     return torch.clamp((positions / half_extents + 1) / 2, 0, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from wildtalker_core.nerf.volume_rendering import Samples, composite, intersect_box
@@ -16,13 +17,13 @@ _AT_ONCE = 1 << 17  # even samples evaluated together; bounds the memory
 
 @torch.no_grad()
 def hierarchical_samples(
-    rays_o: Tensor,
-    rays_d: Tensor,
-    half_extents: Tensor,
+    rays_o: Float[Tensor, "rays 3"],
+    rays_d: Float[Tensor, "rays 3"],
+    half_extents: Float[Tensor, "3"],
     n_coarse: int,
     n_fine: int,
-    sigmas_of: Callable[[Tensor, Tensor], Tensor],
-    jitter: Tensor | None = None,
+    sigmas_of: Callable[[Float[Tensor, "k 3"], Int[Tensor, "k"]], Float[Tensor, "k"]],
+    jitter: Float[Tensor, "rays"] | None = None,
 ) -> Samples:
     """Intervals through the whole box: even ones, cut finer where the even ones see something.
 
@@ -30,11 +31,11 @@ def hierarchical_samples(
     for the first of these, although its fine network then evaluates both sets of samples.
 
     Args:
-        rays_o, rays_d: [rays, 3] head units, unit directions.
-        half_extents: [3] of the box.
+        rays_o, rays_d: head units, unit directions.
+        half_extents: of the box.
         n_coarse, n_fine: even intervals, and cuts added to them.
-        sigmas_of: (positions [k, 3], their ray numbers [k]) -> sigmas [k].
-        jitter: [rays] in [0, 1), shift of the cuts in intervals; None for 0.5.
+        sigmas_of: (positions, their ray numbers) -> sigmas.
+        jitter: in [0, 1), shift of the cuts in intervals; None for 0.5.
 
     Returns:
         n_coarse + n_fine intervals a ray that touch each other from wall to wall.
@@ -62,16 +63,17 @@ def hierarchical_samples(
     return Samples(edges[:, :-1], edges[:, 1:], is_sample)
 
 
-def inverse_cdf(edges: Tensor, weights: Tensor, shares: Tensor) -> Tensor:
+def inverse_cdf(
+    edges: Float[Tensor, "n edges"],
+    weights: Float[Tensor, "n edges-1"],
+    shares: Float[Tensor, "n m"],
+) -> Float[Tensor, "n m"]:
     """Places below which given shares of a piecewise constant distribution lie.
 
     Args:
-        edges: [n, k + 1] increasing ends of the pieces.
-        weights: [n, k] not negative; a little is added to each piece.
-        shares: [n, m] in [0, 1].
-
-    Returns:
-        [n, m].
+        edges: increasing ends of the pieces.
+        weights: not negative; a little is added to each piece.
+        shares: in [0, 1].
     """
     total = weights.sum(-1, keepdim=True)
     even = 1 / weights.shape[-1]

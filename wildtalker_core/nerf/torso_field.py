@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from wildtalker_core.geometry.rotations import matrix_to_euler, transform_points
@@ -61,8 +62,10 @@ class PoseAnchors(nn.Module):
         super().__init__()
         self.anchors = nn.Parameter(torch.tensor(_ANCHORS))
 
-    def forward(self, T_camera_head: Tensor, focal_ratio: float) -> Tensor:
-        """[..., 4, 4] -> [..., 6]: image positions, 1 at the image's edge."""
+    def forward(
+        self, T_camera_head: Float[Tensor, "*poses 4 4"], focal_ratio: float
+    ) -> Float[Tensor, "*poses 6"]:
+        """Image positions, 1 at the image's edge."""
         anchors = transform_points(
             T_camera_head, self.anchors.expand(*T_camera_head.shape[:-2], -1, -1)
         )
@@ -74,8 +77,10 @@ class PoseAngles(nn.Module):
 
     n_features = 6
 
-    def forward(self, T_camera_head: Tensor, focal_ratio: float) -> Tensor:
-        """[..., 4, 4] -> [..., 6]: radians and head units; ``focal_ratio`` is not used."""
+    def forward(
+        self, T_camera_head: Float[Tensor, "*poses 4 4"], focal_ratio: float
+    ) -> Float[Tensor, "*poses 6"]:
+        """Radians and head units; ``focal_ratio`` is not used."""
         return torch.cat(
             (matrix_to_euler(T_camera_head[..., :3, :3]), T_camera_head[..., :3, 3]), -1
         )
@@ -87,8 +92,8 @@ _POSES = {"anchors": PoseAnchors, "euler": PoseAngles}
 class TorsoField(nn.Module):
     """Pixel and head pose -> torso colour and alpha."""
 
-    pose_mean: Tensor
-    pose_scale: Tensor
+    pose_mean: Float[Tensor, "6"]
+    pose_scale: Float[Tensor, "6"]
 
     def __init__(self, shape: TorsoShape, encoder: str = "torch") -> None:
         super().__init__()
@@ -112,17 +117,21 @@ class TorsoField(nn.Module):
         nn.init.uniform_(self.deform_net.layers[-1].get_parameter("weight"), -1e-4, 1e-4)
 
     def forward(
-        self, torso_points: Tensor, T_camera_head: Tensor, focal_ratio: float, code: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self,
+        torso_points: Float[Tensor, "n 2"],
+        T_camera_head: Float[Tensor, "4 4"] | Float[Tensor, "n 4 4"],
+        focal_ratio: float,
+        code: Float[Tensor, "#n n_code"],
+    ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n"], Float[Tensor, "n 2"]]:
         """
         Args:
-            torso_points: [n, 2] image positions, x and y in [-1, 1].
-            T_camera_head: [4, 4] or one per point [n, 4, 4].
+            torso_points: image positions, x and y in [-1, 1].
+            T_camera_head: one pose, or one per point.
             focal_ratio: focal length over half the image width.
-            code: [1, n_code] or [n, n_code] frame code.
+            code: frame code.
 
         Returns:
-            rgbs [n, 3], torso_alpha [n] and torso_offset [n, 2] (the deformation).
+            rgbs, torso_alpha and torso_offset (the deformation).
         """
         n = len(torso_points)
         pose = self.pose(T_camera_head, focal_ratio)
@@ -148,12 +157,15 @@ class TorsoField(nn.Module):
 
     @torch.no_grad()
     def learn_poses(
-        self, T_camera_head: Tensor, focal_ratio: float, shifts: Tensor | None = None
+        self,
+        T_camera_head: Float[Tensor, "n 4 4"],
+        focal_ratio: float,
+        shifts: Float[Tensor, "n 2"] | None = None,
     ) -> None:
-        """Take mean and spread of training poses [n, 4, 4] as the unit of the linear motion.
+        """Take mean and spread of training poses as the unit of the linear motion.
 
         Args:
-            shifts: [n, 2] measured places of the torso, 1 at the image's edge: the linear motion
+            shifts: measured places of the torso, 1 at the image's edge: the linear motion
                 starts as their ridge regression on the poses. None: it starts still.
         """
         if not self.shape.follows_head:
@@ -168,8 +180,10 @@ class TorsoField(nn.Module):
             ridge = _RIDGE * len(x) * torch.eye(x.shape[1], device=x.device)
             self.motion.weight[:2] = torch.linalg.solve(x.T @ x + ridge, x.T @ y).T
 
-    def _follow(self, torso_points: Tensor, pose: Tensor) -> Tensor:
-        """Offsets [n, 2] by which the whole torso follows a pose [6] or poses [n, 6].
+    def _follow(
+        self, torso_points: Float[Tensor, "n 2"], pose: Float[Tensor, "6"] | Float[Tensor, "n 6"]
+    ) -> Float[Tensor, "n 2"]:
+        """Offsets by which the whole torso follows a pose, or a pose for each point.
 
         On a real clip the head's pose tells the torso's shift to a quarter of a pixel by a linear
         map (docs/portrait.md), while the deformation network alone takes long to find it and draws

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from wildtalker_core.nerf.encoders import look_up_of
@@ -29,8 +30,10 @@ class HashGrids(nn.Module):
     def n_features(self) -> int:
         return len(self.tables) * self.shape.n_features
 
-    def forward(self, positions: Tensor) -> Tensor:
-        """[n_grids, n, n_dims] in [0, 1] -> [n, n_features]."""
+    def forward(
+        self, positions: Float[Tensor, "grids n {self.shape.n_dims}"]
+    ) -> Float[Tensor, "n {self.n_features}"]:
+        """Features of positions in [0, 1]."""
         return look_up_of(self.encoder)(positions, self.tables, self.shape)
 
 
@@ -42,8 +45,8 @@ class TriPlane(HashGrids):
             raise ValueError(f"a plane has 2 dimensions, not {shape.n_dims}")
         super().__init__(shape, len(PLANES), encoder)
 
-    def forward(self, positions: Tensor) -> Tensor:
-        """[n, 3] in [0, 1] -> [n, n_features], plane by plane; zero outside."""
+    def forward(self, positions: Float[Tensor, "n 3"]) -> Float[Tensor, "n {self.n_features}"]:
+        """Features of positions in [0, 1], plane by plane; zero outside."""
         # Outside along the coordinate that a plane forgets is outside all the same.
         is_inside = ((positions >= 0) & (positions <= 1)).all(-1, keepdim=True)
         positions = torch.where(is_inside, positions, torch.full_like(positions, -1))

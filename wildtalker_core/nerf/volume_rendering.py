@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -13,32 +14,36 @@ class Composite:
     """What rays see.
 
     Attributes:
-        colours: [rays, 3] premultiplied by opacity (no background).
-        opacities: [rays] 1 minus the light that passes.
-        depths: [rays] expected distance along the ray times opacity.
-        weights: [rays, samples] each sample's share of the pixel.
+        colours: premultiplied by opacity (no background).
+        opacities: 1 minus the light that passes.
+        depths: expected distance along the ray times opacity.
+        weights: each sample's share of the pixel.
     """
 
-    colours: Tensor
-    opacities: Tensor
-    depths: Tensor
-    weights: Tensor
+    colours: Float[Tensor, "rays 3"]
+    opacities: Float[Tensor, "rays"]
+    depths: Float[Tensor, "rays"]
+    weights: Float[Tensor, "rays samples"]
 
-    def over(self, background: Tensor) -> Tensor:
-        """Colours [rays, 3] in front of background colours [rays, 3]."""
+    def over(self, background: Float[Tensor, "#rays 3"]) -> Float[Tensor, "rays 3"]:
+        """Colours in front of background colours, one for each ray or one for all."""
         return self.colours + (1 - self.opacities)[:, None] * background
 
 
-def composite(sigmas: Tensor, rgbs: Tensor, t_starts: Tensor, t_ends: Tensor) -> Composite:
+def composite(
+    sigmas: Float[Tensor, "rays samples"],
+    rgbs: Float[Tensor, "rays samples 3"],
+    t_starts: Float[Tensor, "rays samples"],
+    t_ends: Float[Tensor, "rays samples"],
+) -> Composite:
     """Eq. 3 as a sum over intervals of constant density and colour, front to back.
 
     ``weights.sum(-1) + trans after the last interval == 1`` holds by construction.
 
     Args:
-        sigmas: [rays, samples] density per unit length, not negative.
-        rgbs: [rays, samples, 3].
-        t_starts, t_ends: [rays, samples] ends of the intervals, increasing; an empty interval
-            (start = end) contributes nothing.
+        sigmas: density per unit length, not negative.
+        t_starts, t_ends: ends of the intervals, increasing; an empty interval (start = end)
+            contributes nothing.
     """
     optical_depths = sigmas * (t_ends - t_starts)
     # Transmittance before each interval: exp of minus what lies in front.
@@ -55,14 +60,12 @@ def composite(sigmas: Tensor, rgbs: Tensor, t_starts: Tensor, t_ends: Tensor) ->
 
 
 def intersect_box(
-    rays_o: Tensor, rays_d: Tensor, lower: Tensor, upper: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Where rays enter and leave an axis-aligned box: t_near, t_far [rays]; far <= near if missed.
-
-    Args:
-        rays_o, rays_d: [rays, 3].
-        lower, upper: [3] corners.
-    """
+    rays_o: Float[Tensor, "rays 3"],
+    rays_d: Float[Tensor, "rays 3"],
+    lower: Float[Tensor, "3"],
+    upper: Float[Tensor, "3"],
+) -> tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]]:
+    """Where rays enter and leave an axis-aligned box: t_near, t_far; far <= near if missed."""
     # A direction component of exactly 0 would give 0/0 for an origin on the wall.
     safe = torch.where(rays_d.abs() < 1e-9, torch.full_like(rays_d, 1e-9), rays_d)
     a, b = (lower - rays_o) / safe, (upper - rays_o) / safe
@@ -76,32 +79,31 @@ class Samples:
     """Occupied intervals of constant length along rays, front to back, padded with empty ones.
 
     Attributes:
-        t_starts, t_ends: [rays, n] distance; equal where there is no sample.
-        is_sample: [rays, n] bool.
+        t_starts, t_ends: distance; equal where there is no sample.
     """
 
-    t_starts: Tensor
-    t_ends: Tensor
-    is_sample: Tensor
+    t_starts: Float[Tensor, "rays samples"]
+    t_ends: Float[Tensor, "rays samples"]
+    is_sample: Bool[Tensor, "rays samples"]
 
 
 def sample_occupied(
-    rays_o: Tensor,
-    rays_d: Tensor,
-    is_occupied: Tensor,
-    half_extents: Tensor,
+    rays_o: Float[Tensor, "rays 3"],
+    rays_d: Float[Tensor, "rays 3"],
+    is_occupied: Bool[Tensor, "r r r"],
+    half_extents: Float[Tensor, "3"],
     step: float,
     n_samples: int,
-    jitter: Tensor | None = None,
+    jitter: Float[Tensor, "rays"] | None = None,
 ) -> Samples:
     """The first ``n_samples`` intervals of length ``step`` whose middle is in an occupied cell.
 
     Constant step, as the marcher of RAD-NeRF and ER-NeRF has at bound 1.
 
     Args:
-        rays_o, rays_d: [rays, 3] head units, unit directions.
-        is_occupied: [r, r, r] bool, indexed x, y, z, over the box of ``half_extents`` [3].
-        jitter: [rays] in [0, 1): shift of the first interval in steps; None for 0.5.
+        rays_o, rays_d: head units, unit directions.
+        is_occupied: indexed x, y, z, over the box of ``half_extents``.
+        jitter: in [0, 1): shift of the first interval in steps; None for 0.5.
     """
     n_rays, resolution = len(rays_o), is_occupied.shape[0]
     t_near, t_far = intersect_box(rays_o, rays_d, -half_extents, half_extents)

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 
 from wildtalker_core.geometry.rotations import matrix_to_axis_angle
 from wildtalker_core.media.files import load_arrays
@@ -36,29 +37,29 @@ _LEAST_FOLLOWED = 0.5
 
 @dataclass(frozen=True)
 class BodyMotion:
-    """Motion beside the head's pose, ``n`` frames.
+    """Motion beside the head's pose.
 
     Attributes:
         torso: its motion; canvas pixels are those of its reference frame's place.
         torso_follows_head: the torso could not be followed: its motion is the head's.
-        camera: [n, 4] similarity of what is behind the person, about ``camera_centre`` [2]; zeros
-            where the camera stands.
-        plate: [h, w, 3] uint8 what is behind the person; larger than a frame if the camera moves.
-        gaze: [n, 2] where the irises stand between the corners of the eyes, in eye widths.
-        template: [478, 3] landmarks of the face, head units.
+        camera: similarity of what is behind the person, about ``camera_centre``; zeros where the
+            camera stands.
+        plate: what is behind the person; larger than a frame if the camera moves.
+        gaze: where the irises stand between the corners of the eyes, in eye widths.
+        template: landmarks of the face, head units.
     """
 
     torso: Motion
     torso_follows_head: bool
-    camera: np.ndarray
-    camera_centre: np.ndarray
-    plate: np.ndarray
-    gaze: np.ndarray
-    template: np.ndarray
+    camera: Float[np.ndarray, "n 4"]
+    camera_centre: Float[np.ndarray, "2"]
+    plate: UInt8[np.ndarray, "height width 3"]
+    gaze: Float[np.ndarray, "n 2"]
+    template: Float[np.ndarray, "478 3"]
 
     @property
-    def torso_numbers(self) -> np.ndarray:
-        """[n, 4 + k]: similarity, then soft motion."""
+    def torso_numbers(self) -> Float[np.ndarray, "n numbers"]:
+        """Similarity (4), then soft motion."""
         return np.concatenate((self.torso.similarity, self.torso.soft), 1)
 
     @property
@@ -103,11 +104,11 @@ def load_body_motion(path: str | os.PathLike[str]) -> BodyMotion:
     return BodyMotion.from_arrays(load_arrays(path, *BodyMotion.names()))
 
 
-def measure_body(scene: Scene, template: np.ndarray, n_soft: int) -> BodyMotion:
+def measure_body(scene: Scene, template: Float[np.ndarray, "478 3"], n_soft: int) -> BodyMotion:
     """Measure the motion of torso and camera; what is learnt is learnt from training frames.
 
     Args:
-        template: [478, 3] landmarks of the face, head units.
+        template: landmarks of the face, head units.
         n_soft: components of the torso's motion beyond a similarity.
     """
     torso, follows_head = _torso_motion(scene, n_soft)
@@ -128,8 +129,8 @@ def measure_body(scene: Scene, template: np.ndarray, n_soft: int) -> BodyMotion:
     )
 
 
-def gaze(landmarks: np.ndarray) -> np.ndarray:
-    """Landmarks [n, 478, 2] -> where the irises look [n, 2], mean of both eyes, in eye widths."""
+def gaze(landmarks: Float[np.ndarray, "n 478 2"]) -> Float[np.ndarray, "n 2"]:
+    """Where the irises look, mean of both eyes, in eye widths."""
     both = []
     for iris, outer, inner in _EYES:
         across = landmarks[:, inner] - landmarks[:, outer]
@@ -183,8 +184,10 @@ def _turns(T: np.ndarray) -> np.ndarray:
     return matrix_to_axis_angle(torch.as_tensor(T[:, :3, :3])).numpy()
 
 
-def head_similarity(scene: Scene, reference: int, centre: np.ndarray) -> np.ndarray:
-    """The head's own motion in the picture as a similarity about ``centre``, [n, 4]."""
+def head_similarity(
+    scene: Scene, reference: int, centre: Float[np.ndarray, "2"]
+) -> Float[np.ndarray, "n 4"]:
+    """The head's own motion in the picture as a similarity about ``centre``."""
     T, f = scene.T_camera_head, scene.focal_length
     place = T[:, :2, 3] / T[:, 2:3, 3] * f + scene.middle
     scale = T[reference, 2, 3] / T[:, 2, 3]

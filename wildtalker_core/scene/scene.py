@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Bool, Float, Int, Real, UInt8
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import load_arrays
@@ -46,31 +47,29 @@ class FrameStack(Protocol):
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything per frame. ``n`` frames of ``height`` x ``width`` pixels, pixel centres at +0.5.
+    """Everything per frame, as many of each. Pixel centres lie at +0.5.
 
     The camera looks along +z, x to the right, y down, principal point at the image centre.
 
     Attributes:
         clip: name of the clip.
-        frame_times_seconds: [n] time of each frame from the clip's start.
-        T_camera_head: [n, 4, 4] maps head points (head units: the face template is 0.30 wide) into
-            the camera.
+        frame_times_seconds: time of each frame from the clip's start.
+        T_camera_head: maps head points (head units: the face template is 0.30 wide) into the
+            camera.
         focal_length: pixels.
-        landmarks: [n, 478, 2] pixels, MediaPipe's order.
-        expression: [n, 7] in [0, 1]: browDownLeft, browDownRight, browInnerUp, browOuterUpLeft,
+        landmarks: pixels, MediaPipe's order.
+        expression: in [0, 1]: browDownLeft, browDownRight, browInnerUp, browOuterUpLeft,
             browOuterUpRight, eyeBlinkLeft, eyeBlinkRight.
-        is_face_visible: [n] bool; false where landmarks were interpolated.
-        is_mouth_visible: [n] bool; false where no face was found or a hand hides the lips: there
+        is_face_visible: false where landmarks were interpolated.
+        is_mouth_visible: false where no face was found or a hand hides the lips: there
             landmarks of the mouth are made up, and nothing is learnt about it.
-        face_box, lip_box: [n, 4] pixels x0, y0, x1, y1 (half open, inside the image).
-        background: [height, width, 3] uint8 static plate.
-        is_counted: [n] bool; false where the person is not in view (black, titles). Such a frame is
+        face_box, lip_box: pixels x0, y0, x1, y1 (half open, inside the image).
+        background: static plate.
+        is_counted: false where the person is not in view (black, titles). Such a frame is
             in no list of the split: nothing is learnt from it, chosen on it or scored.
         train_frames, validation_frames, test_frames: frame numbers of the split, in time order.
-        audio_features: [n, features, window] float32.
-        is_silent: [n] bool, no voice around the frame.
-        noisy_audio_features: [k, features, window] of the first k frames, training's, in noise;
-            None if there are none.
+        is_silent: no voice around the frame.
+        noisy_audio_features: of the first k frames, training's, in noise; None if there are none.
         frames_ahead: how many frames behind a picture's own may be listened to; None for any.
         frames, hand_free_frames: [n, height, width, 3] uint8 stacks.
         parsing: [n, height, width, 5] uint8 soft memberships, order ``PARSING_CLASSES``.
@@ -78,27 +77,28 @@ class Scene:
     """
 
     clip: str
-    frame_times_seconds: np.ndarray
-    T_camera_head: np.ndarray
+    # _n: equal lengths are asked for below, in words for who has mixed up files.
+    frame_times_seconds: Float[np.ndarray, "_n"]
+    T_camera_head: Float[np.ndarray, "_n 4 4"]
     focal_length: float
-    landmarks: np.ndarray
-    expression: np.ndarray
-    is_face_visible: np.ndarray
-    is_mouth_visible: np.ndarray
-    is_counted: np.ndarray
-    face_box: np.ndarray
-    lip_box: np.ndarray
-    background: np.ndarray
-    train_frames: np.ndarray
-    validation_frames: np.ndarray
-    test_frames: np.ndarray
-    audio_features: np.ndarray
-    is_silent: np.ndarray
+    landmarks: Float[np.ndarray, "_n 478 2"]
+    expression: Float[np.ndarray, "_n 7"]
+    is_face_visible: Bool[np.ndarray, "_n"]
+    is_mouth_visible: Bool[np.ndarray, "_n"]
+    is_counted: Bool[np.ndarray, "_n"]
+    face_box: Real[np.ndarray, "_n 4"]
+    lip_box: Real[np.ndarray, "_n 4"]
+    background: UInt8[np.ndarray, "height width 3"]
+    train_frames: Int[np.ndarray, "train"]
+    validation_frames: Int[np.ndarray, "validation"]
+    test_frames: Int[np.ndarray, "test"]
+    audio_features: Float[np.ndarray, "_n features window"]
+    is_silent: Bool[np.ndarray, "_n"]
     frames: FrameStack
     hand_free_frames: FrameStack
     parsing: FrameStack
     transient_mask: FrameStack
-    noisy_audio_features: np.ndarray | None = None
+    noisy_audio_features: Float[np.ndarray, "k features window"] | None = None
     frames_ahead: int | None = None
 
     def __post_init__(self) -> None:
@@ -138,17 +138,17 @@ class Scene:
         return self.background.shape[1]
 
     @property
-    def middle(self) -> np.ndarray:
-        """The principal point [2], x and y in pixels."""
+    def middle(self) -> Float[np.ndarray, "2"]:
+        """The principal point, x and y in pixels."""
         return np.array([self.width / 2, self.height / 2])
 
     @property
-    def seen_train_frames(self) -> np.ndarray:
+    def seen_train_frames(self) -> Int[np.ndarray, "k"]:
         """Training frames in which the face was found."""
         return self.train_frames[self.is_face_visible[self.train_frames]]
 
     @property
-    def mouth_train_frames(self) -> np.ndarray:
+    def mouth_train_frames(self) -> Int[np.ndarray, "k"]:
         """Training frames in which the mouth was seen."""
         return self.train_frames[self.is_mouth_visible[self.train_frames]]
 
@@ -164,7 +164,7 @@ class Scene:
         return slice(max(y0 - reach, 0), y1 + reach), slice(max(x0 - reach, 0), x1 + reach)
 
     @property
-    def training_sound(self) -> np.ndarray:
+    def training_sound(self) -> Float[np.ndarray, "k features window"]:
         """``audio_features`` up to the last training frame: what comes later is for tests."""
         return self.audio_features[: int(self.train_frames.max()) + 1]
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int32
 from torch import Tensor, nn
 
 #: Bones, in the order of the skinning weights.
@@ -61,26 +62,28 @@ class Gaussians:
     """What is projected and drawn.
 
     Attributes:
-        means: [n, 3] head units; quaternions: [n, 4] (w, x, y, z), any length; log_scales: [n, 3].
-        colours: [n, 3]; opacities: [n] in (0, 1).
+        means: head units.
+        quaternions: (w, x, y, z), any length.
+        opacities: in (0, 1).
     """
 
-    means: Tensor
-    quaternions: Tensor
-    log_scales: Tensor
-    colours: Tensor
-    opacities: Tensor
+    means: Float[Tensor, "n 3"]
+    quaternions: Float[Tensor, "n 4"]
+    log_scales: Float[Tensor, "n 3"]
+    colours: Float[Tensor, "n 3"]
+    opacities: Float[Tensor, "n"]
 
 
 class Bases(nn.Module):
     """Directions along which ``n`` Gaussians move, linear in ``n_conditions`` numbers.
 
     Attributes:
-        near: [n, N_NEAR] nodes of each Gaussian; shares: [n, N_NEAR] their weights, rows sum to 1.
+        near: nodes of each Gaussian.
+        shares: their weights, rows sum to 1.
     """
 
-    near: Tensor
-    shares: Tensor
+    near: Int32[Tensor, "n near"]
+    shares: Float[Tensor, "n near"]
 
     def __init__(self, n: int, n_nodes: int, n_conditions: int) -> None:
         super().__init__()
@@ -101,8 +104,10 @@ class Bases(nn.Module):
             state_dict.setdefault(f"{prefix}shares", self.shares)
         super()._load_from_state_dict(state_dict, prefix, *others)
 
-    def forward(self, conditions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Conditions [k] -> changes of means [n, 3], colours [n, 3], opacity logits [n]."""
+    def forward(
+        self, conditions: Float[Tensor, "k"]
+    ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"], Float[Tensor, "n"]]:
+        """Changes of means, colours and opacity logits."""
         k = len(conditions)
         of_nodes = (
             torch.mv(self.means.view(-1, k), conditions).view(-1, 3),
@@ -118,7 +123,7 @@ class Bases(nn.Module):
 class Body(nn.Module):
     """Gaussians in the head's canonical place, their bases and their skinning weights."""
 
-    weights: Tensor
+    weights: Float[Tensor, "n bones"]
 
     def __init__(self, shape: BodyShape) -> None:
         super().__init__()
@@ -133,8 +138,12 @@ class Body(nn.Module):
         self.soft = Bases(shape.n_rest, shape.n_soft_nodes, shape.n_soft)
         self.register_buffer("weights", torch.zeros(n, len(BONES)))
 
-    def forward(self, face: Tensor, soft: Tensor) -> Gaussians:
-        """The body under conditions ``face`` [n_face] and ``soft`` [n_soft]."""
+    def forward(
+        self,
+        face: Float[Tensor, "{self.shape.n_face}"],
+        soft: Float[Tensor, "{self.shape.n_soft}"],
+    ) -> Gaussians:
+        """The body under conditions ``face`` and ``soft``."""
         moved = [torch.cat(parts) for parts in zip(self.face(face), self.soft(soft), strict=True)]
         return Gaussians(
             self.means + moved[0],

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Int32
 from torch import Tensor
 
 KERNELS = ("compact", "gaussian")
@@ -42,27 +43,27 @@ class Projected:
     """Gaussians on the picture.
 
     Attributes:
-        means2d: [n, 2] px; the first pixel's centre is (0.5, 0.5). Zero if not in front.
-        conics: [n, 3] entries xx, xy, yy of the ellipses' inverse covariance [px^-2]. Zero if not
-            in front.
-        depths: [n] of the means, along the optical axis.
-        extents: [n, 4] int32: left, top, right, bottom [px], half open, of the pixels whose centres
-            an ellipse may touch; all zero if it touches none.
+        means2d: px; the first pixel's centre is (0.5, 0.5). Zero if not in front.
+        conics: entries xx, xy, yy of the ellipses' inverse covariance [px^-2]. Zero if not in
+            front.
+        depths: of the means, along the optical axis.
+        extents: left, top, right, bottom [px], half open, of the pixels whose centres an ellipse
+            may touch; all zero if it touches none.
     """
 
-    means2d: Tensor
-    conics: Tensor
-    depths: Tensor
-    extents: Tensor
+    means2d: Float[Tensor, "n 2"]
+    conics: Float[Tensor, "n 3"]
+    depths: Float[Tensor, "n"]
+    extents: Int32[Tensor, "n 4"]
 
     @property
-    def is_visible(self) -> Tensor:
-        """[n] bool: whether a Gaussian may touch a pixel."""
+    def is_visible(self) -> Bool[Tensor, "n"]:
+        """Whether a Gaussian may touch a pixel."""
         return self.extents[:, 2] > self.extents[:, 0]
 
 
-def rotations_of(quaternions: Tensor) -> Tensor:
-    """Rotation matrices [n, 3, 3] of quaternions [n, 4] (w, x, y, z) of any length but zero."""
+def rotations_of(quaternions: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 3"]:
+    """Rotation matrices of quaternions (w, x, y, z) of any length but zero."""
     w, x, y, z = torch.nn.functional.normalize(quaternions, dim=-1).unbind(-1)
     rows = (
         1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
@@ -73,11 +74,11 @@ def rotations_of(quaternions: Tensor) -> Tensor:
 
 
 def project(
-    means: Tensor,
-    quaternions: Tensor,
-    log_scales: Tensor,
-    weights: Tensor,
-    transforms: Tensor,
+    means: Float[Tensor, "n 3"],
+    quaternions: Float[Tensor, "n 4"],
+    log_scales: Float[Tensor, "n 3"],
+    weights: Float[Tensor, "n bones"],
+    transforms: Float[Tensor, "bones 3 4"],
     focal_length: float,
     height: int,
     width: int,
@@ -88,11 +89,10 @@ def project(
     """Gaussians, moved by bones, on the picture of a pinhole camera.
 
     Args:
-        means: [n, 3].
-        quaternions: [n, 4] (w, x, y, z), of any length.
-        log_scales: [n, 3] natural logarithms of the standard deviations.
-        weights: [n, b] how much a Gaussian follows each bone; rows sum to 1.
-        transforms: [b, 3, 4] affine maps from the body to the camera (OpenCV axes), one a bone.
+        quaternions: (w, x, y, z), of any length.
+        log_scales: natural logarithms of the standard deviations.
+        weights: how much a Gaussian follows each bone; rows sum to 1.
+        transforms: affine maps from the body to the camera (OpenCV axes), one a bone.
         focal_length: px; the principal point is the picture's centre.
         height, width: px.
         dilation_px2: variance added to the ellipses.
@@ -148,25 +148,24 @@ def kernel_of(squares: Tensor, kernel: str) -> Tensor:
 
 def rasterise(
     projected: Projected,
-    colours: Tensor,
-    opacities: Tensor,
+    colours: Float[Tensor, "n 3"],
+    opacities: Float[Tensor, "n"],
     height: int,
     width: int,
     *,
     kernel: str = "compact",
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Float[Tensor, "{height} {width} 3"], Float[Tensor, "{height} {width}"]]:
     """Gaussians laid over one another, nearest mean first; of equal depths the first in the list.
 
     Differentiable with respect to means, conics, colours and opacities.
 
     Args:
-        colours: [n, 3].
-        opacities: [n] in (0, 1).
+        opacities: in (0, 1).
         height, width: px, as projected.
 
     Returns:
-        Colours [height, width, 3], already multiplied by alpha, and alpha [height, width]. Over a
-        backdrop B the picture is ``colours + (1 - alpha) * B``.
+        Colours, already multiplied by alpha, and alpha. Over a backdrop B the picture is
+        ``colours + (1 - alpha) * B``.
     """
     order = torch.argsort(projected.depths.detach(), stable=True)
     order = order[projected.is_visible[order]]

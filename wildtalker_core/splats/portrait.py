@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from wildtalker_core.geometry.moment import Moment
@@ -73,14 +74,14 @@ def n_soft_conditions(n_torso: int, n_mouth: int) -> int:
 class SplatPortrait(nn.Module):
     """Body, ear, background and units of the conditions; knows how to draw, not how to train."""
 
-    plate: Tensor
-    torso_slope: Tensor
-    torso_mean: Tensor
-    torso_lower: Tensor
-    torso_upper: Tensor
-    torso_centre: Tensor
-    camera_centre: Tensor
-    canvas_to_head: Tensor
+    plate: Float[Tensor, "height width 3"]
+    torso_slope: Float[Tensor, "6 n_torso"]
+    torso_mean: Float[Tensor, "n_torso"]
+    torso_lower: Float[Tensor, "n_torso"]
+    torso_upper: Float[Tensor, "n_torso"]
+    torso_centre: Float[Tensor, "2"]
+    camera_centre: Float[Tensor, "2"]
+    canvas_to_head: Float[Tensor, "4 4"]
 
     def __init__(self, shape: SplatShape, rasteriser: str = "auto") -> None:
         super().__init__()
@@ -105,45 +106,49 @@ class SplatPortrait(nn.Module):
 
     def hear(
         self,
-        audio_features: Tensor,
-        is_silent: np.ndarray,
-        audio_frames: np.ndarray,
-        T_camera_head: Tensor,
+        audio_features: Float[Tensor, "frames features window"],
+        is_silent: Bool[np.ndarray, "frames"],
+        audio_frames: Int[np.ndarray, "k"],
+        T_camera_head: Float[Tensor, "k 4 4"],
         fps: float,
         options: SpeakingOptions,
-    ) -> Tensor:
-        """``Moment.mouth`` [k, n_mouth] of a speech: see :func:`mouth.speaking.spoken_shapes`."""
+    ) -> Float[Tensor, "k {self.shape.n_mouth}"]:
+        """``Moment.mouth`` of a speech: see :func:`mouth.speaking.spoken_shapes`."""
         return spoken_shapes(
             self.ear, audio_features, is_silent, audio_frames, T_camera_head, fps, options
         )
 
-    def unit(self, name: str, raw: Tensor) -> Tensor:
-        """Conditions ``face``, ``torso`` or ``pose`` [..., k] in units of their training spread.
+    def unit(self, name: str, raw: Float[Tensor, "*frames k"]) -> Float[Tensor, "*frames k"]:
+        """Conditions ``face``, ``torso`` or ``pose`` in units of their training spread.
 
         Kept within the range of training: linear bases run away beyond what they have seen.
         """
         kept = raw.clamp(getattr(self, f"{name}_lower"), getattr(self, f"{name}_upper"))
         return (kept - getattr(self, f"{name}_mean")) / getattr(self, f"{name}_scale")
 
-    def face_conditions(self, moment: Moment) -> Tensor:
-        """[..., n_face] mouth, expression, gaze and turn of the head."""
+    def face_conditions(self, moment: Moment) -> Float[Tensor, "*frames {self.shape.n_face}"]:
+        """Mouth, expression, gaze and turn of the head."""
         return self.unit("face", face_numbers(moment))
 
-    def soft_conditions(self, moment: Moment) -> Tensor:
-        """[..., n_soft] the torso's soft motion, then mouth, then turn of the head."""
+    def soft_conditions(self, moment: Moment) -> Float[Tensor, "*frames {self.shape.body.n_soft}"]:
+        """The torso's soft motion, then mouth, then turn of the head."""
         face = self.face_conditions(moment)
         soft = self.unit("torso", moment.torso)[..., N_SIMILARITY:]
         return torch.cat((soft, face[..., : self.shape.n_mouth], face[..., -3:]), -1)
 
-    def pose_numbers(self, T_camera_head: Tensor) -> Tensor:
-        """Poses [..., 4, 4] -> [..., 6]: rotation vector, place in the picture (px), log-depth."""
+    def pose_numbers(
+        self, T_camera_head: Float[Tensor, "*frames 4 4"]
+    ) -> Float[Tensor, "*frames 6"]:
+        """Rotation vector, place in the picture (px), log-depth."""
         place = T_camera_head[..., :3, 3]
         on_picture = place[..., :2] / place[..., 2:] * self.shape.focal_length
         turn = matrix_to_axis_angle(T_camera_head[..., :3, :3])
         return torch.cat((turn, on_picture, place[..., 2:].log()), -1)
 
-    def predicted_torso(self, T_camera_head: Tensor) -> Tensor:
-        """Where the torso is likely to be under head poses [..., 4, 4]: [..., n_torso]."""
+    def predicted_torso(
+        self, T_camera_head: Float[Tensor, "*frames 4 4"]
+    ) -> Float[Tensor, "*frames {self.shape.n_torso}"]:
+        """Where the torso is likely to be under head poses."""
         pose = self.unit("pose", self.pose_numbers(T_camera_head))
         guess = self.torso_mean + pose @ self.torso_slope
         return guess.clamp(self.torso_lower, self.torso_upper)
@@ -158,8 +163,8 @@ class SplatPortrait(nn.Module):
         plane = torch.cat((linear, (about + motion[:2] - linear @ about)[:, None]), 1)
         return torch.cat((plane, plane.new_tensor(((0.0, 0.0, 1.0),))))
 
-    def bones(self, moment: Moment) -> Tensor:
-        """[2, 3, 4] maps of the canonical place into the camera: head, torso.
+    def bones(self, moment: Moment) -> Float[Tensor, "2 3 4"]:
+        """Maps of the canonical place into the camera: head, torso.
 
         The torso moves in the picture plane: with F = diag(f, f, 1) and B the similarity about the
         principal point, ``F^-1 B F`` is linear in camera space, so it is a bone as any other.
@@ -172,8 +177,10 @@ class SplatPortrait(nn.Module):
 
     # Pictures --------------------------------------------------------------------------------
 
-    def draw(self, moment: Moment, head_only: bool = False) -> tuple[Tensor, Tensor]:
-        """Premultiplied colours [height, width, 3] and alpha [height, width], differentiable."""
+    def draw(
+        self, moment: Moment, head_only: bool = False
+    ) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"]]:
+        """Premultiplied colours and alpha, differentiable."""
         shape = self.shape
         found = self.body(self.face_conditions(moment), self.soft_conditions(moment))
         last = shape.body.n_head if head_only else shape.body.n
@@ -188,8 +195,8 @@ class SplatPortrait(nn.Module):
             kernel=shape.kernel, rasteriser=self.rasteriser,
         )  # fmt: skip
 
-    def background(self, moment: Moment) -> Tensor:
-        """What is behind the person in a frame, [height, width, 3]."""
+    def background(self, moment: Moment) -> Float[Tensor, "height width 3"]:
+        """What is behind the person in a frame."""
         shape = self.shape
         if not shape.plate_margin:
             return self.plate
@@ -208,11 +215,13 @@ class SplatPortrait(nn.Module):
         return shown[0].permute(1, 2, 0)
 
     @torch.no_grad()
-    def picture(self, moment: Moment, behind: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Picture [height, width, 3] in [0, 1] and alpha [height, width] of the person.
+    def picture(
+        self, moment: Moment, behind: Float[Tensor, "height width 3"] | None = None
+    ) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"]]:
+        """Picture in [0, 1] and alpha of the person.
 
         Args:
-            behind: [height, width, 3] shown behind the head alone (mode ``head``); None for the
+            behind: shown behind the head alone (mode ``head``); None for the
                 whole body over its own background.
         """
         colours, alpha = self.draw(moment, head_only=behind is not None)
@@ -220,7 +229,7 @@ class SplatPortrait(nn.Module):
         return (colours + (1 - alpha)[..., None] * below).clamp(0, 1), alpha
 
 
-def face_numbers(moment: Moment) -> Tensor:
-    """What the face's bases follow, in its own units [..., n_face]."""
+def face_numbers(moment: Moment) -> Float[Tensor, "*frames n_face"]:
+    """What the face's bases follow, in its own units."""
     turn = matrix_to_axis_angle(moment.T_camera_head[..., :3, :3])
     return torch.cat((moment.mouth, moment.expression, moment.gaze, turn), -1)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 from torch import Tensor
 
 from wildtalker_core.compiled import MATH, njit, prange, use_torch_threads
@@ -275,13 +276,13 @@ class _Rasterise(torch.autograd.Function):
 
 def rasterise(
     projected: gaussians.Projected,
-    colours: Tensor,
-    opacities: Tensor,
+    colours: Float32[Tensor, "n 3"],
+    opacities: Float32[Tensor, "n"],
     height: int,
     width: int,
     *,
     kernel: str = "compact",
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Float32[Tensor, "{height} {width} 3"], Float32[Tensor, "{height} {width}"]]:
     """As :func:`wildtalker_core.splats.gaussians.rasterise`; float32 on the CPU."""
     if kernel not in gaussians.KERNELS:
         raise ValueError(f"kernel is one of {', '.join(gaussians.KERNELS)}, not {kernel!r}")

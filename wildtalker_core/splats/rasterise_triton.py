@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 import triton
 import triton.language as tl
+from jaxtyping import Float, Float32, Int, Int32, Int64
 from torch import Tensor
 
 from wildtalker_core.splats.gaussians import (
@@ -43,22 +44,24 @@ class Tiles:
     """Which Gaussians each tile draws.
 
     Attributes:
-        starts: [tiles + 1] where the Gaussians of each tile, row by row, begin in ``members``.
-        members: [pairs] numbers of Gaussians, tile by tile, from front to back.
-        slots: [pairs] places of the same pairs in a list that is sorted by Gaussian.
-        order: [n] Gaussians in the order of that list; counts: [n] how many pairs each has there.
+        starts: where the Gaussians of each tile, row by row, begin in ``members``.
+        members: numbers of Gaussians, tile by tile, from front to back.
+        slots: places of the same pairs in a list that is sorted by Gaussian.
+        order: Gaussians in the order of that list; counts: how many pairs each has there.
         n_columns: tiles in a row.
     """
 
-    starts: Tensor
-    members: Tensor
-    slots: Tensor
-    order: Tensor
-    counts: Tensor
+    starts: Int32[Tensor, "n_starts"]
+    members: Int32[Tensor, "pairs"]
+    slots: Int32[Tensor, "pairs"]
+    order: Int64[Tensor, "n"]
+    counts: Int[Tensor, "n"]
     n_columns: int
 
 
-def deal_to_tiles(depths: Tensor, extents: Tensor, height: int, width: int) -> Tiles:
+def deal_to_tiles(
+    depths: Float[Tensor, "n"], extents: Int32[Tensor, "n 4"], height: int, width: int
+) -> Tiles:
     """Deal Gaussians out to tiles; waits for the device once, to learn the number of pairs."""
     n_columns, n_rows = triton.cdiv(width, TILE), triton.cdiv(height, TILE)
     order = torch.argsort(depths, stable=True)
@@ -263,13 +266,13 @@ class _Rasterise(torch.autograd.Function):
 
 def rasterise(
     projected: Projected,
-    colours: Tensor,
-    opacities: Tensor,
+    colours: Float32[Tensor, "n 3"],
+    opacities: Float32[Tensor, "n"],
     height: int,
     width: int,
     *,
     kernel: str = "compact",
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Float32[Tensor, "{height} {width} 3"], Float32[Tensor, "{height} {width}"]]:
     """As :func:`wildtalker_core.splats.gaussians.rasterise`; float32 on a CUDA device."""
     if kernel not in KERNELS:
         raise ValueError(f"kernel is one of {', '.join(KERNELS)}, not {kernel!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from wildtalker_core.devices import resolve
@@ -31,11 +32,11 @@ def _resolve(name: str, tensor: Tensor) -> str:
 
 
 def project(
-    means: Tensor,
-    quaternions: Tensor,
-    log_scales: Tensor,
-    weights: Tensor,
-    transforms: Tensor,
+    means: Float[Tensor, "n 3"],
+    quaternions: Float[Tensor, "n 4"],
+    log_scales: Float[Tensor, "n 3"],
+    weights: Float[Tensor, "n bones"],
+    transforms: Float[Tensor, "bones 3 4"],
     focal_length: float,
     height: int,
     width: int,
@@ -59,14 +60,14 @@ def project(
 
 def rasterise(
     projected: Projected,
-    colours: Tensor,
-    opacities: Tensor,
+    colours: Float[Tensor, "n 3"],
+    opacities: Float[Tensor, "n"],
     height: int,
     width: int,
     *,
     kernel: str = "compact",
     rasteriser: str = "auto",
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Float[Tensor, "{height} {width} 3"], Float[Tensor, "{height} {width}"]]:
     """As :func:`wildtalker_core.splats.gaussians.rasterise`, by the rasteriser of a name."""
     name = _resolve(rasteriser, projected.means2d)
     module = gaussians

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float32, Int, Int32
 
 from wildtalker_core.compiled import njit
 
@@ -38,8 +39,8 @@ def _deal(order, extents, n_columns, n_tiles):
 
 
 def deal_to_tiles(
-    depths: np.ndarray, extents: np.ndarray, height: int, width: int
-) -> tuple[np.ndarray, np.ndarray, int]:
+    depths: Float32[np.ndarray, "n"], extents: Int32[np.ndarray, "n 4"], height: int, width: int
+) -> tuple[Int[np.ndarray, "starts"], Int32[np.ndarray, "pairs"], int]:
     """Where each tile's Gaussians begin in the list of them, the list, and tiles in a row."""
     n_columns, n_rows = -(-width // TILE_WIDTH), -(-height // TILE_HEIGHT)
     seen = np.flatnonzero(extents[:, 2] > extents[:, 0])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from wildtalker_core.devices import sent
@@ -19,8 +20,10 @@ from wildtalker_core.training.clip import Clip
 _REACH = 1e-3
 
 
-def face_regions(clip: Clip, frames: np.ndarray, pixels: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Whether pixels [k, 2] of frames [k] lie in the face's box, and in it below the nose tip."""
+def face_regions(
+    clip: Clip, frames: Int[np.ndarray, "k"], pixels: Int[np.ndarray, "k 2"]
+) -> tuple[Bool[Tensor, "k"], Bool[Tensor, "k"]]:
+    """Whether pixels of frames lie in the face's box, and in it below the nose tip."""
     x0, y0, x1, y1 = clip.scene.face_box[frames].T
     x, y = pixels.T
     is_face = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
@@ -30,11 +33,11 @@ def face_regions(clip: Clip, frames: np.ndarray, pixels: np.ndarray) -> tuple[Te
 
 def unwanted_attention(
     traces: Traces,
-    is_face: Tensor,
-    is_lower_face: Tensor,
+    is_face: Bool[Tensor, "rays"],
+    is_lower_face: Bool[Tensor, "rays"],
     attention_region: str,
     expression_attention: str,
-) -> dict[str, Tensor]:
+) -> dict[str, Float[Tensor, ""]]:
     """Attention of rays where it should not be, mean over all rays, by name.
 
     Options as of :class:`training.options.HeadOptions`.
@@ -51,7 +54,7 @@ def unwanted_attention(
 
 def difference_of_neighbours(
     portrait: Portrait, condition: Condition, traces: Traces, generator: torch.Generator
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """Mean difference of attentions and uncertainty between samples and places beside them.
 
     ASSUME the absolute difference; the sample's own values are not moved, its neighbour's are.

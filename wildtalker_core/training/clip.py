@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float32, Int, UInt8
 from torch import Tensor
 
 from wildtalker_core.devices import floats, sent
@@ -30,29 +31,26 @@ def in_memory(*stacks: FrameStack) -> list[FrameStack]:
     return result
 
 
-def unit(values: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 -> float32 in [0, 1] on ``device``."""
+def unit(values: UInt8[np.ndarray, "*shape"], device: torch.device) -> Float32[Tensor, "*shape"]:
+    """In [0, 1] on ``device``."""
     return sent(values, device).float() / 255
 
 
-def random_frames(frames: np.ndarray, n: int, generator: torch.Generator) -> np.ndarray:
+def random_frames(
+    frames: Int[np.ndarray, "k"], n: int, generator: torch.Generator
+) -> Int[np.ndarray, "{n}"]:
     """``n`` of the frames, each drawn from all of them."""
     return frames[torch.randint(len(frames), (n,), generator=generator).numpy()]
 
 
 @dataclass(frozen=True)
 class Clip:
-    """The tensors of a scene that every step needs, on the training device.
-
-    Attributes:
-        T_camera_head: [n, 4, 4] float32.
-        audio_features: [n, features, window]; expression: [n, 7].
-    """
+    """The tensors of a scene that every step needs, on the training device."""
 
     scene: Scene
-    T_camera_head: Tensor
-    audio_features: Tensor
-    expression: Tensor
+    T_camera_head: Float32[Tensor, "n 4 4"]
+    audio_features: Float32[Tensor, "n features window"]
+    expression: Float32[Tensor, "n 7"]
     device: torch.device
 
     @classmethod
@@ -66,12 +64,14 @@ class Clip:
         )
 
     @property
-    def training_sound(self) -> Tensor:
+    def training_sound(self) -> Float32[Tensor, "k features window"]:
         """``audio_features`` up to the last training frame: what comes later is for tests."""
         return self.audio_features[: len(self.scene.training_sound)]
 
-    def rays(self, frames: np.ndarray, pixels: np.ndarray) -> tuple[Tensor, Tensor]:
-        """rays_o, rays_d [k, 3] of pixels [k, 2] (x, y), each of its own frame [k]."""
+    def rays(
+        self, frames: Int[np.ndarray, "k"], pixels: Int[np.ndarray, "k 2"]
+    ) -> tuple[Float32[Tensor, "k 3"], Float32[Tensor, "k 3"]]:
+        """rays_o, rays_d of pixels (x, y), each of its own frame."""
         scene = self.scene
         return pixel_rays(
             self.T_camera_head[sent(frames, self.device)],
@@ -81,6 +81,6 @@ class Clip:
             sent(pixels, self.device),
         )
 
-    def unit(self, values: np.ndarray) -> Tensor:
+    def unit(self, values: UInt8[np.ndarray, "*shape"]) -> Float32[Tensor, "*shape"]:
         """As :func:`unit`, on the device."""
         return unit(values, self.device)

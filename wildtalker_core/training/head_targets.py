@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int, Int64, Real
 from torch import Tensor
 
 from wildtalker_core.devices import sent
@@ -20,7 +21,7 @@ class HeadTargets:
     """What the head should look like: colours and weights of pixels, frame by frame.
 
     Attributes:
-        boxes: [n, 4] pixels x0, y0, x1, y1 around the head's mask, with a margin.
+        boxes: [frames, 4] pixels x0, y0, x1, y1 around the head's mask, with a margin.
     """
 
     # ASSUME a tenth of the head's size around it: enough emptiness to learn where the head ends.
@@ -45,8 +46,10 @@ class HeadTargets:
             min(x1 + margin, width), min(y1 + margin, height),
         ]).astype(np.int64)  # fmt: skip
 
-    def of(self, frames: np.ndarray, pixels: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Colours [k, 3], head membership [k] and loss weight [k] of pixels [k, 2] of frames [k].
+    def of(
+        self, frames: Int[np.ndarray, "k"], pixels: Int[np.ndarray, "k 2"]
+    ) -> tuple[Float[Tensor, "k 3"], Float[Tensor, "k"], Float[Tensor, "k"]]:
+        """Colours, head membership and loss weight of pixels, each of its own frame.
 
         ASSUME a pixel counts as much as it is not a hand: where a hand crosses the face there is
         nothing to learn about the face, nor about a mouth that is hidden. The transient mask is not
@@ -69,8 +72,10 @@ class HeadTargets:
         return unit(colours), unit(parsing[:, HEAD]), weight
 
 
-def random_pixels(boxes: np.ndarray, per_box: int, generator: torch.Generator) -> np.ndarray:
-    """``per_box`` uniform pixels in each of the boxes [k, 4]: [k * per_box, 2] int64 (x, y)."""
+def random_pixels(
+    boxes: Real[np.ndarray, "k 4"], per_box: int, generator: torch.Generator
+) -> Int64[np.ndarray, "k*{per_box} 2"]:
+    """``per_box`` uniform pixels (x, y) in each of the boxes."""
     uniform = torch.rand(len(boxes), per_box, 2, generator=generator).numpy()
     lower, upper = boxes[:, None, :2], boxes[:, None, 2:]
     return (
@@ -85,16 +90,15 @@ class Batch:
     """Pixels of one step.
 
     Attributes:
-        chosen: [f] frames.
-        row: [k] index into them.
-        pixels: [k, 2].
+        chosen: frames.
+        row: index into them.
         patch_size: side of the square patches that the pixels are, one after the other, each in
             reading order; 0 if they are scattered.
     """
 
-    chosen: np.ndarray
-    row: np.ndarray
-    pixels: np.ndarray
+    chosen: Int[np.ndarray, "frames"]
+    row: Int[np.ndarray, "k"]
+    pixels: Int[np.ndarray, "k 2"]
     patch_size: int = 0
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -106,8 +110,10 @@ class Batch:
         }
 
 
-def possible_cells(portrait: Portrait, targets: HeadTargets, train_frames: np.ndarray) -> Tensor:
-    """Cells of the occupancy grid that some head could fill, [r, r, r] bool: the visual hull.
+def possible_cells(
+    portrait: Portrait, targets: HeadTargets, train_frames: Int[np.ndarray, "n"]
+) -> Bool[Tensor, "r r r"]:
+    """Cells of the occupancy grid that some head could fill: the visual hull.
 
     ASSUME a cell is impossible if it is seen outside the head (mask dilated by 3 % of the height)
     in more than a tenth of 32 frames; the tenth forgives bad poses and masks.

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-#: (estimate, reference), both [patches, height, width, 3] in [0, 1] -> scalar
-PerceptualLoss = Callable[[Tensor, Tensor], Tensor]
+#: Pictures in [0, 1].
+Patches = Float[Tensor, "patches height width 3"]
+Scalar = Float[Tensor, ""]
+#: (estimate, reference) -> how different they are
+PerceptualLoss = Callable[[Patches, Patches], Scalar]
 
 _WINDOW = 7  # pixels
 STATIC_WEIGHTS = ("one_minus_mask", "literal", "none")
 PHOTOMETRICS = ("squared", "absolute")
 
 
-def static_weight(transient_mask: Tensor, form: str = "one_minus_mask") -> Tensor:
+def static_weight(
+    transient_mask: Float[Tensor, "*pixels"], form: str = "one_minus_mask"
+) -> Float[Tensor, "*pixels"]:
     """Factor of each pixel's loss, from the transient mask in [0, 1] (1 = ignore).
 
     ASSUME ``one_minus_mask``: the paper's text wants transient pixels to count less, while its
@@ -31,8 +37,12 @@ def static_weight(transient_mask: Tensor, form: str = "one_minus_mask") -> Tenso
     raise ValueError(f"static_weight is one of {', '.join(STATIC_WEIGHTS)}, not {form!r}")
 
 
-def ray_errors(reference: Tensor, estimate: Tensor, photometric: str = "squared") -> Tensor:
-    """Error of each ray [rays] from colours [rays, 3]: mean over channels.
+def ray_errors(
+    reference: Float[Tensor, "rays 3"],
+    estimate: Float[Tensor, "rays 3"],
+    photometric: str = "squared",
+) -> Float[Tensor, "rays"]:
+    """Error of each ray's colour: mean over channels.
 
     Args:
         photometric: ``squared`` (Eq. 5; RAD-NeRF, ER-NeRF) or ``absolute`` (SyncTalk's code).
@@ -45,36 +55,36 @@ def ray_errors(reference: Tensor, estimate: Tensor, photometric: str = "squared"
 
 
 def reconstruction_loss(
-    reference: Tensor,
-    estimate: Tensor,
-    weight: Tensor | None = None,
+    reference: Float[Tensor, "rays 3"],
+    estimate: Float[Tensor, "rays 3"],
+    weight: Float[Tensor, "rays"] | None = None,
     photometric: str = "squared",
-) -> Tensor:
-    """Eq. 5: mean error of rays [rays, 3], each times its weight [rays]."""
+) -> Scalar:
+    """Eq. 5: mean error of rays, each times its weight."""
     errors = ray_errors(reference, estimate, photometric)
     return errors.mean() if weight is None else (weight * errors).mean()
 
 
 def torso_loss(
-    reference: Tensor,
-    estimate: Tensor,
-    transient_mask: Tensor,
+    reference: Float[Tensor, "rays 3"],
+    estimate: Float[Tensor, "rays 3"],
+    transient_mask: Float[Tensor, "rays"],
     form: str = "one_minus_mask",
     photometric: str = "squared",
-) -> Tensor:
-    """Eq. 6: error of composed pixels [rays, 3] where the picture is static (mask [rays])."""
+) -> Scalar:
+    """Eq. 6: error of composed pixels where the picture is static."""
     weight = static_weight(transient_mask, form)
     return reconstruction_loss(reference, estimate, weight, photometric)
 
 
 def head_loss(
-    reference: Tensor,
-    estimate: Tensor,
+    reference: Patches,
+    estimate: Patches,
     lambda_lpips: float,
     perceptual: PerceptualLoss | None,
     photometric: str = "squared",
-) -> Tensor:
-    """Eq. 7 on lip patches [patches, height, width, 3]: Eq. 5 plus a perceptual loss."""
+) -> Scalar:
+    """Eq. 7 on lip patches: Eq. 5 plus a perceptual loss."""
     loss = reconstruction_loss(
         reference.reshape(-1, 3), estimate.reshape(-1, 3), photometric=photometric
     )
@@ -83,7 +93,7 @@ def head_loss(
     return loss + lambda_lpips * perceptual(estimate, reference)
 
 
-def opacity_entropy(opacities: Tensor) -> Tensor:
+def opacity_entropy(opacities: Float[Tensor, "rays"]) -> Scalar:
     """Binary entropy of each ray's opacity, mean [nats]: a ray hits the head or misses it.
 
     RAD-NeRF and its successors add 1e-4 of it.
@@ -92,15 +102,17 @@ def opacity_entropy(opacities: Tensor) -> Tensor:
     return -(p * p.log() + (1 - p) * (1 - p).log()).mean()
 
 
-def uncertainty_weights(uncertainty: Tensor, progress: float) -> Tensor:
-    """Weight of each ray's error [rays]: late in the run uncertain rays count for more (ER-NeRF).
+def uncertainty_weights(
+    uncertainty: Float[Tensor, "rays"], progress: float
+) -> Float[Tensor, "rays"]:
+    """Weight of each ray's error: late in the run uncertain rays count for more (ER-NeRF).
 
     ``0.2 + 0.8 * clamp((1 - s) + s * n * softmax(u), 0, 10)`` with s from 0 to 1 over the run, so
     the weights are 1 at its start. ASSUME no gradient: uncertainty is learnt from
     :func:`uncertainty_loss` and must not fall to make a ray cheap.
 
     Args:
-        uncertainty: [rays] not negative.
+        uncertainty: not negative.
         progress: s.
     """
     u = uncertainty.detach()
@@ -108,24 +120,25 @@ def uncertainty_weights(uncertainty: Tensor, progress: float) -> Tensor:
     return 0.2 + 0.8 * ((1 - progress) + progress * share).clamp(0, 10)
 
 
-def uncertainty_loss(errors: Tensor, uncertainty: Tensor, is_face: Tensor) -> Tensor:
+def uncertainty_loss(
+    errors: Float[Tensor, "rays"], uncertainty: Float[Tensor, "rays"], is_face: Bool[Tensor, "rays"]
+) -> Scalar:
     """What teaches the uncertainty: a Gaussian's likelihood in the face, nothing outside of it.
 
     In the face ``error / (2 beta^2) + (ln beta)^2 / 2`` with beta = 1 + u and the error as it is
     (Kendall and Gal 2017 with ER-NeRF's square of the logarithm); outside ``1e-3 * u``.
 
     Args:
-        errors: [rays], used without gradient.
-        uncertainty: [rays] not negative.
-        is_face: [rays] bool.
+        errors: used without gradient.
+        uncertainty: not negative.
     """
     beta = 1 + uncertainty
     likelihood = errors.detach() / (2 * beta.square()) + beta.log().square() / 2
     return torch.where(is_face, likelihood, 1e-3 * uncertainty).mean()
 
 
-def ms_ssim_loss(estimate: Tensor, reference: Tensor) -> Tensor:
-    """1 minus multi-scale SSIM (Wang et al. 2003) of patches [patches, height, width, 3] in [0, 1].
+def ms_ssim_loss(estimate: Patches, reference: Patches) -> Scalar:
+    """1 minus multi-scale SSIM (Wang et al. 2003).
 
     ASSUME a Gaussian window of 7 pixels and at most three scales of the five, those that hold the
     window, their weights renormalised: lip patches are 16 to 64 pixels wide. Stands in for LPIPS

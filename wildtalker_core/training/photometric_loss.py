@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 #: Window of SSIM (Wang et al. 2004): 11 x 11 pixels, Gaussian of 1.5 px.
 RADIUS, SIGMA_PX = 5, 1.5
 #: Constants of SSIM for values in [0, 1].
 C1, C2 = 0.01**2, 0.03**2
+
+Picture = Float[Tensor, "height width 3"]
 
 IMPLEMENTATIONS = ("auto", "torch", "numba")
 
@@ -25,8 +28,8 @@ def window() -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
-def _blur(size: int, like: Tensor) -> Tensor:
-    """The window along an axis of ``size`` pixels, as a matrix [size, size].
+def _blur(size: int, like: Tensor) -> Float[Tensor, "{size} {size}"]:
+    """The window along an axis of ``size`` pixels, as a matrix.
 
     A product with it, and no convolution: on GPUs cuDNN rounds those to TF32 by default, which
     leaves nothing of the small difference that a variance is. Made on the device, so that no step
@@ -38,8 +41,8 @@ def _blur(size: int, like: Tensor) -> Tensor:
     return weights * max(window())  # its middle: there the exponential is 1
 
 
-def ssim_map(picture: Tensor, reference: Tensor) -> Tensor:
-    """SSIM of each pixel and channel [height, width, 3] of two such pictures.
+def ssim_map(picture: Picture, reference: Picture) -> Picture:
+    """SSIM of each pixel and channel of two pictures.
 
     Beyond the border both are taken to be zero, as in Kerbl et al.'s code.
     """
@@ -55,26 +58,22 @@ def ssim_map(picture: Tensor, reference: Tensor) -> Tensor:
 
 
 def photometric_loss(
-    picture: Tensor,
-    reference: Tensor,
-    weight: Tensor,
+    picture: Picture,
+    reference: Picture,
+    weight: Float[Tensor, "height width"],
     lambda_dssim: float = 0.2,
     *,
     implementation: str = "auto",
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """Mean over pixels and channels of ``weight * ((1 - l) |p - r| + l (1 - SSIM))``.
 
     Differentiable with respect to the picture only.
 
     Args:
-        picture, reference: [height, width, 3] in [0, 1].
-        weight: [height, width].
+        picture, reference: in [0, 1].
         lambda_dssim: l.
         implementation: ``torch`` is the definition; ``numba`` computes the same in compiled loops,
             float32 on the CPU; ``auto`` is numba there and else torch.
-
-    Returns:
-        A scalar.
     """
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(

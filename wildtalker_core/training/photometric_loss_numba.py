@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 from torch import Tensor
 
 from wildtalker_core.compiled import MATH, njit, prange, use_torch_threads
@@ -158,7 +159,10 @@ class _PhotometricLoss(torch.autograd.Function):
 
 
 def compiled_loss(
-    picture: Tensor, reference: Tensor, weight: Tensor, lambda_dssim: float
-) -> Tensor:
+    picture: Float32[Tensor, "height width 3"],
+    reference: Float32[Tensor, "height width 3"],
+    weight: Float32[Tensor, "height width"],
+    lambda_dssim: float,
+) -> Float32[Tensor, ""]:
     """As ``photometric_loss``; float32 on the CPU."""
     return _PhotometricLoss.apply(picture, reference, weight, lambda_dssim)
