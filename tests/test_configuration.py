@@ -31,6 +31,7 @@ def test_three_lines_are_enough():
         ({"clip": {}}, "config.clip: unknown key; did you mean clips?"),
         ({**SMALLEST, "media": {"size_pix": 3}}, "did you mean size_px?"),
         ({**SMALLEST, "media": {"size_px": "big"}}, "media.size_px: 'big' is not"),
+        ({**SMALLEST, "pose": {"pose_window_frames": 4}}, "pose_window_frames: 4 is not odd"),
         ({**SMALLEST, "train": {"preset": "fsat"}}, "did you mean fast?"),
         ({**SMALLEST, "methods": {"mean_frame": {}}}, "choose another name"),
         ({**SMALLEST, "methods": {"x": {"kind": "external"}}}, "finished videos"),

@@ -40,6 +40,7 @@ def limits(
     *,
     above: float | None = None,
     below: float | None = None,
+    is_odd: bool = False,
     **others: Any,
 ) -> Limits:
     """Limits of a value as JSON schema has them; ``above`` and ``below`` are not reached.
@@ -52,6 +53,7 @@ def limits(
         "maximum": most,
         "exclusiveMinimum": above,
         "exclusiveMaximum": below,
+        "not": {"multipleOf": 2} if is_odd else None,
     }
     return Limits({word: value for word, value in words.items() if value is not None} | others)
 

@@ -256,7 +256,9 @@ def _check(value: Any, schema: Mapping[str, Any], where: str) -> None:
         known = list(error.schema["properties"])
         unknown = [key for key in error.instance if key not in known]
         raise InputError(f"{path}.{unknown[0]}", "unknown key", _known(unknown[0], known))
-    raise InputError(path, error.message, error.schema.get("description", "see docs/options.md"))
+    is_even = error.validator == "not" and error.validator_value == {"multipleOf": 2}
+    message = f"{error.instance} is not odd" if is_even else error.message
+    raise InputError(path, message, error.schema.get("description", "see docs/options.md"))
 
 
 def _require(name: str, known: Mapping[str, Any], where: str, problem: str) -> None:

@@ -56,7 +56,8 @@ def _limits(entry: Mapping[str, Any]) -> str:
         text = text.replace("array", f"list of {_limits(entry['items'])}")
     words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to",
              "exclusiveMaximum": "below", "multipleOf": "multiple of"}  # fmt: skip
-    return text + "".join(f", {word} {entry[key]}" for key, word in words.items() if key in entry)
+    text += "".join(f", {word} {entry[key]}" for key, word in words.items() if key in entry)
+    return f"{text}, odd" if entry.get("not") == {"multipleOf": 2} else text
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ class LandmarkOptions:
     Ours."""
     max_faceless_share: Share = 0.2
     """Share of frames without the face above which the clip is refused, 0 to 1. Ours."""
-    smoothing_window_frames: Annotated[int, limits(1, 31)] = 5
-    """Length of the Savitzky-Golay filter on landmarks, frames, odd; 1 turns it off. Ours; 5 frames
+    smoothing_window_frames: Annotated[int, limits(1, 31, is_odd=True)] = 5
+    """Length of the Savitzky-Golay filter on landmarks, frames; 1 turns it off. Ours; 5 frames
     leave blinks their depth (tests/person)."""
     smoothing_order: Annotated[int, limits(0, 5)] = 2
     """Order of the filter's polynomial (below the window). Ours."""

@@ -15,8 +15,8 @@ class StabilizerOptions:
     stabilizer: Literal["bundle_adjustment", "savgol", "none"] = "bundle_adjustment"
     """How poses are made steady over time: bundle_adjustment of tracked skin points (the Head-Sync
     Stabilizer), savgol (a Savitzky-Golay filter), or none."""
-    pose_window_frames: Annotated[int, limits(1, 31)] = 7
-    """Length of the filter of `stabilizer savgol`, frames, odd. Ours (7, of a first try on two
+    pose_window_frames: Annotated[int, limits(1, 31, is_odd=True)] = 7
+    """Length of the filter of `stabilizer savgol`, frames. Ours (7, of a first try on two
     clips)."""
     n_references: Annotated[int, limits(1, 64)] = 12
     """Reference frames of the bundle adjustment, at most; more are needed the more the head turns.
