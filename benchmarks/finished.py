@@ -27,13 +27,11 @@ from wildtalker_core.scene.body_motion import BodyMotion, load_body_motion
 from wildtalker_core.scene.scene import Scene, load_scene
 from wildtalker_core.splats.portrait import SplatPortrait
 from wildtalker_core.training.build import open_portrait
-from workflow_scripts.configuration import default_options
+from wildtalker_core.training.options import Drawing
 from workflow_scripts.face_points import FACE
-from workflow_scripts.render.options import RenderSection
 from workflow_scripts.render.render_portrait import Performance, moments_of, render
 from workflow_scripts.scene_inputs import scene_files, scene_paths
 
-CONFIG_DIR = Path(__file__).resolve().parents[1] / "config"
 CRF = 18
 
 
@@ -60,8 +58,7 @@ def load_finished(clip_dir: Path, method: str, speech: str, stage: str | None = 
     folder = clip_dir / "train" / method
     stages = [stage] if stage else ["splats", "torso"]
     path = next(p for p in (folder / f"{s}.safetensors" for s in stages) if p.is_file())
-    options = default_options("train", CONFIG_DIR) | {"chunk_rays": RenderSection.chunk_rays}
-    portrait = open_portrait(path, options, torch.device("cpu"))
+    portrait = open_portrait(path, Drawing(), torch.device("cpu"))
     motion = load_body_motion(clip_dir / "scene" / "body_motion.npz")
     figures = {
         p.stem: load_json(p)

@@ -23,7 +23,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.finished import CONFIG_DIR, Finished, heard_mouth, moments
+from benchmarks.finished import Finished, heard_mouth, moments
 from benchmarks.splats import print_row
 from wildtalker_core.media.files import load_json
 from wildtalker_core.mouth.options import SpeakingOptions
@@ -37,6 +37,7 @@ from workflow_scripts.configuration import default_options
 from workflow_scripts.perceptual import perceptual_loss
 from workflow_scripts.scene_inputs import scene_files, scene_paths
 
+CONFIG_DIR = Path(__file__).resolve().parents[1] / "config"
 GAP_FRAMES = 8
 
 

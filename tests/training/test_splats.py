@@ -21,7 +21,7 @@ from wildtalker_core.scene.scene import Scene
 from wildtalker_core.training import splats, stages
 from wildtalker_core.training.build import open_portrait
 from wildtalker_core.training.checkpoints import save_portrait
-from wildtalker_core.training.options import SplatOptions
+from wildtalker_core.training.options import Drawing, SplatOptions
 from wildtalker_core.training.splat_build import fit_torso_prediction, new_splat_portrait
 
 CPU = torch.device("cpu")
@@ -182,7 +182,7 @@ def test_a_file_opens_without_being_told_what_it_is(learnt, tmp_path):
     path = tmp_path / "splats.safetensors"
     facts = {"stage": "splats", "shape": trained.portrait.shape.to_dict()}
     save_portrait(path, trained.portrait.state_dict(), facts)
-    opened = open_portrait(path, {"encoder": "torch", "rasteriser": "numba", "chunk_rays": 1}, CPU)
+    opened = open_portrait(path, Drawing(rasteriser="numba"), CPU)
     torch.testing.assert_close(
         opened.picture(moments[1])[0], trained.portrait.picture(moments[1])[0]
     )

@@ -23,6 +23,7 @@ from wildtalker_core.option_types import Options, names_of, options_of
 from wildtalker_core.scene.scene import Scene
 from wildtalker_core.splats.portrait import SplatPortrait, SplatShape
 from wildtalker_core.training.checkpoints import load_portrait
+from wildtalker_core.training.options import Drawing
 
 
 def choose_device(name: str) -> torch.device:
@@ -133,23 +134,24 @@ def _untrained(shape: PortraitShape, encoder: str, grid_init: float, seed: int) 
 
 
 def open_portrait(
-    path: Path, options: Mapping[str, Any], device: torch.device
+    path: Path, drawing: Drawing, device: torch.device, chunk_rays: int = 1 << 15
 ) -> Portrait | SplatPortrait:
     """The finished portrait of a file, whatever draws it.
 
     The file says which renderer it is of; nothing else asks.
 
     Args:
-        options: ``encoder``, ``rasteriser`` and ``chunk_rays``: what computes, not what is seen.
+        drawing: what computes, not what is seen. device: that ``drawing`` means.
+        chunk_rays: of a radiance field, rendered at once.
     """
     tensors, facts = load_portrait(path)
     if facts["stage"] == "splats":
         shape = _shape_of(SplatShape, facts, path)
-        portrait = SplatPortrait(shape, options["rasteriser"])
+        portrait = SplatPortrait(shape, drawing.rasteriser)
         _load(portrait, tensors, path)
         return portrait.to(device)
-    field, _ = restore_portrait(path, options["encoder"], device)
-    field.chunk_rays = options["chunk_rays"]
+    field, _ = restore_portrait(path, drawing.encoder, device)
+    field.chunk_rays = chunk_rays
     return field
 
 

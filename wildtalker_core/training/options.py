@@ -212,17 +212,9 @@ class SplatSection(SplatLoss, Optimiser):
 
 
 @dataclass(frozen=True)
-class TrainSection(StaticOptions, PerceptualWeight):
-    """From a scene to a portrait; values of `preset` (config/presets) stand below the user's."""
+class Drawing:
+    """What draws a portrait, and where."""
 
-    preset: str = "fast"
-    """Named set of the values below: paper (WildTalker), synctalk, er_nerf, rad_nerf and ad_nerf as
-    published (GPU, hours), fast for own videos (about ten minutes on two cores), example (the
-    bundled clip), smoke (tests)."""
-    renderer: Literal["field", "splats"] = "field"
-    """What the portrait is made of: field (the paper's radiance field for the head and 2-D torso;
-    sections model, head, lips, torso) or splats (ours: one body of 3-D Gaussians; section
-    splats)."""
     rasteriser: Literal["auto", "torch", "numba", "triton"] = "auto"
     """What draws the Gaussians: torch (plain, anywhere, slow), numba (CPU) or triton (NVIDIA GPU).
     auto is numba on a CPU and triton on a GPU, or torch where Triton is not installed."""
@@ -234,6 +226,20 @@ class TrainSection(StaticOptions, PerceptualWeight):
     """Where training and rendering run; auto takes a CUDA device if there is one. mps is Apple's
     GPU, on which nothing has been tried. Networks that score videos use a CUDA device unless it is
     cpu."""
+
+
+@dataclass(frozen=True)
+class TrainSection(Drawing, StaticOptions, PerceptualWeight):
+    """From a scene to a portrait; values of `preset` (config/presets) stand below the user's."""
+
+    preset: str = "fast"
+    """Named set of the values below: paper (WildTalker), synctalk, er_nerf, rad_nerf and ad_nerf as
+    published (GPU, hours), fast for own videos (about ten minutes on two cores), example (the
+    bundled clip), smoke (tests)."""
+    renderer: Literal["field", "splats"] = "field"
+    """What the portrait is made of: field (the paper's radiance field for the head and 2-D torso;
+    sections model, head, lips, torso) or splats (ours: one body of 3-D Gaussians; section
+    splats)."""
     mixed_precision: Literal["auto", "off", "float16", "bfloat16"] = "auto"
     """What the small networks compute in: auto is float16 with a scaled loss on a GPU (all peers)
     and off on a CPU; off is float32. Weights, rays and sums are float32 in any case."""

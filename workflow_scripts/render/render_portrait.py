@@ -15,7 +15,6 @@ from wildtalker_core.media.files import load_arrays, load_json, save_json
 from wildtalker_core.media.options import CodecOptions
 from wildtalker_core.media.video_writer import VideoWriter
 from wildtalker_core.mouth.blinks import BLINK_CHANNELS, new_blinks
-from wildtalker_core.mouth.options import SpeakingOptions
 from wildtalker_core.nerf.portrait import Portrait
 from wildtalker_core.option_types import options_of
 from wildtalker_core.progress import progress
@@ -25,6 +24,7 @@ from wildtalker_core.splats.portrait import SplatPortrait
 from wildtalker_core.training.build import choose_device, device_name, open_portrait
 from workflow_scripts.frame_sound import sound_of_frames
 from workflow_scripts.job import job
+from workflow_scripts.render.options import RenderOptions
 from workflow_scripts.scene_inputs import scene_paths
 from workflow_scripts.settings import is_driven, is_head
 
@@ -120,7 +120,7 @@ def main(
     setting: str,
     video_path: str,
     facts_path: str,
-    options: dict,
+    options: RenderOptions,
 ) -> None:
     """Write the video with its sound, and the facts of its making.
 
@@ -131,25 +131,23 @@ def main(
             it was filmed instead of where the head's pose says, ``head`` and ``head_{corruption}``
             the split in mode head, ``training_frames`` as many frames that the portrait was trained
             on (its ceiling), ``drive_{name}`` all of the driving speech.
-        options: what the setting reads (``settings.render_options``).
     """
     scene, fps = load_scene(**scene_files), load_json(manifest_path)["fps"]
-    device = choose_device(options["device"])
-    portrait = open_portrait(Path(portrait_path), options, device)
+    device = choose_device(options.device)
+    portrait = open_portrait(Path(portrait_path), options, device, options.chunk_rays)
     driving = load_arrays(driving_features_path, "audio_features", "is_silent")
     if is_driven(setting):
         n_frames = len(driving["audio_features"])
-        performance = driven_performance(scene, n_frames, fps, options["seed"])
+        performance = driven_performance(scene, n_frames, fps, options.seed)
     elif setting == "training_frames":
         performance = own_performance(scene, last_seen_frames(scene))
     else:
         performance = own_performance(scene, scene.test_frames)
-    mode = "head" if is_head(setting) else options["mode"]
+    mode = "head" if is_head(setting) else options.mode
     poses = floats(scene.T_camera_head[performance.pose_frames], device)
-    speaking, codec = options_of(SpeakingOptions, options), options_of(CodecOptions, options)
     told = torch.as_tensor(driving["audio_features"], device=device)
     is_silent = driving["is_silent"]
-    mouth = portrait.hear(told, is_silent, performance.audio_frames, poses, fps, speaking)
+    mouth = portrait.hear(told, is_silent, performance.audio_frames, poses, fps, options)
     moments = moments_of(scene, load_body_motion(body_motion_path), performance, mouth)
     if setting == "self_driven" or is_head(setting):
         # A test frame's torso was not filmed, as far as the portrait knows.
@@ -157,6 +155,7 @@ def main(
     behind = None
     if mode == "head":
         behind = lambda i: scene.hand_free_frames[int(performance.pose_frames[i])]  # noqa: E731
+    codec = options_of(CodecOptions, vars(options))
     started, n_pictures = time.monotonic(), len(performance.pose_frames)
     with (
         sound_of_frames(speech_path, performance.audio_frames, fps) as sound_path,
@@ -188,5 +187,5 @@ if __name__ == "__main__":
             snakemake.wildcards.setting,
             snakemake.output.video,
             snakemake.output.facts,
-            snakemake.params.options,
+            options_of(RenderOptions, snakemake.params.options),
         )

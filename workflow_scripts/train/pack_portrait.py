@@ -1,6 +1,7 @@
 """Scene and finished Gaussians → one file that talks without the results folder."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,11 +26,12 @@ from wildtalker_core.pretrained.whisper import load_whisper
 from wildtalker_core.scene.body_motion import load_body_motion
 from wildtalker_core.scene.scene import Scene, load_scene
 from wildtalker_core.speech.audio_features import LIVE_SECONDS, N_MELS
-from wildtalker_core.speech.options import KEPT, DenoiserOptions
+from wildtalker_core.speech.options import KEPT, SpeechSection
 from wildtalker_core.speech.whisper_encoder import WhisperEncoder
 from wildtalker_core.speech.whisper_features import whisper_features
 from wildtalker_core.splats.portrait import SplatPortrait, SplatShape
 from wildtalker_core.training.build import open_portrait
+from wildtalker_core.training.options import Drawing
 from wildtalker_core.training.splat_build import filmed_moments
 from workflow_scripts.job import job
 from workflow_scripts.provenance import code_digest, digest, file_digest
@@ -60,36 +62,37 @@ def main(
     spoken: Spoken,
     packed_path: str,
     clip_name: str,
-    clip: dict[str, Any],
-    options: dict[str, Any],
+    clip: Mapping[str, Any],
+    speech: SpeechSection,
+    render: SpeakingOptions,
+    config_digest: str,
 ) -> None:
     """Write ``me.portrait``.
 
     Args:
         video_path: of the clip, whose digest is kept.
-        clip: consent and licence; options: ``speech`` (``audio_features`` settled) and ``render``
-            are kept for who speaks; with ``train``, what the portrait was trained with, they are
-            what the digest is of.
+        clip: consent and licence.
+        speech: ``audio_features`` are settled. It is kept for who speaks, as ``render`` is.
+        config_digest: of these, and of what the portrait was trained with.
     """
     scene, motion = load_scene(**scene_files), load_body_motion(body_motion_path)
     fps = load_json(manifest_path)["fps"]
     device = torch.device("cpu")
-    portrait = open_portrait(Path(portrait_path), {"rasteriser": "auto"}, device)
+    portrait = open_portrait(Path(portrait_path), Drawing(), device)
     assert isinstance(portrait, SplatPortrait)  # what the rule gives
     shapes, basis = measure_mouth(scene, portrait.shape.n_mouth)
     moments = filmed_moments(scene, motion, shapes, device)
-    encoder = encoder_of(portrait.shape, options["speech"])
+    encoder = encoder_of(portrait.shape, speech)
     if encoder is None:
         portrait = hears_log_mel(portrait, scene, shapes, basis)
         live = only_log_mel(scene)
     else:
-        live = heard_live(scene, encoder, spoken, fps, options["speech"])
+        live = heard_live(scene, encoder, spoken, fps, speech)
     features = "logmel" if encoder is None else "whisper"
-    speech = options["speech"] | {"audio_features": features}
     made_of = {
         "clip": clip_name,
         "clip_digest": file_digest(video_path),
-        "config_digest": digest(json.dumps(options, sort_keys=True, default=str).encode()),
+        "config_digest": config_digest,
         "code_digest": code_digest(),
         "date": datetime.now(UTC).date().isoformat(),
         "consent": clip["consent"],
@@ -101,27 +104,31 @@ def main(
         loop=moments[torch.as_tensor(longest_run(scene.seen_train_frames))],
         blinks=blink_manner(scene.expression[scene.train_frames], fps),
         fps=fps,
-        hearing={**{n: speech[n] for n in KEPT}, "sample_rate_hz": 16000},
-        render=SpeakingOptions(**options["render"]),
+        hearing={
+            **{name: getattr(speech, name) for name in KEPT},
+            "audio_features": features,
+            "sample_rate_hz": 16000,
+        },
+        render=render,
         made_of=made_of,
         encoder=encoder,
     )
     save_kept(packed_path, kept)
 
 
-def encoder_of(shape: SplatShape, speech: dict[str, Any]) -> WhisperEncoder | None:
+def encoder_of(shape: SplatShape, speech: SpeechSection) -> WhisperEncoder | None:
     """The layers of Whisper that the portrait was taught with, where it was and they are here."""
-    if shape.n_audio_features == N_MELS or speech["audio_features"] != "whisper":
+    if shape.n_audio_features == N_MELS or speech.audio_features != "whisper":
         return None
-    return load_whisper(whisper_path(speech["whisper_model"]), speech["whisper_layer"])
+    return load_whisper(whisper_path(speech.whisper_model), speech.whisper_layer)
 
 
 def heard_live(
-    scene: Scene, encoder: WhisperEncoder, spoken: Spoken, fps: float, options: dict[str, Any]
+    scene: Scene, encoder: WhisperEncoder, spoken: Spoken, fps: float, options: SpeechSection
 ) -> Scene:
     """The scene with the features that a stream gives: of three seconds of the past."""
     extract = partial(
-        whisper_features, encoder=encoder, floor_db=options["logmel_floor_db"],
+        whisper_features, encoder=encoder, floor_db=options.logmel_floor_db,
         look_ahead_seconds=LIVE_SECONDS,
     )  # fmt: skip
     split = load_split(spoken.split_path)
@@ -136,8 +143,8 @@ def heard_live(
             rate_hz,
             fps,
             split,
-            options["denoiser"],
-            options_of(DenoiserOptions, options),
+            options.denoiser,
+            options,
         ).audio_features
     return replace(scene, audio_features=found.audio_features, noisy_audio_features=noisy)
 
@@ -184,9 +191,9 @@ def taught_ear(
 
 if __name__ == "__main__":
     with job(snakemake):
-        speech, _ = settle_audio_features(
-            snakemake.params.options["speech"], read_tried(snakemake.input.tried)
-        )
+        options = snakemake.params.options
+        speech, _ = settle_audio_features(options["speech"], read_tried(snakemake.input.tried))
+        read = json.dumps({**options, "speech": speech}, sort_keys=True, default=str)
         main(
             scene_paths(snakemake.input),
             snakemake.input.manifest,
@@ -197,5 +204,7 @@ if __name__ == "__main__":
             snakemake.output.portrait,
             snakemake.wildcards.clip,
             snakemake.params.clip,
-            {**snakemake.params.options, "speech": speech},
+            options_of(SpeechSection, speech),
+            options_of(SpeakingOptions, options["render"]),
+            digest(read.encode()),
         )
