@@ -31,7 +31,7 @@ rule extract_frames:
 
 rule extract_speech:
     input:
-        video=clip_sound,
+        sound=clip_sound,
         manifest=results("{clip}/media/manifest.json"),
         split=results("{clip}/media/split.json"),
     output:

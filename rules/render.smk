@@ -70,7 +70,7 @@ rule render_baseline:
 
 rule copy_external:
     input:
-        video=external_video,
+        external=external_video,
         scene=results("{clip}/scene/scene.npz"),
         manifest=results("{clip}/media/manifest.json"),
         driving_features=driving_speech("audio_features.npz"),

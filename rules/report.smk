@@ -1,27 +1,19 @@
+SCORED = [
+    results(f"{clip}/evaluate/{method}/{setting}")
+    for clip in clips()
+    for setting in settings()
+    for method in shown_methods(clip, setting)
+] + [
+    results(f"{clip}/evaluate/{method}/{setting}")
+    for clip in clips()
+    for method, setting in informed_rows()
+]
+
+
 rule tabulate:
     input:
-        videos=[
-            results(f"{clip}/evaluate/{method}/{setting}.json")
-            for clip in clips()
-            for setting in settings()
-            for method in shown_methods(clip, setting)
-        ]
-        + [
-            results(f"{clip}/evaluate/{method}/{setting}.json")
-            for clip in clips()
-            for method, setting in informed_rows()
-        ],
-        frames=[
-            results(f"{clip}/evaluate/{method}/{setting}.tsv")
-            for clip in clips()
-            for setting in settings()
-            for method in shown_methods(clip, setting)
-        ]
-        + [
-            results(f"{clip}/evaluate/{method}/{setting}.tsv")
-            for clip in clips()
-            for method, setting in informed_rows()
-        ],
+        videos=[f"{scored}.json" for scored in SCORED],
+        frames=[f"{scored}.tsv" for scored in SCORED],
         speech=[
             results(f"{clip}/evaluate/speech/{speech}.{denoiser}.json")
             for clip in clips()
@@ -33,50 +25,22 @@ rule tabulate:
         ],
         paper=str(ROOT / "config" / "paper_numbers.yaml"),
     output:
-        table1_tsv=report(
-            results("report/table1.tsv"),
-            caption="../docs/captions/table1.rst",
-            category="Tables",
-        ),
+        table1_tsv=shown("table1.tsv", "table1"),
         table1_md=results("report/table1.md"),
         table1_tex=results("report/table1.tex"),
-        table2_tsv=report(
-            results("report/table2.tsv"),
-            caption="../docs/captions/table2.rst",
-            category="Tables",
-        ),
+        table2_tsv=shown("table2.tsv", "table2"),
         table2_md=results("report/table2.md"),
         table2_tex=results("report/table2.tex"),
-        table3_tsv=report(
-            results("report/table3.tsv"),
-            caption="../docs/captions/table3.rst",
-            category="Tables",
-        ),
+        table3_tsv=shown("table3.tsv", "table3"),
         table3_md=results("report/table3.md"),
         table3_tex=results("report/table3.tex"),
-        more_tsv=report(
-            results("report/table1_more.tsv"),
-            caption="../docs/captions/table1.rst",
-            category="Tables",
-        ),
+        more_tsv=shown("table1_more.tsv", "table1"),
         more_md=results("report/table1_more.md"),
-        movement_tsv=report(
-            results("report/table1_movement.tsv"),
-            caption="../docs/captions/table1.rst",
-            category="Tables",
-        ),
+        movement_tsv=shown("table1_movement.tsv", "table1"),
         movement_md=results("report/table1_movement.md"),
-        differences_tsv=report(
-            results("report/table1_differences.tsv"),
-            caption="../docs/captions/table1.rst",
-            category="Tables",
-        ),
+        differences_tsv=shown("table1_differences.tsv", "table1"),
         differences_md=results("report/table1_differences.md"),
-        driven_tsv=report(
-            results("report/driven.tsv"),
-            caption="../docs/captions/driven.rst",
-            category="Tables",
-        ),
+        driven_tsv=shown("driven.tsv", "driven"),
         driven_md=results("report/driven.md"),
         driven_tex=results("report/driven.tex"),
         scores=results("report/scores.tsv"),
@@ -136,18 +100,17 @@ rule tabulate_pairs:
         "../workflow_scripts/report/tabulate_pairs.py"
 
 
+SELF_DRIVEN = [
+    results(f"{clip}/render/{method}/self_driven")
+    for clip in clips()
+    for method in shown_methods(clip, "self_driven")
+]
+
+
 rule plot_comparison:
     input:
-        videos=[
-            results(f"{clip}/render/{method}/self_driven.mp4")
-            for clip in clips()
-            for method in shown_methods(clip, "self_driven")
-        ],
-        renders=[
-            results(f"{clip}/render/{method}/self_driven.json")
-            for clip in clips()
-            for method in shown_methods(clip, "self_driven")
-        ],
+        videos=[f"{rendered}.mp4" for rendered in SELF_DRIVEN],
+        renders=[f"{rendered}.json" for rendered in SELF_DRIVEN],
         manifests=expand(results("{clip}/media/manifest.json"), clip=clips()),
         scenes=expand(results("{clip}/scene/scene.npz"), clip=clips()),
         references=[
@@ -159,11 +122,7 @@ rule plot_comparison:
             for clip in clips()
         ],
     output:
-        figure=report(
-            results("report/figure3.png"),
-            caption="../docs/captions/figure3.rst",
-            category="Figures",
-        ),
+        figure=shown("figure3.png", "figure3", "Figures"),
     log:
         results("logs/plot_comparison.log"),
     conda:
@@ -191,11 +150,7 @@ rule compare_videos:
             ]
         ],
     output:
-        video=report(
-            results("report/{clip}.{setting}.mp4"),
-            caption="../docs/captions/videos.rst",
-            category="Videos",
-        ),
+        video=shown("{clip}.{setting}.mp4", "videos", "Videos"),
     log:
         results("{clip}/logs/compare_videos.{setting}.log"),
     conda:
@@ -221,11 +176,7 @@ rule plot_speech:
         ],
         truth=truth_file("clean_speech.flac"),
     output:
-        figure=report(
-            results("report/{clip}.speech.png"),
-            caption="../docs/captions/speech.rst",
-            category="Figures",
-        ),
+        figure=shown("{clip}.speech.png", "speech", "Figures"),
     log:
         results("{clip}/logs/plot_speech.log"),
     conda:
@@ -248,11 +199,7 @@ rule plot_training:
             portrait_file(wildcards, method) for method in nerf_methods()
         ],
     output:
-        figure=report(
-            results("report/{clip}.training.png"),
-            caption="../docs/captions/training.rst",
-            category="Figures",
-        ),
+        figure=shown("{clip}.training.png", "training", "Figures"),
     log:
         results("{clip}/logs/plot_training.log"),
     conda:
@@ -280,11 +227,7 @@ rule tabulate_robustness:
             ]
         ],
     output:
-        tsv=report(
-            results("report/robustness.tsv"),
-            caption="../docs/captions/robustness.rst",
-            category="Tables",
-        ),
+        tsv=shown("robustness.tsv", "robustness"),
         md=results("report/robustness.md"),
         tex=results("report/robustness.tex"),
     log:
@@ -306,11 +249,7 @@ rule plot_robustness:
     input:
         videos=rules.tabulate_robustness.input.videos,
     output:
-        figure=report(
-            results("report/robustness.png"),
-            caption="../docs/captions/robustness.rst",
-            category="Figures",
-        ),
+        figure=shown("robustness.png", "robustness", "Figures"),
     log:
         results("logs/plot_robustness.log"),
     conda:

@@ -156,3 +156,9 @@ wildcard_constraints:
     setting=any_of([*settings(), "training_frames", "torso_given"]),
     speech="[A-Za-z0-9_-]+",
     denoiser="[a-z0-9_]+",
+
+
+def shown(name, about, category="Tables"):
+    """An output of the stage report that `snakemake --report` shows, with docs/captions/{about}.rst."""
+    caption = f"../docs/captions/{about}.rst"
+    return report(results(f"report/{name}"), caption=caption, category=category)

@@ -4,17 +4,18 @@ A script ends with::
 
     if __name__ == "__main__":
         with job(snakemake):
-            main(snakemake.input.video, snakemake.output.manifest, **snakemake.params)
+            call(main, snakemake)
 """
 
 from __future__ import annotations
 
 import errno
+import inspect
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,19 @@ def job(snakemake: Any) -> Iterator[None]:
         traceback.print_exc()
         name = type(error).__name__
         _end(terminal, f"{snakemake.rule}: unexpected {name}: {error}; see {log_path}, report it")
+
+
+def call(main: Callable[..., None], snakemake: Any, **others: Any) -> None:
+    """Call a script's ``main`` with what its arguments' names say.
+
+    ``frames_path`` is the rule's input or output ``frames``, None where the rule has nothing there;
+    any other name is that of a wildcard or of an entry of params. ``others`` go before them.
+    """
+    files = {**dict(snakemake.input.items()), **dict(snakemake.output.items())}
+    given = {f"{name}_path": str(path) or None for name, path in files.items()}
+    given |= dict(snakemake.params.items()) | dict(snakemake.wildcards.items())
+    names = inspect.signature(main).parameters.keys() & given.keys()
+    main(**{name: given[name] for name in names} | others)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,9 +1,8 @@
-"""What the three training scripts write alike."""
+"""What the training scripts do and write alike."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from wildtalker_core.media.files import save_json
@@ -11,16 +10,30 @@ from wildtalker_core.training.checkpoints import save_portrait
 from wildtalker_core.training.stages import Log, Show, Trained
 
 
-@dataclass(frozen=True)
-class Watch:
-    """Who watches a run: arguments of the stages' functions."""
-
-    log: Log
-    show: Show
+def train(
+    stage: str,
+    run: Callable[[Path, Log, Show], Trained],
+    facts: dict,
+    portrait_path: str,
+    figures_path: str,
+) -> None:
+    """Run a stage of training, watched; write figures with ``facts`` and, last, the portrait."""
+    folder = Path(portrait_path).parent  # checkpoints and tensorboard there survive a kill
+    checkpoints = folder / "checkpoints" / stage
+    with watch(folder / "tensorboard" / stage) as (log, show):
+        trained = run(checkpoints, log, show)
+    save_json(figures_path, {**trained.figures, **facts})
+    save_portrait(
+        Path(portrait_path),
+        trained.portrait.state_dict(),
+        {"stage": stage, "shape": trained.portrait.shape.to_dict()},
+    )
+    # They have done their work.
+    shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 @contextmanager
-def watch(folder: Path) -> Iterator[Watch]:
+def watch(folder: Path) -> Iterator[tuple[Log, Show]]:
     """Losses to TensorBoard and to the job's log, previews to TensorBoard."""
     from torch.utils.tensorboard import SummaryWriter
 
@@ -34,22 +47,4 @@ def watch(folder: Path) -> Iterator[Watch]:
         def show(step, picture):
             writer.add_image("preview", picture, step, dataformats="HWC")
 
-        yield Watch(log, show)
-
-
-def finish(
-    trained: Trained,
-    stage: str,
-    facts: dict,
-    portrait_path: Path,
-    figures_path: Path,
-    checkpoints: Path,
-) -> None:
-    """Write figures and, last, the portrait; then the checkpoints have done their work."""
-    save_json(figures_path, {**trained.figures, **facts})
-    save_portrait(
-        portrait_path,
-        trained.portrait.state_dict(),
-        {"stage": stage, "shape": trained.portrait.shape.to_dict()},
-    )
-    shutil.rmtree(checkpoints, ignore_errors=True)
+        yield log, show

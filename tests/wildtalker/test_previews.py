@@ -42,13 +42,13 @@ def test_pictures_come_with_their_files(tmp_path):
 
 def test_the_last_preview_of_the_training_is_shown(tmp_path):
     previews = Previews(tmp_path)
-    with watch(tmp_path / "train" / METHOD / "tensorboard/splats") as watching:
-        watching.log(1, {"loss": 1.0})
+    with watch(tmp_path / "train" / METHOD / "tensorboard/splats") as (log, _):
+        log(1, {"loss": 1.0})
     assert "portrait" not in previews.versions()
     versions = []
     for level in (50, 200):  # a training that was ended, and one that goes on
-        with watch(tmp_path / "train" / METHOD / "tensorboard/splats") as watching:
-            watching.show(level, np.full((SIZE, 2 * SIZE, 3), level, np.uint8))
+        with watch(tmp_path / "train" / METHOD / "tensorboard/splats") as (_, show):
+            show(level, np.full((SIZE, 2 * SIZE, 3), level, np.uint8))
         versions.append(previews.versions()["portrait"])
         picture = shown(previews, "portrait")
         assert picture.shape == (SIZE, 2 * SIZE, 3)

@@ -6,7 +6,7 @@ from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import save_json
 from wildtalker_core.pretrained.weight_fetching import fetch
 from wildtalker_core.pretrained.weight_registry import REGISTRY
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 
 
 def main(file: str, path: str, said_path: str, given_later: bool) -> None:
@@ -31,9 +31,4 @@ def main(file: str, path: str, said_path: str, given_later: bool) -> None:
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            snakemake.wildcards.file,
-            snakemake.params.path,
-            snakemake.output.said,
-            snakemake.params.given_later,
-        )
+        call(main, snakemake)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from wildtalker_core.media.shots import Shots, Stills, find_shots, shot_warnings
 from wildtalker_core.media.splits import split_frames
 from wildtalker_core.media.video import VideoFacts, first_frame_seconds, probe, sample_frames
 from wildtalker_core.progress import progress
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 
 
 def main(
@@ -247,11 +246,5 @@ if __name__ == "__main__":
         from wildtalker_core.pretrained.face_detector import FaceDetector
 
         with FaceDetector() as detector:
-            main(
-                str(Path(snakemake.input.video)),
-                snakemake.output.frames,
-                snakemake.output.manifest,
-                snakemake.wildcards.clip,
-                FrameOptions(**snakemake.params.options),
-                detector,
-            )
+            options = FrameOptions(**snakemake.params.options)
+            call(main, snakemake, options=options, find_faces=detector)

@@ -17,7 +17,7 @@ from wildtalker_core.media.sound_checks import (
 from wildtalker_core.media.sound_track import audio_streams
 from wildtalker_core.media.splits import load_split
 from wildtalker_core.media.video import zero_of
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 
 
 def main(
@@ -74,11 +74,4 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            snakemake.input.video,
-            snakemake.input.manifest,
-            snakemake.input.split,
-            snakemake.output.speech,
-            snakemake.output.facts,
-            snakemake.params.audio_stream,
-        )
+        call(main, snakemake)

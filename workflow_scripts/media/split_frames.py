@@ -5,7 +5,7 @@ import numpy as np
 from wildtalker_core.media.files import load_json
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.splits import PARTS, Split, frames_with_person, save_split, split_frames
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 
 
 def main(frames_path: str, manifest_path: str, split_path: str, train_fraction: float) -> None:
@@ -29,9 +29,4 @@ def main(frames_path: str, manifest_path: str, split_path: str, train_fraction: 
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            snakemake.input.frames,
-            snakemake.input.manifest,
-            snakemake.output.split,
-            snakemake.params.train_fraction,
-        )
+        call(main, snakemake)

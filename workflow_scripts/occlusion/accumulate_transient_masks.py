@@ -28,7 +28,7 @@ from wildtalker_core.occlusion.transient_mask import (
     without_head_motion,
 )
 from wildtalker_core.progress import progress
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 
 
 def main(
@@ -158,13 +158,4 @@ def _to_bytes(mask: np.ndarray) -> np.ndarray:
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            snakemake.input.frames,
-            snakemake.input.flow_magnitude,
-            snakemake.input.rigid_motion,
-            snakemake.input.parsing,
-            snakemake.input.manifest,
-            snakemake.input.split,
-            snakemake.output.transient_mask,
-            MaskOptions(**snakemake.params.options),
-        )
+        call(main, snakemake, options=MaskOptions(**snakemake.params.options))

@@ -5,7 +5,7 @@ import numpy as np
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.image import write_image
 from wildtalker_core.occlusion.overlay import colour_flow, colour_mask, colour_parsing, label_rows
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 
 N_COLUMNS = 6
 COLUMN_PX = 192
@@ -47,11 +47,4 @@ def _sixths(n_frames: int) -> list[np.ndarray]:
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            snakemake.input.frames,
-            snakemake.input.parsing,
-            snakemake.input.flow_magnitude,
-            snakemake.input.transient_mask,
-            snakemake.input.hand_free,
-            snakemake.output.overlay,
-        )
+        call(main, snakemake)

@@ -14,7 +14,7 @@ from wildtalker_core.occlusion.flow import (
 )
 from wildtalker_core.occlusion.options import FlowOptions
 from wildtalker_core.progress import progress
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 
 
 def main(
@@ -64,12 +64,4 @@ def make_estimator(options: FlowOptions) -> FlowEstimator:
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            snakemake.input.frames,
-            snakemake.input.parsing,
-            snakemake.input.landmarks,
-            snakemake.input.split,
-            snakemake.output.flow_magnitude,
-            snakemake.output.rigid_motion,
-            FlowOptions(**snakemake.params.options),
-        )
+        call(main, snakemake, options=FlowOptions(**snakemake.params.options))

@@ -16,7 +16,7 @@ from wildtalker_core.occlusion.hand_removal import (
 from wildtalker_core.occlusion.options import RemovalOptions
 from wildtalker_core.occlusion.source_frames import Plan, coarse_hidden
 from wildtalker_core.progress import progress
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 
 #: (frame [height, width, 3] uint8, is_hidden [height, width] bool) → filled frame.
 Filler = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -101,12 +101,5 @@ def make_filler(options: RemovalOptions, height: int) -> Filler | None:
 if __name__ == "__main__":
     with job(snakemake):
         options = RemovalOptions(**snakemake.params.options)
-        main(
-            snakemake.input.frames,
-            snakemake.input.parsing,
-            snakemake.input.transient_mask,
-            snakemake.input.split,
-            snakemake.output.hand_free,
-            options,
-            make_filler(options, FrameStore(snakemake.input.frames).shape[1]),
-        )
+        filler = make_filler(options, FrameStore(snakemake.input.frames).shape[1])
+        call(main, snakemake, options=options, filler=filler)

@@ -7,7 +7,7 @@ from wildtalker_core.person.landmark_track import find_faces, track_landmarks
 from wildtalker_core.person.options import LandmarkOptions
 from wildtalker_core.pretrained.mediapipe_models import FaceMesh
 from wildtalker_core.progress import progress
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 
 
 def main(
@@ -42,10 +42,4 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            snakemake.input.frames,
-            snakemake.input.manifest,
-            snakemake.input.split,
-            snakemake.output.landmarks,
-            LandmarkOptions(**snakemake.params.options),
-        )
+        call(main, snakemake, options=LandmarkOptions(**snakemake.params.options))

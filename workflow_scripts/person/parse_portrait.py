@@ -16,7 +16,7 @@ from wildtalker_core.person.hands import complete_hands
 from wildtalker_core.person.options import HandOptions
 from wildtalker_core.pretrained.mediapipe_models import BodyPose, Hands, SelfieSegmentation
 from wildtalker_core.progress import progress
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 
 #: Frames that teach the colours, and frames that the background is taken from.
 N_COLOUR_FRAMES, N_PLATE_FRAMES = 40, 100
@@ -97,11 +97,4 @@ def _spread(frames: np.ndarray, n_wanted: int) -> list[int]:
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            snakemake.input.frames,
-            snakemake.input.landmarks,
-            snakemake.input.split,
-            snakemake.output.parsing,
-            snakemake.output.background,
-            HandOptions(**snakemake.params.options),
-        )
+        call(main, snakemake, options=HandOptions(**snakemake.params.options))

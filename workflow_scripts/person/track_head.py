@@ -4,7 +4,7 @@ from wildtalker_core.media.files import load_arrays, load_json, save_arrays
 from wildtalker_core.media.splits import load_split
 from wildtalker_core.person import head_pose
 from wildtalker_core.person.options import FocalLengthOptions
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 
 
 def main(
@@ -36,10 +36,4 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            snakemake.input.landmarks,
-            snakemake.input.manifest,
-            snakemake.input.split,
-            snakemake.output.head_track,
-            FocalLengthOptions(**snakemake.params.options),
-        )
+        call(main, snakemake, options=FocalLengthOptions(**snakemake.params.options))

@@ -7,7 +7,7 @@ from wildtalker_core.media.splits import load_split
 from wildtalker_core.pose import expression
 from wildtalker_core.pretrained.mediapipe_models import BlendshapeModel
 from wildtalker_core.progress import progress
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 
 
 def main(
@@ -48,11 +48,4 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            snakemake.input.frames,
-            snakemake.input.landmarks,
-            snakemake.input.head_track,
-            snakemake.input.split,
-            snakemake.output.expression,
-            face_landmarker_path=snakemake.params.options["face_landmarker_path"],
-        )
+        call(main, snakemake, **snakemake.params.options)

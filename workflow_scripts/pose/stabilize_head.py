@@ -9,7 +9,7 @@ from wildtalker_core.pose.options import StabilizerOptions
 from wildtalker_core.pose.skin_tracks import follow_skin
 from wildtalker_core.pose.stabilizer import bundle_adjust, smooth_poses
 from wildtalker_core.progress import progress
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 
 
 def main(
@@ -68,12 +68,4 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            snakemake.input.frames,
-            snakemake.input.landmarks,
-            snakemake.input.head_track,
-            snakemake.input.transient_mask,
-            snakemake.input.split,
-            snakemake.output.head_pose,
-            StabilizerOptions(**snakemake.params.options),
-        )
+        call(main, snakemake, options=StabilizerOptions(**snakemake.params.options))

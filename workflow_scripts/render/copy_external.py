@@ -13,7 +13,7 @@ from wildtalker_core.media.options import CodecOptions
 from wildtalker_core.media.video import read_video, sample_frames
 from wildtalker_core.media.video_writer import VideoWriter
 from workflow_scripts.frame_sound import sound_of_frames
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 from workflow_scripts.settings import is_driven
 
 #: Of the grid on which a video's own time stamps are read.
@@ -98,7 +98,7 @@ def main(
     external_path: str,
     scene_path: str,
     manifest_path: str,
-    features_path: str,
+    driving_features_path: str,
     speech_path: str,
     setting: str,
     video_path: str,
@@ -113,7 +113,8 @@ def main(
     manifest = load_json(manifest_path)
     size_px, fps = manifest["size_px"], float(manifest["fps"])
     if is_driven(setting):
-        scored = np.arange(len(load_arrays(features_path, "audio_features")["audio_features"]))
+        driving = load_arrays(driving_features_path, "audio_features")
+        scored = np.arange(len(driving["audio_features"]))
         choices = {"the driving speech": scored}
     else:
         scene = load_arrays(scene_path, "test_frames", "frame_times_seconds", "is_counted")
@@ -155,14 +156,4 @@ def require_square(path: str, picture: np.ndarray) -> None:
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            snakemake.input.video,
-            snakemake.input.scene,
-            snakemake.input.manifest,
-            snakemake.input.driving_features,
-            snakemake.input.speech,
-            snakemake.wildcards.setting,
-            snakemake.output.video,
-            snakemake.output.facts,
-            CodecOptions(**snakemake.params.options),
-        )
+        call(main, snakemake, options=CodecOptions(**snakemake.params.options))

@@ -11,7 +11,7 @@ from wildtalker_core.media.options import CodecOptions
 from wildtalker_core.media.video_writer import VideoWriter
 from wildtalker_core.scene.scene import Scene, load_scene
 from workflow_scripts.frame_sound import sound_of_frames
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 from workflow_scripts.reference import read_reference
 from workflow_scripts.scene_inputs import scene_paths
 
@@ -33,7 +33,7 @@ def nearest_training_frame(landmarks: np.ndarray, train_frames: np.ndarray, fram
 
 
 def pictures_of(
-    method: str, scene: Scene, manifest: dict[str, Any], truth_path: str
+    method: str, scene: Scene, manifest: dict[str, Any], truth_path: str | None
 ) -> Iterator[np.ndarray]:
     """The test frames as a baseline shows them, one at a time."""
     if method == "ground_truth" and truth_path:
@@ -56,7 +56,7 @@ def main(
     scene_files: dict[str, str],
     manifest_path: str,
     speech_path: str,
-    truth_path: str,
+    truth_path: str | None,
     video_path: str,
     facts_path: str,
     options: CodecOptions,
@@ -64,7 +64,7 @@ def main(
     """Write the test split as ``method`` shows it.
 
     Args:
-        truth_path: the clip's true hand-free frames, or "" where nobody knows them.
+        truth_path: the clip's true hand-free frames, or None where nobody knows them.
         method: ``ground_truth`` (the hand-free reference through the same codec), ``mean_frame``
             or ``nearest_landmarks``.
     """
@@ -91,13 +91,5 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            snakemake.wildcards.method,
-            scene_paths(snakemake.input),
-            snakemake.input.manifest,
-            snakemake.input.speech,
-            snakemake.input.truth or "",
-            snakemake.output.video,
-            snakemake.output.facts,
-            CodecOptions(**snakemake.params.options),
-        )
+        options = CodecOptions(**snakemake.params.options)
+        call(main, snakemake, scene_files=scene_paths(snakemake.input), options=options)

@@ -23,7 +23,7 @@ from wildtalker_core.scene.scene import Scene, load_scene
 from wildtalker_core.splats.portrait import SplatPortrait
 from wildtalker_core.training.build import choose_device, device_name, open_portrait
 from workflow_scripts.frame_sound import sound_of_frames
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 from workflow_scripts.render.options import RenderOptions
 from workflow_scripts.scene_inputs import scene_paths
 from workflow_scripts.settings import is_driven, is_head
@@ -177,15 +177,9 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            scene_paths(snakemake.input),
-            snakemake.input.manifest,
-            snakemake.input.body_motion,
-            snakemake.input.portrait,
-            snakemake.input.driving_features,
-            snakemake.input.speech,
-            snakemake.wildcards.setting,
-            snakemake.output.video,
-            snakemake.output.facts,
-            options_of(RenderOptions, snakemake.params.options),
+        call(
+            main,
+            snakemake,
+            scene_files=scene_paths(snakemake.input),
+            options=options_of(RenderOptions, snakemake.params.options),
         )

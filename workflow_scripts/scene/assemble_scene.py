@@ -14,7 +14,7 @@ from wildtalker_core.person.landmarks import face_box, lip_box
 from wildtalker_core.person.visible_mouth import hidden_lips, visible_mouths
 from wildtalker_core.scene.options import BoxOptions
 from wildtalker_core.scene.scene import Scene
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 
 
 def main(
@@ -92,17 +92,4 @@ def _read_picture(path: str | os.PathLike[str]) -> np.ndarray:
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            snakemake.input.manifest,
-            snakemake.input.split,
-            snakemake.input.landmarks,
-            snakemake.input.head_pose,
-            snakemake.input.expression,
-            snakemake.input.background,
-            snakemake.input.frames,
-            snakemake.input.parsing,
-            snakemake.input.transient_mask,
-            snakemake.input.hand_free,
-            snakemake.output.scene,
-            BoxOptions(**snakemake.params.options),
-        )
+        call(main, snakemake, options=BoxOptions(**snakemake.params.options))

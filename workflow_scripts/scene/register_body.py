@@ -3,7 +3,7 @@
 from wildtalker_core.media.files import load_arrays, save_arrays
 from wildtalker_core.scene.body_motion import measure_body
 from wildtalker_core.scene.scene import load_scene
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 from workflow_scripts.scene_inputs import scene_paths
 
 
@@ -29,9 +29,5 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            scene_paths(snakemake.input),
-            snakemake.input.head_pose,
-            snakemake.output.body_motion,
-            snakemake.params.options["torso_soft_components"],
-        )
+        n_soft = snakemake.params.options["torso_soft_components"]
+        call(main, snakemake, scene_files=scene_paths(snakemake.input), n_soft=n_soft)

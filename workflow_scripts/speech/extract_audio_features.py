@@ -20,7 +20,7 @@ from wildtalker_core.speech.audio_features import (
 from wildtalker_core.speech.mixing import changing_noise
 from wildtalker_core.speech.options import DenoiserOptions, SpeechSection
 from workflow_scripts.denoisers import denoiser_of
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 from workflow_scripts.weight_inputs import read_tried, settle_audio_features, whisper_path
 
 
@@ -30,7 +30,7 @@ def main(
     split_path: str | None,
     features_path: str,
     options: SpeechSection,
-    raw_speech_path: str | None = None,
+    raw_path: str | None = None,
     denoiser: str = "none",
 ) -> None:
     """Write the features of each frame, what made them, and how far an ear may listen ahead.
@@ -41,7 +41,7 @@ def main(
     Args:
         split_path: of the clip whose speech it is: no part of it is told of the next ones. None for
             another recording, which decides itself how many frames there are.
-        raw_speech_path: the clip's speech before the ``denoiser``.
+        raw_path: the clip's speech before the ``denoiser``.
 
     Raises InputError: the clip's speech does not have the manifest's length; an encoder's weights
         are missing or not usable.
@@ -64,8 +64,8 @@ def main(
     else:
         split = load_split(split_path)
         features = extract_by_parts(extract, speech, sample_rate_hz, fps, split)
-        if options.noise_training and raw_speech_path:
-            raw = read_waveform(raw_speech_path)[0]
+        if options.noise_training and raw_path:
+            raw = read_waveform(raw_path)[0]
             heard = extract_in_noise(extract, raw, sample_rate_hz, fps, split, denoiser, options)
             more = {"noisy_audio_features": heard.audio_features}
     save_arrays(
@@ -179,12 +179,4 @@ if __name__ == "__main__":
         )
         if reason:
             print(f"log-mel alone: {reason}")
-        main(
-            snakemake.input.speech,
-            snakemake.input.manifest,
-            str(snakemake.input.split) or None,
-            snakemake.output.features,
-            options_of(SpeechSection, options),
-            snakemake.input.raw,
-            snakemake.wildcards.denoiser,
-        )
+        call(main, snakemake, options=options_of(SpeechSection, options))

@@ -4,7 +4,7 @@ import numpy as np
 
 from wildtalker_core.media.audio import decode_sound, write_waveform
 from wildtalker_core.media.sound_checks import require_audible
-from workflow_scripts.job import job
+from workflow_scripts.job import call, job
 from workflow_scripts.speech.corrupt_speech import corrupted
 
 
@@ -32,11 +32,4 @@ def main(
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(
-            snakemake.input.sound,
-            str(snakemake.input.noise) or None,
-            snakemake.output.speech,
-            snakemake.output.clean,
-            snakemake.params.sample_rate_hz,
-            snakemake.params.corruption,
-        )
+        call(main, snakemake)
