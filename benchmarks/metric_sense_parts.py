@@ -19,7 +19,7 @@ from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.options import FrameOptions
 from wildtalker_core.media.splits import Split, save_split, split_frames
 from wildtalker_core.metrics import sync, theval
-from wildtalker_core.metrics.expression import blendshape_table
+from wildtalker_core.metrics.expression import blendshape_errors, blendshape_table
 from wildtalker_core.metrics.frame_scores import (
     FramePair,
     Measured,
@@ -125,7 +125,7 @@ def statistics(clip: Clip, measured: Measured, waveform: np.ndarray) -> dict[str
     )
     if measured.shapes:
         sides = [blendshape_table(of) for of in (measured.reference_shapes, measured.shapes)]
-        found["blendshape_error"] = mean_of(np.abs(sides[0] - sides[1]).mean(axis=1))
+        found["blendshape_error"] = mean_of(blendshape_errors(*sides))
     openings = [FACE.opening(of) for of in (clip.points, measured.points)]
     if np.nanstd(openings[1]) >= sync.STILL_MOUTH:
         found["mouth_correlation"] = lambda i: correlation(openings[0][i], openings[1][i])

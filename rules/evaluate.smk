@@ -34,7 +34,6 @@ rule score_render:
         results("{clip}/benchmarks/score_render.{method}.{setting}.tsv")
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=3000,
         runtime=60,
@@ -66,7 +65,6 @@ rule score_speech:
         results("{clip}/logs/score_speech.{speech}.{denoiser}.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=20,
@@ -124,7 +122,6 @@ rule fetch_weights:
     localrule: True
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=500,
         runtime=60,
@@ -156,7 +153,6 @@ rule try_weights:
     localrule: True
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=500,
         runtime=60,

@@ -17,7 +17,6 @@ rule extract_frames:
         clip=any_of([*clips(), CLEAN_CLIP]),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
@@ -43,7 +42,6 @@ rule extract_speech:
         clip=any_of([*clips(), CLEAN_CLIP]),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
@@ -65,7 +63,6 @@ rule split_frames:
         results("{clip}/logs/split_frames.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
@@ -101,7 +98,6 @@ rule spoil_clip:
         clip=any_of([clip for clip in robustness_clips() if clip != CLEAN_CLIP]),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         # A hand of 512 pixels takes most of a second a frame.

@@ -20,7 +20,6 @@ rule estimate_flow:
         results("{clip}/benchmarks/estimate_flow.{occlusion}.tsv")
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
@@ -48,7 +47,6 @@ rule accumulate_transient_masks:
         results("{clip}/benchmarks/accumulate_transient_masks.{occlusion}.tsv")
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=1500,
         runtime=30,
@@ -74,7 +72,6 @@ rule remove_hands:
         results("{clip}/benchmarks/remove_hands.{occlusion}.tsv")
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=120,
@@ -99,7 +96,6 @@ rule draw_overlays:
         results("{clip}/logs/draw_overlays.{occlusion}.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=5,

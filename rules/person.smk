@@ -19,7 +19,6 @@ rule detect_landmarks:
         results("{clip}/benchmarks/detect_landmarks.tsv")
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
@@ -45,7 +44,6 @@ rule parse_portrait:
         results("{clip}/benchmarks/parse_portrait.tsv")
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=120,
@@ -67,7 +65,6 @@ rule track_head:
         results("{clip}/logs/track_head.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=10,

@@ -16,7 +16,6 @@ rule stabilize_head:
         results("{clip}/benchmarks/stabilize_head.tsv")
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
@@ -40,7 +39,6 @@ rule measure_expression:
         results("{clip}/logs/measure_expression.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=1500,
         runtime=30,

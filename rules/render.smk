@@ -56,7 +56,6 @@ rule render_baseline:
         method=any_of(configuration.BASELINES),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
@@ -84,7 +83,6 @@ rule copy_external:
         method=any_of(external_methods()),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=3000,
         runtime=60,

@@ -50,7 +50,6 @@ rule tabulate:
         results("logs/tabulate.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=500,
         runtime=5,
@@ -87,7 +86,6 @@ rule tabulate_pairs:
         results("logs/tabulate_pairs.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=500,
         runtime=5,
@@ -127,7 +125,6 @@ rule plot_comparison:
         results("logs/plot_comparison.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
@@ -155,7 +152,6 @@ rule compare_videos:
         results("{clip}/logs/compare_videos.{setting}.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=20,
@@ -181,7 +177,6 @@ rule plot_speech:
         results("{clip}/logs/plot_speech.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
@@ -204,7 +199,6 @@ rule plot_training:
         results("{clip}/logs/plot_training.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
@@ -234,7 +228,6 @@ rule tabulate_robustness:
         results("logs/tabulate_robustness.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=500,
         runtime=5,
@@ -254,7 +247,6 @@ rule plot_robustness:
         results("logs/plot_robustness.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=5,
@@ -313,7 +305,6 @@ rule write_report:
         results("logs/write_report.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=10,

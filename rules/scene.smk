@@ -19,7 +19,6 @@ rule assemble_scene:
         results("{clip}/logs/assemble_scene.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
@@ -42,7 +41,6 @@ rule register_body:
         results("{clip}/benchmarks/register_body.tsv")
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=1500,
         runtime=60,

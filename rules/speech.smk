@@ -19,7 +19,6 @@ rule corrupt_speech:
         speech=any_of(["original", *CONFIG["speech"]["corruptions"]]),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
@@ -44,7 +43,6 @@ rule prepare_drive:
         results("{clip}/logs/prepare_drive.{drive}.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
@@ -71,7 +69,6 @@ rule denoise_speech:
         results("{clip}/benchmarks/denoise_speech.{speech}.{denoiser}.tsv")
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=20,
@@ -100,7 +97,6 @@ rule extract_audio_features:
         results("{clip}/logs/extract_audio_features.{speech}.{denoiser}.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         # An encoder and a thousand features of 16 steps for each frame take more.
         mem_mb={"logmel": 2000, "auto": 4000, "whisper": 4000}.get(
@@ -135,7 +131,6 @@ rule denoise:
         results("logs/denoise.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=60,

@@ -132,7 +132,6 @@ rule pack_portrait:
         results("{clip}/logs/pack_portrait.{method}.log"),
     conda:
         "../envs/wildtalker.yaml"
-    threads: 1
     resources:
         mem_mb=3000,
         runtime=30,

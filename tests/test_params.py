@@ -229,11 +229,13 @@ def readers(plan: Plan, option: str) -> set[str]:
         if rule.script and f"/{stage}/" in rule.script:
             script = (ROOT / "rules" / rule.script).resolve()
             text = script.read_text()
-            if re.search(rf'options\["{key}"\]|params\.{key}\b', text):
+            module = importlib.import_module(f"workflow_scripts.{stage}.{script.stem}")
+            # `call` hands on what main has an argument for.
+            is_handed_on = "call(main" in text and key in inspect.signature(module.main).parameters
+            if is_handed_on or re.search(rf'options\["{key}"\]|params\.{key}\b', text):
                 found.add(rule.name)
             # Or it fills a dataclass, whose fields are read there or in what the script imports.
             for kind in re.findall(r"(\w+Options)\(\*\*snakemake\.params", text):
-                module = importlib.import_module(f"workflow_scripts.{stage}.{script.stem}")
                 if key in names_of(getattr(module, kind)) and key in read_below(script):
                     found.add(rule.name)
     return found

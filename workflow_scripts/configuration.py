@@ -95,6 +95,7 @@ def as_written(
 
 
 def _text_keys(value: Any, where: str) -> Any:
+    """Plain dicts, lists and text keys, as the validator wants them."""
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str) and (isinstance(key, bool) or not isinstance(key, int)):
@@ -145,12 +146,7 @@ def robustness_config(config: Mapping[str, Any]) -> Config:
 
 def _check_robustness(config: Mapping[str, Any], completed: Config, config_dir: Path) -> None:
     for name in completed["robustness"]["methods"] or []:
-        if name not in completed["methods"]:
-            raise InputError(
-                f"config robustness.methods: {name}",
-                "is not a method of this config",
-                _known(name, completed["methods"]),
-            )
+        _require(name, completed["methods"], "robustness.methods", "is not a method of this config")
     try:
         complete_config(robustness_config(config), config_dir)
     except InputError as error:
@@ -247,7 +243,7 @@ def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
 
 def _check(value: Any, schema: Mapping[str, Any], where: str) -> None:
     error = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(schema).iter_errors(_plain(value))
+        jsonschema.Draft202012Validator(schema).iter_errors(_text_keys(value, where))
     )
     if error is None:
         return
@@ -272,15 +268,6 @@ def _known(name: str, known: Any) -> str:
         return f"it is now {_RENAMED[name]}"
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {near[0]}?" if near else f"use one of: {', '.join(known)}"
-
-
-def _plain(value: Any) -> Any:
-    """Snakemake hands over OrderedDicts and paths; the validator wants plain JSON types."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
 
 
 @cache

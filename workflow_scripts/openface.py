@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import AnyPath
 from wildtalker_core.metrics import expression, video_scores
 from wildtalker_core.metrics.frame_scores import Measured
 from wildtalker_core.metrics.video_scores import NO_REFERENCE, Scores, absent
@@ -37,7 +37,7 @@ def score_action_units(paths: tuple[str, str] | None, measured: Measured, fps: f
     return {key: absent(reason) for key in video_scores.ACTION_UNITS}
 
 
-def read_openface(path: str | os.PathLike[str], n_frames: int) -> np.ndarray:
+def read_openface(path: AnyPath, n_frames: int) -> np.ndarray:
     """[frames, 17] intensities of an OpenFace csv. Raises InputError if it does not fit."""
     if not Path(path).is_file():
         raise InputError(path, "does not exist", "run OpenFace on the video, or drop openface_dir")

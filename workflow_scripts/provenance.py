@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import wildtalker_core
+from wildtalker_core.media.digests import digest_of_file
+from wildtalker_core.media.files import AnyPath
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = Path(wildtalker_core.__file__).resolve().parent  # not below ROOT in an installed wheel
@@ -68,10 +70,9 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-def file_digest(path: str | os.PathLike[str]) -> str:
+def file_digest(path: AnyPath) -> str:
     """As :func:`digest`, of a file of any size."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    return digest_of_file(Path(path))[:12]
 
 
 def version(package: str) -> str:

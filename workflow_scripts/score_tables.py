@@ -55,9 +55,7 @@ MOVEMENT_COLUMNS = (
 )
 BY_KEY = {c.key: c for c in (*TABLE1_COLUMNS, *MORE_COLUMNS, *MOVEMENT_COLUMNS)}
 SYNC_COLUMNS = (
-    Column("lse_d", "LSE-D", "lower", 3, is_of_head=True),
-    Column("lse_c", "LSE-C", "higher", 3, is_of_head=True),
-    Column("lip_audio_correlation", "lip-audio", "higher", 2, is_of_head=True),
+    *(BY_KEY[key] for key in ("lse_d", "lse_c", "lip_audio_correlation")),
     Column("lip_audio_lag_frames", "lag", "none", 0),
 )
 SPEECH_COLUMNS = (
@@ -69,12 +67,7 @@ SPEECH_COLUMNS = (
     Column("si_sdr_db", "SI-SDR", "higher", 2),
 )
 #: The lips of Table 2, in the paper's order, then ours.
-HEAD_COLUMNS = (
-    Column("aue_mean", "AUE", "lower", 3, is_of_head=True),
-    Column("lse_c", "LSE-C", "higher", 3, is_of_head=True),
-    Column("lse_d", "LSE-D", "lower", 3, is_of_head=True),
-    Column("lip_audio_correlation", "lip-audio", "higher", 2, is_of_head=True),
-)
+HEAD_COLUMNS = tuple(BY_KEY[key] for key in ("aue_mean", "lse_c", "lse_d", "lip_audio_correlation"))
 #: Rows that see what they are scored by: nearest_landmarks chooses by the test landmarks.
 ORACLES = ("nearest_landmarks",)
 BASELINES = ("mean_frame",)

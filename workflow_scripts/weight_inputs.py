@@ -14,6 +14,7 @@ from typing import Any
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import load_json
+from wildtalker_core.pretrained.audio_encoders import looks_like_path
 from wildtalker_core.pretrained.weight_registry import REGISTRY
 
 #: Where the rule fetch_weights puts them.
@@ -171,6 +172,4 @@ def _checkpoint_files(model: str) -> list[str]:
     ours = [f"{FOLDER}/{file}" for file in REGISTRY if f"{FOLDER}/{file}".startswith(f"{folder}/")]
     if ours:
         return ours
-    # As transformers: an existing folder, else owner/name on the hub.
-    is_path = Path(model).exists() or model.startswith((".", "/", "~")) or model.count("/") > 1
-    return [f"{folder}/config.json"] if is_path else []
+    return [f"{folder}/config.json"] if looks_like_path(model) else []

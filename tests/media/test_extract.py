@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.media.made_clips import FFMPEG, face_picture, run_ffmpeg
+from tests.media.made_clips import face_picture, run_ffmpeg
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import read_waveform
 from wildtalker_core.media.frame_store import FrameStore
@@ -165,7 +165,3 @@ def test_clipped_sound_is_taken_with_a_warning(tmp_path, find_faces, face):
     fine = film(tmp_path / "fine.mp4", [face] * 50)
     extract(fine, find_faces)
     assert json.loads((tmp_path / "fine-results" / "speech.json").read_text())["warnings"] == []
-
-
-def test_ffmpeg_is_the_wheels_own():
-    assert "imageio_ffmpeg" in FFMPEG

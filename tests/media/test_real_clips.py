@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from tests.media.test_extract import find_faces  # noqa: F401
-from wildtalker_core.errors import InputError
 from wildtalker_core.media.frame_store import FrameStore
 from wildtalker_core.media.options import FrameOptions
-from workflow_scripts.media import extract_frames, extract_speech
+from workflow_scripts.media import extract_frames
 
 
 @pytest.mark.parametrize(
@@ -48,19 +47,3 @@ def test_odd_frame_rate_shows_at_each_time_what_a_player_shows(tmp_path, shared_
     expected = np.searchsorted(shown_from, middles, side="right") - 1
     assert abs(manifest["n_frames"] - 6.1 * 25) <= 1
     assert np.array_equal(manifest["source_frames"], expected)
-
-
-def test_clip_without_sound_stops_with_what_to_do(tmp_path, shared_data, find_faces):  # noqa: F811
-    path = str(shared_data / "video" / "silent_30s.mp4")
-    extract_frames.main(
-        path, str(tmp_path / "f.zarr.zip"), str(tmp_path / "m.json"), "c",
-        FrameOptions(max_seconds=0.2, min_seconds=0.1), find_faces,
-    )  # fmt: skip
-    with pytest.raises(InputError, match="silent_30s.mp4: has no audio stream; record or mux"):
-        extract_speech.main(
-            path,
-            str(tmp_path / "m.json"),
-            str(tmp_path / "split.json"),
-            str(tmp_path / "s.wav"),
-            str(tmp_path / "s.json"),
-        )

@@ -26,6 +26,7 @@ from wildtalker_core.media.sound_checks import (
 )
 from wildtalker_core.media.sound_track import mix
 from wildtalker_core.media.splits import Split, save_split
+from wildtalker_core.media.video import first_frame_seconds, read_video
 from workflow_scripts.media import extract_speech
 from workflow_scripts.speech import prepare_drive
 
@@ -76,25 +77,26 @@ def test_the_default_audio_stream_is_taken_and_others_can_be(tmp_path):
         decode_sound(path, RATE_HZ, stream_number=3)
 
 
-def save_manifest(folder, manifest):
-    """The manifest of a clip, and a split of it."""
+def extracted(folder, path, n_samples, source, **options):
+    """What extract_speech makes of a sound beside a clip of ``source``, [samples] at 16 kHz."""
+    manifest = {
+        "sample_rate_hz": RATE_HZ,
+        "n_samples": n_samples,
+        "source": {"start_seconds": 0.0, **source},
+    }
     save_json(folder / "m.json", manifest)
     save_split(folder / "split.json", Split((8, 9, 10), np.ones(10, bool)))
+    files = [str(folder / name) for name in ("m.json", "split.json", "out.wav", "out.json")]
+    extract_speech.main(str(path), *files, **options)
+    return read_waveform(folder / "out.wav")[0]
 
 
 def test_a_silent_default_stream_names_the_others(tmp_path):
     path = two_tracks(tmp_path, 1)
-    manifest = {
-        "sample_rate_hz": RATE_HZ,
-        "n_samples": 2 * RATE_HZ,
-        "source": {"path": str(path), "first_frame_seconds": 0.0, "start_seconds": 0.0},
-    }
-    save_manifest(tmp_path, manifest)
-    outputs = [str(tmp_path / name) for name in ("m.json", "split.json", "s.wav", "s.json")]
+    given = (tmp_path, path, 2 * RATE_HZ, {"path": str(path), "first_frame_seconds": 0.0})
     with pytest.raises(InputError, match='media.audio_stream: .*"Mic"'):
-        extract_speech.main(str(path), *outputs)
-    extract_speech.main(str(path), *outputs, audio_stream=2)
-    assert len(onsets(read_waveform(tmp_path / "s.wav")[0])) == 8
+        extracted(*given)
+    assert len(onsets(extracted(*given, audio_stream=2))) == 8
 
 
 def test_channels_that_cancel_give_one_of_them(speech):
@@ -132,44 +134,21 @@ def test_two_files_have_each_their_own_zero(tmp_path):
                "flac", tmp_path / "other.mkv")  # fmt: skip
     for start in (0.0, 0.5):
         for path, offset in ((late, 0), (sound, 0), (late_sound, 0), (tmp_path / "other.mkv", 0.3)):
-            from wildtalker_core.media.video import first_frame_seconds
-
-            manifest = {
-                "sample_rate_hz": RATE_HZ,
-                "n_samples": RATE_HZ,
-                "source": {"path": str(late), "start_seconds": start,
-                           "first_frame_seconds": first_frame_seconds(late)},
-            }  # fmt: skip
-            save_manifest(tmp_path, manifest)
-            extract_speech.main(
-                str(path),
-                *(str(tmp_path / name) for name in ("m.json", "split.json", "s.wav", "s.json")),
-            )
+            source = {"path": str(late), "start_seconds": start,
+                      "first_frame_seconds": first_frame_seconds(late)}  # fmt: skip
+            heard = onsets(extracted(tmp_path, path, RATE_HZ, source))
             truth = np.arange(0.1, 1.9, 0.25) + offset - start
             truth = truth[(truth > 0.01) & (truth < 0.97)]
-            heard = onsets(read_waveform(tmp_path / "s.wav")[0])
             np.testing.assert_allclose(heard, truth, atol=0.005, err_msg=f"{path} {start}")
 
 
 def test_sound_beside_a_late_video_beeps_on_the_flash(tmp_path):
-    from wildtalker_core.media.video import first_frame_seconds, read_video
-
     video, sound = faults_folder() / "sync_start.ts", faults_folder() / "sync_sound.wav"
     light = np.array([image.mean() for image, _ in read_video(video)])
     flashes = np.flatnonzero(np.diff(light) > 20) + 1
-    manifest = {
-        "sample_rate_hz": RATE_HZ,
-        "n_samples": len(light) * 640,
-        "source": {"path": str(video), "start_seconds": 0.0,
-                   "first_frame_seconds": first_frame_seconds(video)},
-    }  # fmt: skip
+    source = {"path": str(video), "first_frame_seconds": first_frame_seconds(video)}
     for path in (sound, video):
-        save_manifest(tmp_path, manifest)
-        extract_speech.main(
-            str(path),
-            *(str(tmp_path / name) for name in ("m.json", "split.json", "s.wav", "s.json")),
-        )
-        heard = read_waveform(tmp_path / "s.wav")[0]
+        heard = extracted(tmp_path, path, len(light) * 640, source)
         for flash in flashes:
             at = flash * 640
             before, after = heard[at - 800 : at - 160], heard[at + 160 : at + 640]
@@ -211,18 +190,10 @@ def test_speech_is_heard_above_hum_and_offset(speech, gain):
 
 def test_the_offset_is_not_in_the_speech(tmp_path, speech):
     soundfile.write(tmp_path / "s.wav", 0.5 * speech + 0.1, RATE_HZ)
-    manifest = {
-        "sample_rate_hz": RATE_HZ,
-        "n_samples": len(speech),
-        "source": {"path": "clip.mp4", "first_frame_seconds": 7.0, "start_seconds": 0.0},
-    }
-    save_manifest(tmp_path, manifest)
-    extract_speech.main(
-        str(tmp_path / "s.wav"),
-        *(str(tmp_path / name) for name in ("m.json", "split.json", "o.wav", "o.json")),
-    )
-    assert abs(read_waveform(tmp_path / "o.wav")[0].mean()) < 1e-3
-    assert "offset" in load_json(tmp_path / "o.json")["warnings"][0]
+    source = {"path": "clip.mp4", "first_frame_seconds": 7.0}
+    heard = extracted(tmp_path, tmp_path / "s.wav", len(speech), source)
+    assert abs(heard.mean()) < 1e-3
+    assert "offset" in load_json(tmp_path / "out.json")["warnings"][0]
 
 
 @pytest.mark.parametrize(

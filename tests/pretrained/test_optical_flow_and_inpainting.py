@@ -42,7 +42,7 @@ def test_flow_errors_name_the_remedy(tmp_path):
     with pytest.raises(InputError, match="does not exist; set occlusion.flow_weights_path"):
         PtlFlow("raft_small", str(tmp_path / "absent.pth"), "cpu")
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(InputError, match="plain weights"):
+    with pytest.raises(InputError, match="not a readable weights file"):
         PtlFlow("raft_small", str(tmp_path / "text.pth"), "cpu")
 
 

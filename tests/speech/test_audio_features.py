@@ -72,7 +72,7 @@ def test_silence_and_edges_are_the_floor():
 
 
 def test_mel_filters_are_flat_for_white_noise_and_ordered():
-    matrix = mel_matrix(80, 800, RATE_HZ, 55.0, 7600.0)
+    matrix = mel_matrix()
     np.testing.assert_allclose(matrix.sum(axis=1), 1.0, rtol=1e-5)
     centres = matrix @ np.arange(401) * 20.0
     assert (np.diff(centres) > 0).all() and centres[0] > 55 and centres[-1] < 7600

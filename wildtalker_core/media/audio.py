@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,13 +12,13 @@ import soundfile
 
 from wildtalker_core.errors import InputError, warn
 from wildtalker_core.media.container import require_file
-from wildtalker_core.media.files import atomic_path
+from wildtalker_core.media.files import AnyPath, atomic_path
 from wildtalker_core.media.sound_track import audio_stream, decode_pieces, lay_out, open_sound
 from wildtalker_core.media.wav_header import open_mended
 
 
 def decode_sound(
-    path: str | os.PathLike[str],
+    path: AnyPath,
     sample_rate_hz: int,
     zero_seconds: float | None = None,
     duration_seconds: float | None = None,
@@ -66,7 +65,7 @@ def decode_sound(
     return waveform
 
 
-def require_finite(waveform: np.ndarray, path: str | os.PathLike[str]) -> None:
+def require_finite(waveform: np.ndarray, path: AnyPath) -> None:
     """Raise InputError naming the first sample that is NaN or infinite."""
     is_bad = ~np.isfinite(waveform)
     if is_bad.any():
@@ -88,13 +87,13 @@ class SoundFacts:
     subtype: str
 
 
-def probe_waveform(path: str | os.PathLike[str]) -> SoundFacts:
+def probe_waveform(path: AnyPath) -> SoundFacts:
     """Facts of a wav, flac or ogg. Raises InputError: absent, unreadable, empty."""
     with _sound_file(path) as file:
         return SoundFacts(file.samplerate, file.frames, file.channels, file.subtype)
 
 
-def read_waveform(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
+def read_waveform(path: AnyPath) -> tuple[np.ndarray, int]:
     """Read a wav, flac or ogg: ([samples] or [samples, channels] float32 in [-1, 1], rate in Hz).
 
     Raises InputError: absent, unreadable, empty, NaN or infinite samples.
@@ -105,9 +104,7 @@ def read_waveform(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
     return waveform, sample_rate_hz
 
 
-def read_waveform_blocks(
-    path: str | os.PathLike[str], n_samples: int = 1 << 20
-) -> Iterator[np.ndarray]:
+def read_waveform_blocks(path: AnyPath, n_samples: int = 1 << 20) -> Iterator[np.ndarray]:
     """The same in consecutive parts of ``n_samples``, for recordings of any length."""
     with _sound_file(path) as file:
         for block in file.blocks(blocksize=n_samples, dtype="float32"):
@@ -116,7 +113,7 @@ def read_waveform_blocks(
 
 
 @contextmanager
-def _sound_file(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
+def _sound_file(path: AnyPath) -> Iterator[soundfile.SoundFile]:
     path = require_file(path)
     raw, note = open_mended(path)
     with raw:
@@ -134,10 +131,7 @@ def _sound_file(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
 
 
 def write_waveform(
-    path: str | os.PathLike[str],
-    waveform: np.ndarray,
-    sample_rate_hz: int,
-    subtype: str = "PCM_16",
+    path: AnyPath, waveform: np.ndarray, sample_rate_hz: int, subtype: str = "PCM_16"
 ) -> None:
     """Write [samples] or [samples, channels] in [-1, 1] as wav or flac (by suffix), atomically.
 
@@ -148,7 +142,7 @@ def write_waveform(
 
 
 def write_waveform_blocks(
-    path: str | os.PathLike[str],
+    path: AnyPath,
     blocks: Iterable[np.ndarray],
     sample_rate_hz: int,
     n_channels: int,

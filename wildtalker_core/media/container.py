@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import AnyPath
 
 RE_EXPORT = "export it again as mp4 (h264) or download it again"
 
@@ -45,7 +48,7 @@ def in_words(error: av.error.FFmpegError) -> str:
     return "it cannot be understood"
 
 
-def url_of(path: str | os.PathLike[str]) -> str:
+def url_of(path: AnyPath) -> str:
     """What libav takes for this file and nothing else: ``10:30.mp4`` names no protocol.
 
     >>> url_of("10:30.mp4")
@@ -54,7 +57,7 @@ def url_of(path: str | os.PathLike[str]) -> str:
     return f"file:{path}"
 
 
-def require_file(path: str | os.PathLike[str]) -> Path:
+def require_file(path: AnyPath) -> Path:
     """Raise InputError where there is no such file, or it is a folder."""
     path = Path(path)
     if path.is_dir():
@@ -64,7 +67,7 @@ def require_file(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def open_video(path: str | os.PathLike[str]) -> av.container.InputContainer:
+def open_video(path: AnyPath) -> InputContainer:
     """Raises InputError: absent, a folder, not readable."""
     path = require_file(path)
     try:
@@ -74,7 +77,7 @@ def open_video(path: str | os.PathLike[str]) -> av.container.InputContainer:
 
 
 def choose_stream(
-    streams: list[Any], number: int | None, path: str | os.PathLike[str], kind: str
+    streams: list[Any], number: int | None, path: AnyPath, kind: str
 ) -> tuple[Any, str | None]:
     """One of several streams of a kind, and a line that names the others.
 
@@ -119,10 +122,8 @@ def list_streams(streams: list[Any]) -> str:
 
 
 def video_stream(
-    container: av.container.InputContainer,
-    path: str | os.PathLike[str],
-    number: int | None = None,
-) -> tuple[av.video.stream.VideoStream, str | None]:
+    container: InputContainer, path: AnyPath, number: int | None = None
+) -> tuple[VideoStream, str | None]:
     """The stream of moving pictures that is meant, ready to decode, and a line on the others.
 
     Raises InputError: no such stream, an unknown codec.
@@ -144,10 +145,7 @@ def video_stream(
 
 
 def decode(
-    container: av.container.InputContainer,
-    stream: av.video.stream.VideoStream,
-    path: str | os.PathLike[str],
-    clock: Clock | None = None,
+    container: InputContainer, stream: VideoStream, path: AnyPath, clock: Clock | None = None
 ) -> Iterator[av.VideoFrame]:
     """Frames in presentation order; the clock also watches the other streams' packets."""
     n_frames = 0
@@ -171,9 +169,7 @@ def decode(
 class Clock:
     """Seconds of frames since the first one, and whether the file keeps its promised length."""
 
-    def __init__(
-        self, container: av.container.InputContainer, stream: av.video.stream.VideoStream
-    ) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
         self._frame_seconds = 1.0 / float(rate)
         self._first: float | None = None
@@ -203,7 +199,7 @@ class Clock:
         # ASSUME: without a duration the last frame is shown as long as the average one.
         return self._frame_seconds
 
-    def check_end(self, path: str | os.PathLike[str], n_decoded: int) -> None:
+    def check_end(self, path: AnyPath, n_decoded: int) -> None:
         """Raise InputError if all streams end well before the container's own promise."""
         missing = max(
             self._promised_seconds - (self._end - self._start),

@@ -18,9 +18,12 @@ import numpy as np
 
 from wildtalker_core.errors import InputError
 
+#: A path as anybody may give it.
+AnyPath = str | os.PathLike[str]
+
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: AnyPath) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; on success it replaces ``path``, else it is removed.
 
     The temporary name keeps the suffix, since writers choose their format by it.
@@ -47,13 +50,13 @@ def _umask() -> int:
     return mask
 
 
-def save_arrays(path: str | os.PathLike[str], **arrays: Any) -> None:
+def save_arrays(path: AnyPath, **arrays: Any) -> None:
     """Write named arrays (and scalars, strings) to one compressed ``.npz``, atomically."""
     with atomic_path(path) as partial, open(partial, "wb") as file:
         np.savez_compressed(file, **arrays)
 
 
-def load_arrays(path: str | os.PathLike[str], *required: str) -> dict[str, np.ndarray]:
+def load_arrays(path: AnyPath, *required: str) -> dict[str, np.ndarray]:
     """Read a ``.npz`` whole; without pickles. Raises InputError if a required name is missing."""
     if not Path(path).is_file():
         raise InputError(path, "does not exist", "run the rule that makes it")
@@ -68,19 +71,19 @@ def load_arrays(path: str | os.PathLike[str], *required: str) -> dict[str, np.nd
     return arrays
 
 
-def save_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
+def save_json(path: AnyPath, value: Mapping[str, Any]) -> None:
     """Write a mapping as indented JSON, atomically. NaN is refused: it is not JSON."""
     with atomic_path(path) as partial:
         partial.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def save_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+def save_bytes(path: AnyPath, content: bytes) -> None:
     """Write a file as it is."""
     with atomic_path(path) as partial:
         partial.write_bytes(content)
 
 
-def load_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+def load_json(path: AnyPath) -> dict[str, Any]:
     """Read a JSON object. Raises InputError if it is absent or broken."""
     try:
         return json.loads(Path(path).read_text())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.container import url_of
-from wildtalker_core.media.files import atomic_path
+from wildtalker_core.media.files import AnyPath, atomic_path
 from wildtalker_core.media.image import write_image
 from wildtalker_core.media.label import labelled
 from wildtalker_core.media.video_writer import VideoWriter
@@ -22,9 +21,9 @@ _ALPHA = {".webm": ("libvpx-vp9", "yuva420p", {"crf": "24", "b": "0", "deadline"
 
 
 def finished_video(
-    path: str | os.PathLike[str],
+    path: AnyPath,
     fps: float,
-    sound_path: str | os.PathLike[str],
+    sound_path: AnyPath,
     crf: int,
     note: str,
     has_alpha: bool,
@@ -77,7 +76,7 @@ class Labelled:
 class AlphaWriter:
     """VP9 or ProRes 4444 with alpha, from [h, w, 4] uint8, not premultiplied; no sound."""
 
-    def __init__(self, path: str | os.PathLike[str], fps: float, note: str) -> None:
+    def __init__(self, path: AnyPath, fps: float, note: str) -> None:
         self.path, self.fps, self.n_written = Path(path), fps, 0
         self._note = note
         self._stream: Any = None
@@ -116,7 +115,7 @@ class AlphaWriter:
 class PictureFolder:
     """PNG files 00000.png, 00001.png, ... in a new folder."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: AnyPath) -> None:
         self.path, self.n_written = Path(path), 0
 
     def __enter__(self) -> PictureFolder:

@@ -7,7 +7,6 @@ kind to the file counts of cluster file systems.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from zarr.codecs import BloscCodec
 from zarr.storage import ZipStore
 
 from wildtalker_core.errors import InputError
-from wildtalker_core.media.files import atomic_path
+from wildtalker_core.media.files import AnyPath, atomic_path
 
 _NAME = "frames"
 
@@ -32,7 +31,7 @@ class FrameStore:
     another process.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: AnyPath) -> None:
         self.path = Path(path)
         self._array: zarr.Array | None = None
         self._lock = threading.Lock()
@@ -112,10 +111,7 @@ class FrameStoreWriter:
 
 @contextmanager
 def write_frames(
-    path: str | os.PathLike[str],
-    n_frames: int,
-    frame_shape: tuple[int, ...],
-    dtype: str | np.dtype = "uint8",
+    path: AnyPath, n_frames: int, frame_shape: tuple[int, ...], dtype: str | np.dtype = "uint8"
 ) -> Iterator[FrameStoreWriter]:
     """Open a new store of ``n_frames`` frames; it appears at ``path`` once all are written.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
@@ -11,10 +10,10 @@ from PIL import Image, UnidentifiedImageError
 from scipy.spatial import cKDTree
 
 from wildtalker_core.errors import InputError
-from wildtalker_core.media.files import atomic_path
+from wildtalker_core.media.files import AnyPath, atomic_path
 
 
-def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+def read_image(path: AnyPath) -> np.ndarray:
     """Read a picture as [height, width, 3] uint8 RGB. Raises InputError if it cannot be read."""
     path = Path(path)
     if not path.is_file():
@@ -26,7 +25,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         raise InputError(path, f"is not a readable picture ({error})", "make it again") from error
 
 
-def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
+def write_image(path: AnyPath, image: np.ndarray) -> None:
     """Write [height, width(, 3 or 4)] uint8 as png or jpg (by suffix), atomically."""
     if image.dtype != np.uint8:
         raise ValueError(f"{path}: picture of {image.dtype}, want uint8")

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from av.sidedata.sidedata import SideData
 from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc
+from av.video.stream import VideoStream
 
 _UNSPECIFIED = 2  # colour matrix or primaries (ISO/IEC 23091-2)
 
@@ -20,7 +21,7 @@ _UNSPECIFIED = 2  # colour matrix or primaries (ISO/IEC 23091-2)
 class Viewer:
     """Shows the frames of one stream as they are meant to be seen, each in its own geometry."""
 
-    def __init__(self, stream: av.video.stream.VideoStream) -> None:
+    def __init__(self, stream: VideoStream) -> None:
         self._stream = stream
         self._first_aspect: Fraction | None = None
         self._is_first = True

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 from scipy import signal
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import AnyPath
 
 # ASSUME: below this no microphone records speech; a muted track is what it is.
 SILENCE_DBFS = -60.0
@@ -30,7 +29,7 @@ _MAX_CLIPPED_SHARE = 0.0005
 
 
 def require_audible(
-    waveform: np.ndarray, sample_rate_hz: int, path: str | os.PathLike[str], others: str = ""
+    waveform: np.ndarray, sample_rate_hz: int, path: AnyPath, others: str = ""
 ) -> None:
     """Raise InputError if even the loudest 50 ms lie below ``SILENCE_DBFS`` in the speech band.
 
@@ -85,14 +84,10 @@ def mains_hum(waveform: np.ndarray, sample_rate_hz: int) -> dict[int, float]:
     n_part = 2 * sample_rate_hz
     if len(waveform) < n_part:
         return {}
-    window = np.hanning(n_part)
-    parts = [
-        np.abs(np.fft.rfft((part - part.mean()) * window)) ** 2
-        for start in range(0, len(waveform) - n_part + 1, n_part // 2)
-        for part in [waveform[start : start + n_part].astype(np.float64)]
-    ]
     # The power of a sine of amplitude a, a^2 / 2, at its peak.
-    power = np.mean(parts, axis=0) * 2.0 / window.sum() ** 2
+    _, power = signal.welch(
+        waveform.astype(np.float64), sample_rate_hz, nperseg=n_part, scaling="spectrum"
+    )
     found = {}
     for base in MAINS_HZ:
         lines = {}

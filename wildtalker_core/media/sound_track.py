@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.container import (
@@ -18,6 +19,7 @@ from wildtalker_core.media.container import (
     require_file,
     url_of,
 )
+from wildtalker_core.media.files import AnyPath
 from wildtalker_core.media.wav_header import open_mended
 
 # ASSUME: time stamps that disagree with the count of samples by less than this are sloppy
@@ -33,9 +35,7 @@ _MIX_SHARE = 0.1
 
 
 @contextmanager
-def open_sound(
-    path: str | os.PathLike[str], notes: list[str] | None = None
-) -> Iterator[av.container.InputContainer]:
+def open_sound(path: AnyPath, notes: list[str] | None = None) -> Iterator[InputContainer]:
     """Any file with sound in it; ``notes`` learns of a wrong header.
 
     Raises InputError: absent, a folder, not readable.
@@ -55,10 +55,8 @@ def open_sound(
 
 
 def audio_stream(
-    container: av.container.InputContainer,
-    path: str | os.PathLike[str],
-    number: int | None = None,
-) -> tuple[av.audio.stream.AudioStream, str | None]:
+    container: InputContainer, path: AnyPath, number: int | None = None
+) -> tuple[AudioStream, str | None]:
     """The stream that is meant, and a line on the others. Raises InputError: no such stream."""
     streams = list(container.streams.audio)
     if not streams:
@@ -66,14 +64,14 @@ def audio_stream(
     return choose_stream(streams, number, path, "audio")
 
 
-def sound_rate(path: str | os.PathLike[str]) -> int:
+def sound_rate(path: AnyPath) -> int:
     """Samples a second of the stream that ``decode_sound`` takes. Raises InputError as it."""
     with open_sound(path) as container:
         stream, _ = audio_stream(container, path)
         return stream.codec_context.sample_rate
 
 
-def first_sound_seconds(path: str | os.PathLike[str]) -> float:
+def first_sound_seconds(path: AnyPath) -> float:
     """Time stamp of the first sound on the container's own clock."""
     with open_sound(path) as container:
         stream, _ = audio_stream(container, path)
@@ -85,7 +83,7 @@ def first_sound_seconds(path: str | os.PathLike[str]) -> float:
         return float(frame.time or 0.0) if frame is not None else 0.0
 
 
-def audio_streams(path: str | os.PathLike[str]) -> str:
+def audio_streams(path: AnyPath) -> str:
     """The audio streams of a file in words, where there are several; else empty."""
     with open_sound(path) as container:
         streams = list(container.streams.audio)
@@ -93,8 +91,8 @@ def audio_streams(path: str | os.PathLike[str]) -> str:
 
 
 def decode_pieces(
-    container: av.container.InputContainer,
-    stream: av.audio.stream.AudioStream,
+    container: InputContainer,
+    stream: AudioStream,
     path: Path,
     sample_rate_hz: int,
     end_seconds: float | None,

@@ -7,7 +7,6 @@ filled for training comes from training frames.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +16,7 @@ import cv2
 import numpy as np
 
 from wildtalker_core.errors import InputError
-from wildtalker_core.media.files import load_json, save_json
+from wildtalker_core.media.files import AnyPath, load_json, save_json
 
 #: In time order.
 PARTS = ("train", "validation", "test")
@@ -96,6 +95,18 @@ def by_parts(
     return np.concatenate([function(values[:stop])[start:] for start, stop in split.spans])
 
 
+def interpolated(values: np.ndarray, is_known: np.ndarray) -> np.ndarray:
+    """A time line [n, ...] whose unknown rows are interpolated linearly, at the ends the nearest.
+
+    Args:
+        is_known: [n] bool, at least one.
+    """
+    times, at = np.arange(len(values)), np.flatnonzero(is_known)
+    columns = values.reshape(len(values), -1).T
+    filled = np.stack([np.interp(times, at, column[at]) for column in columns], 1)
+    return filled.reshape(values.shape).astype(values.dtype)
+
+
 def split_frames(n_frames: int, train_fraction: float = 10 / 11) -> tuple[int, int, int]:
     """Ends of training, validation and test: see :class:`Split`.
 
@@ -166,13 +177,13 @@ def _is_alike(reference: np.ndarray, thumbnail: np.ndarray) -> bool:
     return bool(correlation > _LEAST_LIKENESS and other > _LEAST_LIKENESS * contrast)
 
 
-def save_split(path: str | os.PathLike[str], split: Split) -> None:
+def save_split(path: AnyPath, split: Split) -> None:
     """Write ``split.json``: half-open ranges of the parts, and the frames that do not count."""
     parts = dict(zip(PARTS, map(list, split.spans), strict=True))
     save_json(path, parts | {"uncounted_frames": np.flatnonzero(~split.is_counted).tolist()})
 
 
-def load_split(path: str | os.PathLike[str]) -> Split:
+def load_split(path: AnyPath) -> Split:
     """Read ``split.json``."""
     stored = load_json(path)
     ends = tuple(stored[part][1] for part in PARTS)

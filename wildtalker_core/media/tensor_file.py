@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,12 +20,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from wildtalker_core.errors import InputError
-from wildtalker_core.media.files import atomic_path
+from wildtalker_core.media.files import AnyPath, atomic_path
 
 
-def save_tensors(
-    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], header: Mapping[str, Any]
-) -> None:
+def save_tensors(path: AnyPath, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
     """Write tensors and a plain JSON ``header``, atomically."""
     plain = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
     kinds = {name: (array.dtype.name, array.shape) for name, array in plain.items()}
@@ -36,7 +33,7 @@ def save_tensors(
         save_file(whole, partial, metadata={"header": json.dumps(header, allow_nan=False)})
 
 
-def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_tensors(path: AnyPath) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and header of :func:`save_tensors`. Raises InputError if absent or broken."""
     if not Path(path).is_file():
         raise InputError(path, "does not exist", "give the path of a .portrait file")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,8 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.container import (
@@ -20,6 +21,7 @@ from wildtalker_core.media.container import (
     open_video,
     video_stream,
 )
+from wildtalker_core.media.files import AnyPath
 from wildtalker_core.media.image import resize_to_shape
 from wildtalker_core.media.picture import Viewer, deinterlaced, dynamic_range, orientation
 from wildtalker_core.media.sound_track import first_sound_seconds, open_sound
@@ -72,7 +74,7 @@ class SampledFrame:
     outputs: range
 
 
-def probe(path: str | os.PathLike[str], stream_number: int | None = None) -> VideoFacts:
+def probe(path: AnyPath, stream_number: int | None = None) -> VideoFacts:
     """Read the facts of a video; decodes one frame.
 
     Args:
@@ -103,7 +105,7 @@ def probe(path: str | os.PathLike[str], stream_number: int | None = None) -> Vid
         )
 
 
-def first_frame_seconds(path: str | os.PathLike[str], stream_number: int | None = None) -> float:
+def first_frame_seconds(path: AnyPath, stream_number: int | None = None) -> float:
     """Time stamp of the first video frame on the container's own clock, which sound shares."""
     with open_video(path) as container:
         stream, _ = video_stream(container, path, stream_number)
@@ -111,7 +113,7 @@ def first_frame_seconds(path: str | os.PathLike[str], stream_number: int | None 
         return float(frame.time) if frame.time is not None else 0.0
 
 
-def zero_of(path: str | os.PathLike[str]) -> float:
+def zero_of(path: AnyPath) -> float:
     """The beginning of a file of its own on its container's clock, seconds.
 
     That is its first picture, or, without moving pictures, its first sound.
@@ -125,7 +127,7 @@ def zero_of(path: str | os.PathLike[str]) -> float:
 
 
 def sample_frames(
-    path: str | os.PathLike[str],
+    path: AnyPath,
     fps: float,
     start_seconds: float = 0.0,
     max_seconds: float | None = None,
@@ -168,7 +170,7 @@ def sample_frames(
                 return
 
 
-def read_video(path: str | os.PathLike[str]) -> Iterator[tuple[np.ndarray, float]]:
+def read_video(path: AnyPath) -> Iterator[tuple[np.ndarray, float]]:
     """All frames of a finished video, in order: ([height, width, 3] uint8 RGB, seconds).
 
     Seconds count from the first frame. Raises InputError as :func:`sample_frames`.
@@ -188,8 +190,8 @@ class _Decoded(NamedTuple):
 
 
 def _decoded(
-    container: av.container.InputContainer,
-    path: str | os.PathLike[str],
+    container: InputContainer,
+    path: AnyPath,
     stream_number: int | None = None,
     shape: tuple[int, int] | None = None,
     may_change_size: bool = False,
@@ -225,8 +227,8 @@ class _Gate:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
-        stream: av.video.stream.VideoStream,
+        path: AnyPath,
+        stream: VideoStream,
         shape: tuple[int, int] | None,
         may_change_size: bool,
     ) -> None:
@@ -260,20 +262,14 @@ def has_same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
     return abs(other[1] * scale - size[1]) <= max(2.0 * max(scale, 1.0), _SAME_SHAPE * size[1])
 
 
-def _first_frame(
-    container: av.container.InputContainer,
-    stream: av.video.stream.VideoStream,
-    path: str | os.PathLike[str],
-) -> av.VideoFrame:
+def _first_frame(container: InputContainer, stream: VideoStream, path: AnyPath) -> av.VideoFrame:
     frame = next(decode(container, stream, path), None)
     if frame is None:
         raise InputError(path, "has no readable video frame", RE_EXPORT)
     return frame
 
 
-def _promised_seconds(
-    container: av.container.InputContainer, stream: av.video.stream.VideoStream
-) -> float | None:
+def _promised_seconds(container: InputContainer, stream: VideoStream) -> float | None:
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     return None if container.duration is None else container.duration / av.time_base

@@ -11,12 +11,15 @@ from typing import Any
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+from av.video.stream import VideoStream
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.audio import decode_sound
 from wildtalker_core.media.container import in_words, url_of
-from wildtalker_core.media.files import atomic_path
+from wildtalker_core.media.files import AnyPath, atomic_path
 from wildtalker_core.media.options import CodecOptions
 from wildtalker_core.media.sound_track import sound_rate
 
@@ -46,9 +49,9 @@ class VideoWriter:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: AnyPath,
         fps: float,
-        sound_path: str | os.PathLike[str] | None = None,
+        sound_path: AnyPath | None = None,
         crf: int = CodecOptions.crf,
         encoder_preset: str = CodecOptions.encoder_preset,
         note: str | None = None,
@@ -172,12 +175,8 @@ class VideoWriter:
 
 
 def _add_pictures(
-    container: av.container.OutputContainer,
-    rate: Fraction,
-    shape: tuple[int, ...],
-    crf: int,
-    preset: str,
-) -> av.video.stream.VideoStream:
+    container: OutputContainer, rate: Fraction, shape: tuple[int, ...], crf: int, preset: str
+) -> VideoStream:
     stream = container.add_stream("libx264", rate, options={"crf": str(crf), "preset": preset})
     stream.height, stream.width = shape[:2]
     stream.pix_fmt = "yuv420p"
@@ -202,14 +201,12 @@ class _Sound:
         self._waveform = decode_sound(path, self._rate_hz)
         self._n_sent = 0
 
-    def add_to(self, container: av.container.OutputContainer) -> av.audio.stream.AudioStream:
+    def add_to(self, container: OutputContainer) -> AudioStream:
         stream = container.add_stream("aac", rate=self._rate_hz, layout="mono")
         stream.bit_rate = 128_000
         return stream
 
-    def encode(
-        self, stream: av.audio.stream.AudioStream, seconds: Fraction, is_end: bool
-    ) -> list[av.Packet]:
+    def encode(self, stream: AudioStream, seconds: Fraction, is_end: bool) -> list[av.Packet]:
         """Packets of whole blocks up to ``seconds``; at the end of the rest as well."""
         packets: list[av.Packet] = []
         limit = round(seconds * self._rate_hz)

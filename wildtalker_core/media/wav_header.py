@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+
+from wildtalker_core.media.files import AnyPath
 
 #: From here on a length is a program's word for "unknown", not a length.
 _UNKNOWN = 0x7FFF0000
@@ -26,7 +27,7 @@ class _Data:
     block_bytes: int
 
 
-def open_mended(path: str | os.PathLike[str]) -> tuple[io.BufferedReader, str | None]:
+def open_mended(path: AnyPath) -> tuple[io.BufferedReader, str | None]:
     """A file to read sound from, and a line on what was wrong with its header (None: nothing).
 
     A wav whose header promises nothing, or more than there is, reads as one of the length that is

@@ -24,7 +24,7 @@ from wildtalker_core.metrics import bootstrap
 from wildtalker_core.metrics.landmarks import at_customary_size, has_face
 from wildtalker_core.metrics.mouth_errors import runs
 from wildtalker_core.metrics.sync import mean_power
-from wildtalker_core.metrics.video_scores import Scores, on_time_line, scored
+from wildtalker_core.metrics.video_scores import Scores, on_time_line, scored, scored_mean
 
 #: Width of the window in which loudness is measured; shortest pause that counts; least share of
 #: spoken frames. All THEval's.
@@ -213,9 +213,7 @@ def score_movement(
     for key, statistic in statistics.items():
         error = bootstrap.error_of(statistic, len(placed), block)
         scores[key] = scored(statistic(np.arange(len(placed))), backend, TOO_FEW_FACES, error)
-    value = np.nanmean(steps) if np.isfinite(steps).any() else np.nan
-    error = bootstrap.error_of_mean(steps, block)
-    return scores | {"eyebrow_dynamics": scored(value, backend, TOO_FEW_FACES, error)}
+    return scores | {"eyebrow_dynamics": scored_mean(steps, backend, TOO_FEW_FACES, block)}
 
 
 def score_pauses(
@@ -239,16 +237,10 @@ def score_pauses(
     loudness = np.sqrt(mean_power(waveform, sample_rate_hz, times, LOUDNESS_SECONDS))
     differences = lip_loudness_gaps(points, loudness, ~is_silent, face)
     error = bootstrap.error_of(lambda i: unrest(gap[i]), len(gap), block)
-    has_value = np.isfinite(differences).any()
     backend = f"{backend}, pauses by loudness"
     return {
         "silent_lip_motion": scored(unrest(gap), backend, NO_PAUSE, error),
-        "lip_loudness_gap": scored(
-            np.nanmean(differences) if has_value else np.nan,
-            backend,
-            NO_SPEECH,
-            bootstrap.error_of_mean(differences, block),
-        ),
+        "lip_loudness_gap": scored_mean(differences, backend, NO_SPEECH, block),
     }
 
 

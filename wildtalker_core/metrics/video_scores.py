@@ -21,7 +21,7 @@ NO_FACE = "no face found in the reference or in the render"
 #: Scores that are means over frames, so that two rows can be compared frame by frame.
 MEANS = ("psnr_db", "psnr_face_db", "psnr_lips_db", "psnr_torso_db", "ssim", "ms_ssim", "lpips",
          "lmd_px", "lmd_interocular", "seam")  # fmt: skip
-ACTION_UNITS = {"aue_sum": "sum", "aue_mean": "mean", "aue_lower": "lower", "aue_upper": "upper"}
+ACTION_UNITS = ("aue_sum", "aue_mean", "aue_lower", "aue_upper")
 
 
 def scored(value: float, backend: str, reason: str, error: float | None = None) -> dict[str, Any]:
@@ -29,6 +29,13 @@ def scored(value: float, backend: str, reason: str, error: float | None = None) 
     if not np.isfinite(value):
         return absent(reason)
     return {"value": float(value), "backend": backend, "standard_error": error}
+
+
+def scored_mean(values: np.ndarray, backend: str, reason: str, block: int) -> dict[str, Any]:
+    """Mean of values [frames] as a score, NaN frames left out; n/a if none has one."""
+    known = values[np.isfinite(values)]
+    value = known.mean() if len(known) else np.nan
+    return scored(value, backend, reason, bootstrap.error_of_mean(values, block))
 
 
 def absent(reason: str) -> dict[str, Any]:
@@ -93,7 +100,6 @@ def means_of(
     scores: Scores = {}
     for key in MEANS:
         values = measured.columns.get(key, np.empty(0))
-        is_known = np.isfinite(values)
         if measured.reference_points is None:
             reason = NO_REFERENCE
         elif not measured.is_counted.any():
@@ -102,12 +108,7 @@ def means_of(
             reason = "every frame is identical to the reference"
         else:
             reason = why_absent.get(key, "not measured")
-        scores[key] = scored(
-            values[is_known].mean() if is_known.any() else np.nan,
-            backends.get(key, "own"),
-            reason,
-            bootstrap.error_of_mean(values, block),
-        )
+        scores[key] = scored_mean(values, backends.get(key, "own"), reason, block)
     return scores
 
 
@@ -143,12 +144,9 @@ def score_blendshapes(measured: Measured, models: Models, block: int) -> dict[st
     sides = [expression.blendshape_table(found) for found in both]
     if not sides[0].size or sides[0].shape != sides[1].shape:
         return absent(NO_FACE)
-    return scored(
-        expression.blendshape_error(*sides),
-        models.blendshape_backend,
-        "no frame shows a face on both sides",
-        bootstrap.error_of_mean(np.abs(sides[0] - sides[1]).mean(axis=1), block),
-    )
+    errors = expression.blendshape_errors(*sides)
+    no_face = "no frame shows a face on both sides"
+    return scored_mean(errors, models.blendshape_backend, no_face, block)
 
 
 def score_action_units(
@@ -156,15 +154,11 @@ def score_action_units(
 ) -> Scores:
     """AUE of OpenFace's intensities [frames, 17] over the frames that count."""
     block = bootstrap.block_frames(len(reference), fps)
-    value = expression.action_unit_error(reference[is_counted], estimate[is_counted])
-    squared = np.where(is_counted[:, None], np.square(reference - estimate), np.nan)
-    scores = {}
-    for key, name in ACTION_UNITS.items():
-        units = squared[:, expression.units_of(name)]
-        per_frame = units.mean(axis=1) if name == "mean" else units.sum(axis=1)
-        error = bootstrap.error_of_mean(per_frame, block)
-        scores[key] = scored(value[name], "OpenFace", "no frame counts", error)
-    return scores
+    errors = expression.action_unit_errors(reference, estimate)
+    return {
+        key: scored_mean(np.where(is_counted, values, np.nan), "OpenFace", "no frame counts", block)
+        for key, values in errors.items()
+    }
 
 
 def score_sync(

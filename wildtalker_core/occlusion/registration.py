@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from scipy.signal import medfilt
 
+from wildtalker_core.media.splits import interpolated
+
 #: (frame number) -> grey picture [height, width] uint8 and where it shows the part [height, width]
 #: bool.
 ReadPart = Callable[[int], tuple[np.ndarray, np.ndarray]]
@@ -155,7 +157,7 @@ def register(
                 matrix = better
             else:
                 motion[frame] = similarity_of(matrix, centre)
-    motion, is_interpolated = interpolated(motion, segments, max(canvas.shape) / 256)
+    motion, is_interpolated = by_segments(motion, segments, max(canvas.shape) / 256)
     soft, basis = np.zeros((n_frames, 0)), np.zeros((0, 2, 2, 2))
     return Motion(motion, centre, soft, basis, box, is_interpolated, reference)
 
@@ -206,7 +208,7 @@ def middle_and_box(is_part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.array([columns.mean(), rows.mean()]), box
 
 
-def interpolated(
+def by_segments(
     motion: np.ndarray, segments: list[np.ndarray], size: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """:func:`without_outliers` of each segment by itself; frames of none stay as they are."""
@@ -230,12 +232,7 @@ def without_outliers(motion: np.ndarray, size: float) -> tuple[np.ndarray, np.nd
     found = np.isfinite(motion).all(1)
     if not found.any():
         return np.zeros_like(motion), ~found
-    time = np.arange(len(motion))
-
-    def fill(valid: np.ndarray) -> np.ndarray:
-        return np.stack([np.interp(time, time[valid], c[valid]) for c in motion.T], -1)
-
-    filled = fill(found)
+    filled = interpolated(motion, found)
     window = min(_MEDIAN_FRAMES, len(motion) - 1 + len(motion) % 2)
     median = np.stack(
         [medfilt(np.pad(c, window, "edge"), window)[window:-window] for c in filled.T], -1
@@ -243,4 +240,4 @@ def without_outliers(motion: np.ndarray, size: float) -> tuple[np.ndarray, np.nd
     size = max(size, 0.5)
     off = np.abs(filled - median)[:, :N_SIMILARITY]
     good = found & (off <= _OUTLIER * [size, size, 1, 1]).all(1)
-    return (fill(good), ~good) if good.any() else (median, ~good)
+    return (interpolated(motion, good), ~good) if good.any() else (median, ~good)

@@ -12,7 +12,7 @@ from wildtalker_core.occlusion.alignment import Aligner, SoftBasis, elastic
 from wildtalker_core.occlusion.registration import (
     N_SIMILARITY,
     Motion,
-    interpolated,
+    by_segments,
     middle_and_box,
 )
 
@@ -95,7 +95,7 @@ def register_torso(
     numbers = np.full((n_frames, rough.shape[1]), np.nan)
     for segment in segments:
         numbers[segment] = _fit_segment(aligner, read, segment, averaged, rough)
-    numbers, is_interpolated = interpolated(numbers, segments, max(view.picture.shape) / 256)
+    numbers, is_interpolated = by_segments(numbers, segments, max(view.picture.shape) / 256)
     return Motion(
         numbers[:, :N_SIMILARITY], centre, numbers[:, N_SIMILARITY:], basis.grid, box,
         is_interpolated, reference,

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.signal import savgol_filter
 
 from wildtalker_core.errors import InputError
-from wildtalker_core.media.splits import Split, by_parts
+from wildtalker_core.media.splits import Split, by_parts, interpolated
 from wildtalker_core.person.landmarks import FACE_CONTOUR, N_LANDMARKS, RIGID_POINTS
 from wildtalker_core.person.options import LandmarkOptions
 
@@ -174,19 +174,7 @@ def complete_track(points: np.ndarray) -> np.ndarray:
     Args:
         points: [n, 478, 3], NaN where unseen; seen at least once.
     """
-    is_missing = np.isnan(points[:, 0, 0])
-    seen = np.flatnonzero(~is_missing)
-    filled = points.copy()
-    if is_missing.any():
-        at = np.clip(np.flatnonzero(is_missing), seen[0], seen[-1])
-        after = np.searchsorted(seen, at)
-        before = np.maximum(after - (seen[after] != at), 0)
-        span = np.maximum(seen[after] - seen[before], 1)
-        share_after = ((at - seen[before]) / span)[:, None, None].astype(points.dtype)
-        filled[is_missing] = (
-            points[seen[before]] * (1 - share_after) + points[seen[after]] * share_after
-        )
-    return filled
+    return interpolated(points, ~np.isnan(points[:, 0, 0]))
 
 
 def _runs(is_set: np.ndarray) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from wildtalker_core.media.splits import Split, by_parts
+from wildtalker_core.media.splits import Split, by_parts, interpolated
 from wildtalker_core.person import landmarks as lm
 
 #: Order of the seven values; names as in ARKit, left and right are the person's.
@@ -123,9 +123,7 @@ def select_blendshapes(scores: Sequence[Mapping[str, float] | None], split: Spli
     if np.isnan(table[: split.ends[0], 0]).all():
         raise ValueError("the blendshape model saw no face in any frame that is trained on")
 
-    def interpolated(known: np.ndarray) -> np.ndarray:
-        at = np.flatnonzero(np.isfinite(known[:, 0]))
-        frames = np.arange(len(known))
-        return np.stack([np.interp(frames, at, column[at]) for column in known.T], 1)
+    def filled(known: np.ndarray) -> np.ndarray:
+        return interpolated(known, np.isfinite(known[:, 0]))
 
-    return by_parts(interpolated, table, split).astype(np.float32)
+    return by_parts(filled, table, split).astype(np.float32)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import AnyPath
 from wildtalker_core.pretrained.optional import import_optional
 from wildtalker_core.pretrained.torchvision_ops import ensure_torchvision_ops
 
@@ -35,7 +36,7 @@ def load_hf_encoder(model: str | None, layer: int) -> Callable[[np.ndarray], np.
             "names no checkpoint, which audio_features: hf needs",
             "give the folder or the name of a wav2vec 2.0, HuBERT or XLS-R checkpoint",
         )
-    if _looks_like_path(model) and not Path(model, "config.json").is_file():
+    if looks_like_path(model) and not Path(model, "config.json").is_file():
         raise InputError(
             model,
             "is no folder with a checkpoint (config.json is not there)",
@@ -75,7 +76,7 @@ def load_hf_encoder(model: str | None, layer: int) -> Callable[[np.ndarray], np.
     return encode
 
 
-def load_deepspeech(path: str | os.PathLike[str] | None) -> Callable[[np.ndarray], np.ndarray]:
+def load_deepspeech(path: AnyPath | None) -> Callable[[np.ndarray], np.ndarray]:
     """DeepSpeech 0.1.0: cepstra with context [steps, 494] → character logits [steps, 29].
 
     The file is the frozen graph exported to ONNX. Its inputs are ``input_node`` float32
@@ -116,12 +117,12 @@ def load_deepspeech(path: str | os.PathLike[str] | None) -> Callable[[np.ndarray
     return recognise
 
 
-def _looks_like_path(model: str) -> bool:
+def looks_like_path(model: str) -> bool:
     """A hub name is ``owner/name``; anything that is there, absolute or deeper is a path."""
     return Path(model).exists() or model.startswith((".", "/", "~")) or model.count("/") > 1
 
 
-def _open_onnx(path: str | os.PathLike[str]) -> Any:
+def _open_onnx(path: AnyPath) -> Any:
     """The session of an ONNX file. Raises InputError if it is none."""
     onnxruntime = import_optional("onnxruntime", "speech.audio_features: deepspeech", "hear")
     errors = onnxruntime.capi.onnxruntime_pybind11_state
@@ -137,7 +138,7 @@ def _open_onnx(path: str | os.PathLike[str]) -> Any:
         ) from error
 
 
-def _inputs_of(session: Any, path: str | os.PathLike[str]) -> tuple[Any, list[Any]]:
+def _inputs_of(session: Any, path: AnyPath) -> tuple[Any, list[Any]]:
     """DeepSpeech's input of cepstra, and that of lengths if there is one; InputError for others."""
     inputs = session.get_inputs()
     cepstra = [

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.signal import lfilter, resample_poly
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import AnyPath
 from wildtalker_core.pretrained.optional import import_optional
 
 _RATE_HZ, _N_FFT, _HOP = 48000, 960, 480
@@ -33,7 +34,7 @@ def _member(archive: tarfile.TarFile, name: str) -> bytes:
     return file.read()
 
 
-def load_deepfilternet(path: str | os.PathLike[str]) -> Callable[[np.ndarray, int], np.ndarray]:
+def load_deepfilternet(path: AnyPath) -> Callable[[np.ndarray, int], np.ndarray]:
     """The network of ``DeepFilterNet3_onnx.tar.gz``: (rows [..., samples], rate) -> rows denoised.
 
     Raises InputError: absent, not that archive.

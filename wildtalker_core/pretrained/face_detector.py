@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 import numpy as np
 
 from wildtalker_core.pretrained.mediapipe_models import FaceDetection
+
+# ASSUME: detections below it are dropped; the models' own default.
+_MIN_SCORE = 0.5
 
 # ASSUME: a box of which another covers this share (intersection over union) is the same face.
 _SAME_FACE_IOU = 0.4
@@ -23,13 +24,10 @@ class FaceDetector:
     the full-range one on overlapping square tiles, so that a small face in a large frame is found
     and a close one costs little. Boxes reach from the brows to the chin, in pixels, and may stick
     out of the picture.
-
-    Args:
-        min_score: detections below it are dropped. ASSUME: 0.5, the models' own default.
     """
 
-    def __init__(self, min_score: float = 0.5) -> None:
-        self._short, self._full = (FaceDetection(min_score, is_full) for is_full in (False, True))
+    def __init__(self) -> None:
+        self._short, self._full = (FaceDetection(_MIN_SCORE, is_full) for is_full in (False, True))
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """image: [height, width, 3] uint8 RGB."""
@@ -62,20 +60,12 @@ class FaceDetector:
                 return again[0]
         return None
 
-    def close(self) -> None:
-        self._short.close()
-        self._full.close()
-
     def __enter__(self) -> FaceDetector:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def __exit__(self, *exception: object) -> None:
+        self._short.close()
+        self._full.close()
 
 
 def _detect(model: FaceDetection, image: np.ndarray) -> np.ndarray:

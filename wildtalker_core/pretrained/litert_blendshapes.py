@@ -5,12 +5,12 @@ Landmarks and names are those of the published graph (``FaceLandmarkerGraph``).
 
 from __future__ import annotations
 
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from wildtalker_core.media.files import AnyPath
 from wildtalker_core.pretrained.litert_models import Model, face_region
 from wildtalker_core.pretrained.litert_networks import Network
 from wildtalker_core.pretrained.litert_regions import Detector
@@ -41,7 +41,7 @@ _USED = np.array([
 
 
 class BlendshapeModel(Model):
-    def __init__(self, task_path: str | os.PathLike[str]) -> None:
+    def __init__(self, task_path: AnyPath) -> None:
         if not Path(task_path).is_file():
             raise absent_task(task_path)
         try:

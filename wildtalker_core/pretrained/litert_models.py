@@ -120,8 +120,8 @@ class Hands(_Followed):
     # Of the hand's landmarks, the region holds wrist, thumb, and the fingers' first two joints.
     _HELD = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
 
-    def __init__(self, max_hands: int = 2, is_tracking: bool = True) -> None:
-        super().__init__(max_hands, is_tracking)
+    def __init__(self) -> None:
+        super().__init__(2, is_tracking=True)
         content = network_content("palm_detection/palm_detection_full")
         self._detector = Detector(content, (8, 16, 16, 16), 2, 0.0, _MIN_SCORE)
         self._hand = Network(network_content("hand_landmark/hand_landmark_full"))
@@ -148,8 +148,7 @@ class Hands(_Followed):
 
 
 class BodyPose(Model):
-    def __init__(self, is_tracking: bool = True) -> None:
-        self._is_tracking = is_tracking
+    def __init__(self) -> None:
         content = network_content("pose_detection/pose_detection")
         self._detector = Detector(content, (8, 16, 32, 32, 32), 2, -1.0, _MIN_SCORE)
         self._body = Network(network_content("pose_landmark/pose_landmark_full"))
@@ -177,8 +176,6 @@ class BodyPose(Model):
         values = values.reshape(39, 5)
         points = region.project(_refined(values[:, :3] / side, heatmap))
         visibility = 1 / (1 + np.exp(-values[:33, 3:4]))
-        if not self._is_tracking:
-            return np.concatenate((points[:33], visibility), 1).astype(np.float32)
         # Middle of the hips, and a point on the circle around the body.
         size = _along(points[33:35]).width
         if self._visibility is not None:

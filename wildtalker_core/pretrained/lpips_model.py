@@ -6,16 +6,16 @@ must be given (the weight registry has them). Without them there is no LPIPS.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import AnyPath
 from wildtalker_core.pretrained.torchvision_ops import ensure_torchvision_ops
+from wildtalker_core.pretrained.weight_files import read_weights
 
 #: Smallest side that all pooling layers of the backbones can take.
 MIN_SIDE_PX = 32
@@ -35,12 +35,13 @@ class LpipsModel(torch.nn.Module):
 
     def __init__(
         self,
-        backbone_path: str | os.PathLike[str],
+        backbone_path: AnyPath,
         net: Literal["alex", "vgg"] = "alex",
         device: str | torch.device = "cpu",
     ) -> None:
         super().__init__()
-        weights = _read_weights(backbone_path)
+        if_absent = "fetch it, or say evaluate.lpips_weights: auto"
+        weights = read_weights(backbone_path, if_absent, "fetch it again")
         ensure_torchvision_ops()
         import lpips
 
@@ -49,9 +50,7 @@ class LpipsModel(torch.nn.Module):
         self._distance.requires_grad_(False).eval().to(device)
         self.backend = f"lpips {net}, backbone {Path(backbone_path).name}"
 
-    def _load_backbone(
-        self, weights: dict[str, torch.Tensor], path: str | os.PathLike[str], net: str
-    ) -> None:
+    def _load_backbone(self, weights: dict[str, torch.Tensor], path: AnyPath, net: str) -> None:
         # The package keeps torchvision's layers, by their numbers, in slices: "slice2.3.weight" is
         # torchvision's "features.3.weight".
         wanted = self._distance.net.state_dict()
@@ -93,16 +92,3 @@ class LpipsModel(torch.nn.Module):
             for frame in (reference, estimate)
         ]
         return float(self(*pair)[0])
-
-
-def _read_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
-    if not Path(path).is_file():
-        raise InputError(path, "does not exist", "fetch it, or say evaluate.lpips_weights: auto")
-    try:
-        if Path(path).suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling raises whatever the bytes suggest
-        raise InputError(
-            path, f"is not a readable weights file ({type(error).__name__})", "fetch it again"
-        ) from error

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import zipfile
 from pathlib import Path
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import AnyPath
 
 #: Under ``weights/``, as the registry knows it.
 WHEEL = "mediapipe-0.10.21.whl"
@@ -51,7 +51,7 @@ def _folder() -> Path | None:
     return folder if (folder / "modules/face_landmark").is_dir() else None
 
 
-def absent_task(task_path: str | os.PathLike[str]) -> InputError:
+def absent_task(task_path: AnyPath) -> InputError:
     return InputError(
         task_path,
         "does not exist",
@@ -59,7 +59,7 @@ def absent_task(task_path: str | os.PathLike[str]) -> InputError:
     )
 
 
-def not_a_task(task_path: str | os.PathLike[str], error: Exception) -> InputError:
+def not_a_task(task_path: AnyPath, error: Exception) -> InputError:
     return InputError(
         task_path,
         f"is not a FaceLandmarker task ({error})",

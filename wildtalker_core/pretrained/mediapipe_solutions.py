@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from wildtalker_core.media.files import AnyPath
 from wildtalker_core.pretrained.mediapipe_files import absent_task, not_a_task
 
 # Before the first import: only errors of the C++ side, and no search for a GPU display.
@@ -116,12 +117,10 @@ class FaceDetection(_Solution):
 class BodyPose(_Solution):
     """33 body landmarks (complexity 1: the one inside the wheel)."""
 
-    def __init__(self, is_tracking: bool = True) -> None:
+    def __init__(self) -> None:
         import mediapipe as mp
 
-        self._graph = mp.solutions.pose.Pose(
-            static_image_mode=not is_tracking, model_complexity=1, smooth_landmarks=is_tracking
-        )
+        self._graph = mp.solutions.pose.Pose(model_complexity=1)
 
     def __call__(self, frame: np.ndarray) -> np.ndarray | None:
         """[33, 4] (x, y, z pixels, visibility in [0, 1]), or None if nobody is seen."""
@@ -133,14 +132,13 @@ class BodyPose(_Solution):
 
 
 class Hands(_Solution):
-    """21 landmarks of each hand in view."""
+    """21 landmarks of each of two hands in view."""
 
-    def __init__(self, max_hands: int = 2, is_tracking: bool = True) -> None:
+    def __init__(self) -> None:
         import mediapipe as mp
 
         self._graph = mp.solutions.hands.Hands(
-            static_image_mode=not is_tracking,
-            max_num_hands=max_hands,
+            max_num_hands=2,
             model_complexity=1,
             # ASSUME: mediapipe's own defaults; at 0.3 a bare neck was taken for a hand.
             min_detection_confidence=0.5,
@@ -161,7 +159,7 @@ class BlendshapeModel:
         InputError: the file is absent or not a FaceLandmarker with blendshapes.
     """
 
-    def __init__(self, task_path: str | os.PathLike[str]) -> None:
+    def __init__(self, task_path: AnyPath) -> None:
         from mediapipe.tasks.python import BaseOptions, vision
 
         if not Path(task_path).is_file():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.pretrained.optional import import_optional
 from wildtalker_core.pretrained.torchvision_ops import ensure_torchvision_ops
+from wildtalker_core.pretrained.weight_files import read_weights
 
 
 class PtlFlow:
@@ -41,7 +40,7 @@ class PtlFlow:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self._device = torch.device(device)
         self._model = ptlflow.get_model(model)
-        state = _read_state(Path(weights_path))
+        state = _read_state(weights_path)
         try:
             self._model.load_state_dict(state)
         except RuntimeError as error:
@@ -69,27 +68,12 @@ class PtlFlow:
         return outputs["flows"][:, 0].permute(0, 2, 3, 1).float().cpu().numpy()
 
 
-def _read_state(path: Path) -> dict:
-    if not path.is_file():
-        raise InputError(
-            path,
-            "does not exist",
-            "set occlusion.flow_weights_path to the weights of occlusion.flow_model, "
-            "or occlusion.flow to dis, which needs none",
-        )
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    import pickle
-
-    import torch
-
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise InputError(
-            path, "is not a file of plain weights", "give a state dict saved by torch.save"
-        ) from error
+def _read_state(path: str) -> dict:
+    state = read_weights(
+        path,
+        "set occlusion.flow_weights_path to the weights of occlusion.flow_model, "
+        "or occlusion.flow to dis, which needs none",
+        "give a state dict saved by torch.save",
+    )
     state = state.get("state_dict", state)
     return {key.removeprefix("module."): value for key, value in state.items()}

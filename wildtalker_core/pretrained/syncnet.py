@@ -9,7 +9,6 @@ against 20 columns of 13 MFCCs (0.2 s), 25 frames and 100 columns a second.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +17,8 @@ import torch
 from torch import nn
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import AnyPath
+from wildtalker_core.pretrained.weight_files import read_weights
 from wildtalker_core.speech.mfcc import mfcc
 
 FPS = 25
@@ -32,7 +33,7 @@ WINDOW_COLUMNS = WINDOW_FRAMES * COLUMNS_PER_FRAME
 class SyncNet(nn.Module):
     """The two streams; 1024-d embeddings."""
 
-    def __init__(self, embedding_size: int = 1024) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.netcnnaud = nn.Sequential(
             *_conv2d(1, 64, 3, padding=1),
@@ -45,7 +46,7 @@ class SyncNet(nn.Module):
             nn.MaxPool2d(3, stride=2),
             *_conv2d(256, 512, (5, 4)),
         )
-        self.netfcaud = _head(embedding_size)
+        self.netfcaud = _head()
         self.netcnnlip = nn.Sequential(
             *_conv3d(3, 96, (5, 7, 7), stride=(1, 2, 2)),
             nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2)),
@@ -57,7 +58,7 @@ class SyncNet(nn.Module):
             nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2)),
             *_conv3d(256, 512, (1, 6, 6)),
         )
-        self.netfclip = _head(embedding_size)
+        self.netfclip = _head()
 
     def embed_audio(self, cepstra: torch.Tensor) -> torch.Tensor:
         """[batch, 1, 13, 20] MFCCs -> [batch, 1024]."""
@@ -86,10 +87,8 @@ def _conv3d(
     return [convolution, nn.BatchNorm3d(convolution.out_channels), nn.ReLU(inplace=True)]
 
 
-def _head(embedding_size: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, embedding_size)
-    )
+def _head() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, 1024))
 
 
 class SyncNetEmbedder:
@@ -99,18 +98,13 @@ class SyncNetEmbedder:
         InputError: the weights file is absent or of another network.
     """
 
-    def __init__(
-        self, weights_path: str | os.PathLike[str], device: str | torch.device = "cpu"
-    ) -> None:
-        if not Path(weights_path).is_file():
-            raise InputError(
-                weights_path, "does not exist", "fetch it or leave evaluate.syncnet_weights empty"
-            )
+    def __init__(self, weights_path: AnyPath, device: str | torch.device = "cpu") -> None:
+        if_absent = "fetch it or leave evaluate.syncnet_weights empty"
+        weights = read_weights(weights_path, if_absent, "fetch it again")
         self._net, self._device = SyncNet(), device
         try:
-            weights = torch.load(weights_path, map_location="cpu", weights_only=True)
             self._net.load_state_dict(weights)
-        except Exception as error:  # unpickling raises whatever the bytes suggest
+        except Exception as error:  # what was read may be anything
             raise InputError(
                 weights_path,
                 f"is not SyncNet v2's weights file ({str(error).splitlines()[0]})",

@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import AnyPath
 from wildtalker_core.pretrained.weight_formats import convert
 from wildtalker_core.pretrained.weight_sources import Source, Weights, check_sum
 
 
-def fetch(weights: Weights, path: str | os.PathLike[str]) -> str:
+def fetch(weights: Weights, path: AnyPath) -> str:
     """Put the file to ``path``, where it appears whole and proven, or not at all.
 
     A file that is there already is proven and kept. What a broken connection leaves stays beside
@@ -38,7 +39,7 @@ def fetch(weights: Weights, path: str | os.PathLike[str]) -> str:
         ) from error
 
 
-def verify(weights: Weights, path: str | os.PathLike[str]) -> str:
+def verify(weights: Weights, path: AnyPath) -> str:
     """Check a file that is there. Returns its sha256. Raises InputError if it is another."""
     return check_sum(path, path, weights.sha256, weights.name)
 

@@ -7,7 +7,6 @@ one sum whatever source it was made from.
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import re
 import struct
@@ -19,6 +18,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import AnyPath
 
 Arrays = dict[str, np.ndarray]
 
@@ -49,7 +49,7 @@ _CT2_NAMES = (
 _CT2_TYPES = ("<f4", "<i1", "<i2", "<i4", "<f2")
 
 
-def convert(kind: str, raw: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+def convert(kind: str, raw: AnyPath, path: AnyPath) -> None:
     """Write what the file ``raw`` of a ``kind`` of ``READERS`` holds to ``path``, as safetensors.
 
     Raises InputError: the file is not of that kind.

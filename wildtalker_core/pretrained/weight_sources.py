@@ -11,7 +11,6 @@ Addresses are fetched here and not by pooch, which begins a broken download anew
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import AnyPath
 
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_SECONDS = 30
@@ -145,9 +145,7 @@ class Weights:
     without: str
 
 
-def check_sum(
-    path: str | os.PathLike[str], title: str | os.PathLike[str], sha256: str | None, name: str
-) -> str:
+def check_sum(path: AnyPath, title: AnyPath, sha256: str | None, name: str) -> str:
     """The sha256 of a file. Raises InputError if it does not begin with ``sha256``.
 
     Args:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import AnyPath
+from wildtalker_core.pretrained.weight_files import read_weights
 from wildtalker_core.pretrained.weight_formats import openai_encoder
 from wildtalker_core.speech.whisper_encoder import WhisperEncoder
 
@@ -14,7 +14,7 @@ _PREFIXES = ("model.encoder.", "encoder.")
 _POSITIONS = "embed_positions.weight"
 
 
-def load_whisper(path: str | os.PathLike[str], layer: int) -> WhisperEncoder:
+def load_whisper(path: AnyPath, layer: int) -> WhisperEncoder:
     """The layers up to the wanted one, on as many steps as there are.
 
     The published encoder wants thirty seconds each time.
@@ -57,22 +57,9 @@ def _read(path: Path) -> dict:
     remedy = "correct config speech.whisper_model, or say speech.audio_features: logmel"
     if path.is_dir():
         path = path / "model.safetensors"
-    if not path.is_file():
-        raise InputError(path, "does not exist", remedy)
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            weights: dict[str, Any] = load_file(path)
-        else:
-            import torch
-
-            weights = torch.load(path, map_location="cpu", weights_only=True)["model_state_dict"]
-            weights = openai_encoder(weights)
-    except Exception as error:  # bytes of another kind fail in ways of their own
-        raise InputError(
-            path, f"is no readable checkpoint ({type(error).__name__})", remedy
-        ) from error
+    weights = read_weights(path, remedy, remedy)
+    if path.suffix != ".safetensors":
+        weights = openai_encoder(weights["model_state_dict"])
     for prefix in _PREFIXES:
         if any(name.startswith(prefix) for name in weights):
             weights = {

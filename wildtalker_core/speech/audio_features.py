@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from librosa import filters
 
 from wildtalker_core.speech import mixing
 from wildtalker_core.speech.spectral_subtraction import Scale
@@ -102,7 +103,7 @@ def mel_windows(
     steps = (np.arange(N_STEPS) - 0.5 * (N_STEPS - 1)) * _SCALE.hop_length
     # [frames, steps] samples of the padded waveform at which the short-time windows are centred.
     at = np.round(centres[:, None] * sample_rate_hz + steps).astype(int) + before - first_sample
-    mel = mel_matrix(N_MELS, _SCALE.n_fft, sample_rate_hz, _LOW_HZ, _HIGH_HZ)
+    mel = mel_matrix()
     window = np.hanning(_SCALE.n_fft + 1)[:-1].astype(np.float32)
     views = np.lib.stride_tricks.sliding_window_view(padded, _SCALE.n_fft)
     features = np.empty((n_frames, N_MELS, N_STEPS), np.float32)
@@ -139,28 +140,8 @@ def is_quiet(powers: np.ndarray, level_dbfs: float) -> np.ndarray:
 
 
 @cache
-def mel_matrix(
-    n_mels: int, n_fft: int, sample_rate_hz: int, low_hz: float, high_hz: float
-) -> np.ndarray:
-    """Triangular mel filters [n_mels, n_fft / 2 + 1] float32, each of unit area in hertz x bins.
-
-    Mel scale of Slaney's Auditory Toolbox (linear below 1 kHz, logarithmic above); filters divided
-    by half their width, so that white noise gives a flat spectrum.
-    """
-    edges_hz = _mel_to_hz(np.linspace(_hz_to_mel(low_hz), _hz_to_mel(high_hz), n_mels + 2))
-    bins_hz = np.arange(n_fft // 2 + 1) * sample_rate_hz / n_fft
-    rising = (bins_hz - edges_hz[:-2, None]) / (edges_hz[1:-1] - edges_hz[:-2])[:, None]
-    falling = (edges_hz[2:, None] - bins_hz) / (edges_hz[2:] - edges_hz[1:-1])[:, None]
-    triangles = np.maximum(0.0, np.minimum(rising, falling))
-    triangles /= np.maximum(triangles.sum(axis=1, keepdims=True), 1e-12)
-    return triangles.astype(np.float32)
-
-
-def _hz_to_mel(hz: float) -> float:
-    return hz / (200.0 / 3.0) if hz < 1000.0 else 15.0 + np.log(hz / 1000.0) / (np.log(6.4) / 27.0)
-
-
-def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
-    return np.where(
-        mel < 15.0, mel * 200.0 / 3.0, 1000.0 * np.exp((mel - 15.0) * np.log(6.4) / 27.0)
+def mel_matrix() -> np.ndarray:
+    """Triangular mel filters [80, 401] float32, each of sum 1: white noise has a flat spectrum."""
+    return filters.mel(
+        sr=_SAMPLE_RATE_HZ, n_fft=_SCALE.n_fft, n_mels=N_MELS, fmin=_LOW_HZ, fmax=_HIGH_HZ, norm=1
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from wildtalker_core.errors import InputError
+from wildtalker_core.media.files import AnyPath
 from wildtalker_core.speech.adaptive_subtraction import ADAPTIVE_SCALES, denoise_adaptive
 from wildtalker_core.speech.log_mmse import denoise_log_mmse
 from wildtalker_core.speech.options import DenoiserOptions
@@ -164,7 +164,7 @@ def check_external(
     enhanced_rate_hz: int,
     noisy: np.ndarray,
     sample_rate_hz: int,
-    path: str | os.PathLike[str],
+    path: AnyPath,
 ) -> np.ndarray:
     """The finished file of another method, cut or padded by at most 50 ms to the noisy length.
 

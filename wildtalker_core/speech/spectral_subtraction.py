@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import librosa
 import numpy as np
-import scipy.fft
 
 from wildtalker_core.errors import InputError
 
@@ -51,37 +51,20 @@ def stft(waveform: np.ndarray, scale: Scale) -> np.ndarray:
 
     The waveform is mirrored at both ends, so that the first and last samples count fully.
     """
-    n_samples = waveform.shape[-1]
-    window, half = _window(scale, waveform.dtype), scale.n_fft // 2
+    n_samples, half = waveform.shape[-1], scale.n_fft // 2
     n_hops = 1 + -(-n_samples // scale.hop_length)
     n_padded = (n_hops - 1) * scale.hop_length + scale.n_fft
     sides = [(0, 0)] * (waveform.ndim - 1) + [(half, n_padded - n_samples - half)]
     # A very short waveform has not enough to mirror.
     padded = np.pad(waveform, sides, mode="reflect" if n_samples > scale.n_fft else "constant")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, scale.n_fft, axis=-1)
-    frames = frames[..., :: scale.hop_length, :]
-    return np.swapaxes(scipy.fft.rfft(frames * window, axis=-1), -1, -2)
+    return librosa.stft(padded, **vars(scale), center=False)
 
 
 def istft(spectrum: np.ndarray, scale: Scale, n_samples: int) -> np.ndarray:
     """The waveform [..., n_samples] whose spectrum is nearest (Griffin and Lim 1984, Eq. 6)."""
-    frames = scipy.fft.irfft(np.swapaxes(spectrum, -1, -2), scale.n_fft, axis=-1)
-    window = _window(scale, frames.dtype)
-    frames = frames * window
-    n_hops, hop = frames.shape[-2], scale.hop_length
-    # Pieces of one hop: piece j of frame t lands in block t + j, so adding needs no loop over time.
-    n_pieces = -(-scale.n_fft // hop)
-    frames = _pad_last(frames, n_pieces * hop - scale.n_fft)
-    pieces = frames.reshape(*frames.shape[:-1], n_pieces, hop)
-    squares = _pad_last(window**2, n_pieces * hop - scale.n_fft).reshape(n_pieces, hop)
-    total = np.zeros((*frames.shape[:-2], n_hops + n_pieces - 1, hop), frames.dtype)
-    weight = np.zeros((n_hops + n_pieces - 1, hop), frames.dtype)
-    for j in range(n_pieces):
-        total[..., j : j + n_hops, :] += pieces[..., j, :]
-        weight[j : j + n_hops] += squares[j]
-    total /= np.maximum(weight, 1e-8)
     half = scale.n_fft // 2
-    return total.reshape(*total.shape[:-2], -1)[..., half : half + n_samples]
+    padded = librosa.istft(spectrum, **vars(scale), center=False)
+    return padded[..., half : half + n_samples]
 
 
 def leading_noise_magnitude(magnitude: np.ndarray, n_hops: int) -> np.ndarray:
@@ -137,15 +120,3 @@ def scales_from_config(triples: Sequence[Sequence[int]]) -> tuple[Scale, ...]:
         raise InputError(
             "config speech.scales", str(error), "give lists of [n_fft, hop_length, win_length]"
         ) from error
-
-
-def _window(scale: Scale, dtype: np.dtype) -> np.ndarray:
-    """Periodic Hann of win_length in the middle of n_fft."""
-    hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(scale.win_length) / scale.win_length)
-    before = (scale.n_fft - scale.win_length) // 2
-    after = scale.n_fft - scale.win_length - before
-    return np.pad(hann, (before, after)).astype(dtype)
-
-
-def _pad_last(values: np.ndarray, n: int) -> np.ndarray:
-    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, n)])

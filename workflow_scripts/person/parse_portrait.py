@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from itertools import chain, islice
 
-import cv2
 import numpy as np
 
-from wildtalker_core.media.files import atomic_path, load_arrays
+from wildtalker_core.media.files import load_arrays
 from wildtalker_core.media.frame_store import FrameStore, write_frames
+from wildtalker_core.media.image import write_image
 from wildtalker_core.media.splits import load_split
 from wildtalker_core.person import parsing
 from wildtalker_core.person.background import background_plate
@@ -84,8 +84,7 @@ def main(
                     backgrounds.append(frame[..., parsing.BACKGROUND].astype(np.float16))
     margin_px = max(2, round(frames.shape[1] / 64))
     plate = background_plate(list(frames[sorted(plate_frames)]), backgrounds, margin_px)
-    with atomic_path(background_path) as partial:
-        cv2.imwrite(str(partial), cv2.cvtColor(plate, cv2.COLOR_RGB2BGR))
+    write_image(background_path, plate)
 
 
 def _spread(frames: np.ndarray, n_wanted: int) -> list[int]:

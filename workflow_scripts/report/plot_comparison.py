@@ -4,17 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
-import numpy as np
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.patches import Rectangle
 
-from wildtalker_core.media.files import atomic_path, load_arrays, load_json
+from wildtalker_core.media.files import load_arrays, load_json
 from wildtalker_core.media.image import resize_image
 from wildtalker_core.media.video import read_video
 from wildtalker_core.person.landmarks import LOWER_LIP_INNER, UPPER_LIP_INNER
+from workflow_scripts.figures import save_figure
 from workflow_scripts.job import job
 from workflow_scripts.reference import read_reference
 
@@ -39,9 +37,7 @@ class ClipPictures:
 def main(clips: Sequence[ClipPictures], figure_path: str, column_px: int) -> None:
     """Draw all clips below one another."""
     figure = draw_comparison(clips, column_px)
-    with atomic_path(figure_path) as partial:
-        figure.savefig(partial, dpi=_DPI, facecolor="white")
-    plt.close(figure)
+    save_figure(figure, figure_path, _DPI)
 
 
 _DPI = 150

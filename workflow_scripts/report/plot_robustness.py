@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from wildtalker_core.media.files import atomic_path, load_json
+from wildtalker_core.media.files import load_json
+from workflow_scripts.figures import plain, save_figure
 from workflow_scripts.job import job
 from workflow_scripts.score_tables import BY_KEY, kind_of
 
@@ -34,9 +32,7 @@ def main(
         robustness_curves(methods, strengths),
         {key: truth[0]["scores"][key]["value"] for key in SHOWN} if truth else {},
     )
-    with atomic_path(figure_path) as partial:
-        figure.savefig(partial, dpi=130)
-    plt.close(figure)
+    save_figure(figure, figure_path)
 
 
 def robustness_curves(
@@ -76,9 +72,7 @@ def draw_robustness(curves: Curves, truth: Mapping[str, float | None]) -> plt.Fi
         if truth.get(key) is not None:
             ax.set_title(f"truth {truth[key]:.2f}", fontsize=7.5, color="#5c6670", loc="right")
         ax.set_xlabel("strength of the spoiling, %", fontsize=9)
-        ax.tick_params(labelsize=8)
-        ax.grid(color="#e3e6e8", lw=0.6)
-        ax.spines[["top", "right"]].set_visible(False)
+        plain(ax)
     figure.legend(
         list(lines.values()), list(lines), loc="outside lower center", ncols=6, fontsize=8,
         frameon=False,

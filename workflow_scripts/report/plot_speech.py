@@ -3,16 +3,13 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-import numpy as np
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
 from wildtalker_core.media.audio import decode_sound
-from wildtalker_core.media.files import atomic_path
+from workflow_scripts.figures import save_figure
 from workflow_scripts.job import job
 
 SHOWN_SECONDS = 4.0
@@ -52,9 +49,7 @@ def main(
     bar = figure.colorbar(picture, ax=axes, shrink=0.8, pad=0.01)
     bar.set_label("dB below the loudest", fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    with atomic_path(figure_path) as partial:
-        figure.savefig(partial, dpi=130)
-    plt.close(figure)
+    save_figure(figure, figure_path)
 
 
 def loudest_part(waveform: np.ndarray, sample_rate_hz: int) -> slice:

@@ -3,13 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
-from wildtalker_core.media.files import atomic_path
+from workflow_scripts.figures import plain, save_figure
 from workflow_scripts.job import job
 
 #: {scalar's name: {method: (steps, values)}}
@@ -20,9 +17,7 @@ N_COLUMNS = 3
 def main(curves: Curves, figure_path: str) -> None:
     """Draw every scalar that training logged; a figure that says so if there is none."""
     figure = draw_curves(curves)
-    with atomic_path(figure_path) as partial:
-        figure.savefig(partial, dpi=130)
-    plt.close(figure)
+    save_figure(figure, figure_path)
 
 
 def draw_curves(curves: Curves) -> plt.Figure:
@@ -47,9 +42,7 @@ def draw_curves(curves: Curves) -> plt.Figure:
         if (everything > 0).all():
             ax.set_yscale("log")
         ax.set_title(name, fontsize=9)
-        ax.tick_params(labelsize=8)
-        ax.grid(color="#e3e6e8", lw=0.6)
-        ax.spines[["top", "right"]].set_visible(False)
+        plain(ax)
     for ax in axes[-1]:
         ax.set_xlabel("step", fontsize=8)
     axes[0, 0].legend(fontsize=7, frameon=False)

@@ -1,14 +1,11 @@
 """What the stages say about each frame -> one scene with equal lengths and a split."""
 
-import os
-from pathlib import Path
-
-import cv2
 import numpy as np
 
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import load_arrays, load_json, save_arrays
 from wildtalker_core.media.frame_store import FrameStore
+from wildtalker_core.media.image import read_image
 from wildtalker_core.media.splits import load_split
 from wildtalker_core.person.landmarks import face_box, lip_box
 from wildtalker_core.person.visible_mouth import hidden_lips, visible_mouths
@@ -40,7 +37,7 @@ def main(
     track = load_arrays(landmarks_path, "landmarks", "is_interpolated")
     pose = load_arrays(head_pose_path, "T_camera_head", "focal_length")
     expression = load_arrays(expression_path, "expression")["expression"]
-    background = _read_picture(background_path)
+    background = read_image(background_path)
     frames = FrameStore(frames_path)
     height, width = frames.shape[1:3]
     if background.shape[:2] != (height, width):
@@ -79,15 +76,6 @@ def main(
         transient_mask=FrameStore(transient_mask_path),
     )
     save_arrays(scene_path, **scene.facts())
-
-
-def _read_picture(path: str | os.PathLike[str]) -> np.ndarray:
-    """RGB uint8 [height, width, 3]."""
-    encoded = np.frombuffer(Path(path).read_bytes(), np.uint8)
-    picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-    if picture is None:
-        raise InputError(path, "is not a readable picture", "remove it and run again")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 if __name__ == "__main__":
