@@ -28,44 +28,32 @@ class LipSync:
     lse_d: smallest time-averaged distance (lower is better). lse_c: median over shifts minus that
     smallest one (higher is better). offset_frames: shift of the smallest distance, with the sign
     of the public evaluation: positive where the picture comes late (the sound that fits a window
-    of the video lies earlier).
+    of the video lies earlier). standard_errors: of lse_c and lse_d, by drawing blocks of windows.
     """
 
     lse_c: float
     lse_d: float
     offset_frames: int
+    standard_errors: tuple[float | None, float | None]
 
 
 def lip_sync_error(
-    lip_embeddings: np.ndarray,
-    audio_embeddings: np.ndarray,
-    max_shift_frames: int = MAX_SHIFT_FRAMES,
+    lip_embeddings: np.ndarray, audio_embeddings: np.ndarray, block: int = 1
 ) -> LipSync:
     """LSE-C and LSE-D from embeddings [windows, size] of the same instants.
 
     Video window i is compared with the audio windows i - 15 ... i + 15. Beyond either end the audio
     embedding is zero, as in the public evaluation: on short clips this raises the distances at
     large shifts a little, the same for everybody.
+
+    Args:
+        block: windows that are drawn together for the standard errors; see ``bootstrap``.
     """
     if lip_embeddings.shape != audio_embeddings.shape or lip_embeddings.ndim != 2:
         raise ValueError(f"lips {lip_embeddings.shape} and audio {audio_embeddings.shape} differ")
-    distances = _distances(lip_embeddings, audio_embeddings, max_shift_frames).mean(axis=0)
-    best = int(np.argmin(distances))
-    return LipSync(
-        lse_c=float(np.median(distances) - distances[best]),
-        lse_d=float(distances[best]),
-        offset_frames=max_shift_frames - best,
-    )
-
-
-def lip_sync_standard_errors(
-    lip_embeddings: np.ndarray,
-    audio_embeddings: np.ndarray,
-    block: int,
-    max_shift_frames: int = MAX_SHIFT_FRAMES,
-) -> tuple[float | None, float | None]:
-    """Standard errors of LSE-C and LSE-D by drawing blocks of windows; see ``bootstrap``."""
-    distances = _distances(lip_embeddings, audio_embeddings, max_shift_frames)
+    distances = _distances(lip_embeddings, audio_embeddings)
+    n_windows = len(distances)
+    block = max(1, min(block, n_windows // 4))
 
     def confidence(windows: np.ndarray) -> float:
         means = distances[windows].mean(axis=0)
@@ -74,21 +62,23 @@ def lip_sync_standard_errors(
     def distance(windows: np.ndarray) -> float:
         return float(distances[windows].mean(axis=0).min())
 
-    n_windows = len(distances)
-    block = max(1, min(block, n_windows // 4))
-    return error_of(confidence, n_windows, block), error_of(distance, n_windows, block)
+    whole = np.arange(n_windows)
+    return LipSync(
+        confidence(whole),
+        distance(whole),
+        MAX_SHIFT_FRAMES - int(np.argmin(distances.mean(axis=0))),
+        (error_of(confidence, n_windows, block), error_of(distance, n_windows, block)),
+    )
 
 
-def _distances(
-    lip_embeddings: np.ndarray, audio_embeddings: np.ndarray, max_shift_frames: int
-) -> np.ndarray:
+def _distances(lip_embeddings: np.ndarray, audio_embeddings: np.ndarray) -> np.ndarray:
     """Distance of each window's lips to the audio at each shift, [windows, shifts]."""
     n_windows = len(lip_embeddings)
-    padded = np.pad(audio_embeddings, ((max_shift_frames, max_shift_frames), (0, 0)))
+    padded = np.pad(audio_embeddings, ((MAX_SHIFT_FRAMES, MAX_SHIFT_FRAMES), (0, 0)))
     return np.stack(
         [
             np.linalg.norm(lip_embeddings - padded[first : first + n_windows], axis=1)
-            for first in range(2 * max_shift_frames + 1)
+            for first in range(2 * MAX_SHIFT_FRAMES + 1)
         ],
         axis=1,
     )

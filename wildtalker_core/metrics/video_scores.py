@@ -200,8 +200,8 @@ def score_sync(
         return scores | {key: absent(reason) for key in ("lse_c", "lse_d", "lse_offset_frames")}
     assert models.embed_sync is not None  # else there is a reason
     of_lips, of_voice = models.embed_sync(face_crops(), waveform)
-    lse = sync.lip_sync_error(of_lips, of_voice)
-    errors = sync.lip_sync_standard_errors(of_lips, of_voice, block)
+    lse = sync.lip_sync_error(of_lips, of_voice, block)
+    errors = lse.standard_errors
     backend = f"{models.sync_backend}, crop from {models.landmark_backend}"
     return scores | {
         "lse_c": scored(lse.lse_c, backend, "", errors[0]),

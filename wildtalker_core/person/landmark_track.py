@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from scipy.ndimage import find_objects, label
 from scipy.signal import savgol_filter
 
 from wildtalker_core.errors import InputError
@@ -154,7 +155,8 @@ def require_faces(
             f"more than the allowed {max_faceless_share:.0%}, or in all that are trained on",
             "use a part of the video that shows the face or raise person.max_faceless_share",
         )
-    for start, stop in _runs(is_missing):
+    for (run,) in find_objects(label(is_missing)[0]):
+        start, stop = run.start, run.stop
         if (stop - start) / fps > max_gap_seconds:
             raise InputError(
                 subject,
@@ -175,12 +177,6 @@ def complete_track(points: np.ndarray) -> np.ndarray:
         points: [n, 478, 3], NaN where unseen; seen at least once.
     """
     return interpolated(points, ~np.isnan(points[:, 0, 0]))
-
-
-def _runs(is_set: np.ndarray) -> list[tuple[int, int]]:
-    """Half-open ranges where a boolean array is true."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], is_set, [False]))))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def smooth_without_lag(values: np.ndarray, window_frames: int, order: int) -> np.ndarray:

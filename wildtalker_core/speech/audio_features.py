@@ -127,8 +127,16 @@ def frame_silence(
     """Whether nobody speaks during a video frame: [n_frames] bool."""
     powers = mixing.piece_powers(waveform, sample_rate_hz)
     pieces_per_frame = len(powers) * sample_rate_hz / (waveform.size * fps)
+    return quiet_between(powers, level_dbfs, np.arange(n_frames + 1) * pieces_per_frame)
+
+
+def quiet_between(powers: np.ndarray, level_dbfs: float, edges: np.ndarray) -> np.ndarray:
+    """Whether nobody speaks between each two of ``edges`` [n + 1], in pieces: [n] bool.
+
+    Args:
+        powers: [pieces] mean squares.
+    """
     quiet = is_quiet(powers, level_dbfs)
-    edges = np.arange(n_frames + 1) * pieces_per_frame
     # A millionth of a piece is rounding, not sound of the next frame.
     first, last = np.floor(edges[:-1] + 1e-6).astype(int), np.ceil(edges[1:] - 1e-6).astype(int)
     return np.array([quiet[a:b].all() for a, b in zip(first, last, strict=True)])

@@ -16,8 +16,8 @@ from wildtalker_core.speech.audio_features import (
     N_STEPS,
     TARGET_DBFS,
     AudioFeatures,
-    is_quiet,
     mel_windows,
+    quiet_between,
 )
 from wildtalker_core.speech.mixing import is_active, piece_powers
 from wildtalker_core.speech.whisper_features import PAST_SECONDS, Encoder, live_states
@@ -121,11 +121,9 @@ class StreamingFeatures:
         return np.concatenate((windows, states), 1)
 
     def _silence(self, frames: np.ndarray) -> np.ndarray:
-        quiet = is_quiet(piece_powers(self._samples, SAMPLE_RATE_HZ), self.level_dbfs)
+        powers = piece_powers(self._samples, SAMPLE_RATE_HZ)
         edges = np.append(frames, frames[-1] + 1) * SAMPLE_RATE_HZ / (_PIECE_SAMPLES * self.fps)
-        first = np.floor(edges[:-1] + 1e-6).astype(int) - self._first_sample // _PIECE_SAMPLES
-        last = np.ceil(edges[1:] - 1e-6).astype(int) - self._first_sample // _PIECE_SAMPLES
-        return np.array([quiet[a:b].all() for a, b in zip(first, last, strict=True)])
+        return quiet_between(powers, self.level_dbfs, edges - self._first_sample // _PIECE_SAMPLES)
 
     def _follow(self) -> None:
         new = self._samples[max(0, self._n_measured - self._first_sample) :]
