@@ -13,7 +13,7 @@ import torch
 
 from tests.conftest import ROOT
 from tests.media.made_clips import FFMPEG
-from tests.training.conftest import preset
+from tests.training.conftest import assert_same_bits, preset, silent
 from wildtalker_core.media.audio import read_waveform, write_waveform
 from wildtalker_core.media.files import load_arrays
 from wildtalker_core.media.frame_store import FrameStore
@@ -192,9 +192,7 @@ def test_every_weight_is_the_same(prepared, tmp_path, lip_feature):
     few = {"steps": 6, "occupancy_every": 3, "patch_size": 16}
     train = preset("smoke", head=few, lips=few, torso=few, model={"lip_feature": lip_feature})
     own, noise = (trained_weights(folder, train, tmp_path / folder.name) for folder in prepared)
-    assert own.keys() == noise.keys()
-    for name, weights in own.items():
-        assert torch.equal(weights, noise[name]), name
+    assert_same_bits(own, noise)
 
 
 def test_every_weight_of_the_gaussians_is_the_same(prepared, tmp_path):
@@ -203,22 +201,17 @@ def test_every_weight_of_the_gaussians_is_the_same(prepared, tmp_path):
     def weights(folder: Path) -> dict[str, torch.Tensor]:
         scene = load_scene(**scene_paths(scene_files(folder, "noisy.mss")))
         motion = load_body_motion(folder / "scene" / "body_motion.npz")
-        trained = stages.splats_stage(
-            scene, motion, train, None, tmp_path / folder.name, lambda step, losses: None
-        )
-        return trained.portrait.state_dict()
+        checkpoints = tmp_path / folder.name
+        return stages.splats_stage(
+            scene, motion, train, None, checkpoints, silent
+        ).portrait.state_dict()
 
     own, noise = (weights(folder) for folder in prepared)
-    assert own.keys() == noise.keys()
-    for name, values in own.items():
-        assert torch.equal(values, noise[name]), name
+    assert_same_bits(own, noise)
 
 
 def trained_weights(folder: Path, train: dict, out: Path) -> dict[str, torch.Tensor]:
     """Head, lips and torso, a few steps each."""
-
-    def silent(step, losses):
-        pass
 
     scene = load_scene(**scene_paths(scene_files(folder, "noisy.mss")))
     motion = load_body_motion(folder / "scene" / "body_motion.npz")

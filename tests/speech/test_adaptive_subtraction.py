@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.speech.test_spectral_subtraction import noise, snr_db
 from wildtalker_core.speech.adaptive_subtraction import (
     _GAIN_TABLE,
     DEFAULTS,
@@ -23,10 +24,6 @@ SCALE = Scale(512, 128, 512)
 HOP_SECONDS = 0.008
 
 
-def noise(n_samples, seed=0):
-    return np.random.default_rng(seed).standard_normal(n_samples).astype(np.float32)
-
-
 def noise_powers(n_hops, n_bins=64, seed=0):
     """Periodograms of white noise of power 1: exponentially distributed."""
     return np.random.default_rng(seed).exponential(1.0, (n_hops, n_bins)).astype(np.float32)
@@ -39,10 +36,6 @@ def voice(seconds=3.0, starts_at=0.0):
     buzz = sum(np.sin(k * phase) / k for k in range(1, 20))
     syllables = np.maximum(np.sin(2 * np.pi * 3 * t + 0.5), 0) * (t >= starts_at)
     return (0.2 * buzz * syllables).astype(np.float32)
-
-
-def snr_db(reference, estimate):
-    return 10 * np.log10(np.sum(reference**2) / np.sum((estimate - reference) ** 2))
 
 
 def test_tracker_finds_stationary_noise():

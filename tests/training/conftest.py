@@ -6,6 +6,8 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
 from tests.training.tiny_scene import make_scene
 from workflow_scripts import configuration
@@ -42,6 +44,19 @@ def tiny_preset(name: str) -> dict:
     options = configuration.merge(preset(name), TINY)
     options["lips"]["steps"] = min(options["lips"]["steps"], 4)
     return options
+
+
+class Killed(Exception):
+    """What ends a run in the middle."""
+
+
+def silent(step, losses):
+    """A log that nobody reads."""
+
+
+def assert_same_bits(found: dict[str, Tensor], wanted: dict[str, Tensor], said=None) -> None:
+    """Tensors of the same names, equal to the last bit."""
+    torch.testing.assert_close(dict(found), dict(wanted), rtol=0, atol=0, msg=said)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.conftest import preset
+from tests.training.conftest import assert_same_bits, preset, silent
 from tests.training.tiny_scene import DISTANCE, FOCAL_LENGTH, N_FRAMES, make_motion, make_scene
 from wildtalker_core.mouth.ear import Ear
 from wildtalker_core.mouth.learning import learn_mouth
@@ -24,10 +24,6 @@ SPLATS = preset(
     "smoke", renderer="splats",
     splats={"n_gaussians": 700, "steps": 300, "n_mouth_shapes": N_SHAPES},
 )  # fmt: skip
-
-
-def silent(step, losses):
-    pass
 
 
 def speaking() -> Scene:
@@ -81,8 +77,7 @@ def test_shapes_and_ear_are_those_of_the_frames_that_show_the_mouth():
     np.testing.assert_array_equal(basis.mean, wanted.mean)
     shown = np.delete(np.arange(N_FRAMES), HIDDEN)
     np.testing.assert_array_equal(shapes[shown], expected[shown])
-    for name, value in alone.state_dict().items():
-        assert torch.equal(value, ear.state_dict()[name]), name
+    assert_same_bits(ear.state_dict(), alone.state_dict())
     # As lips are taken for true that a hand hides, all this is another mouth.
     blind = replace(hidden(clean, 200, 9.0), is_mouth_visible=np.ones(N_FRAMES, bool))
     _, bent, _ = learnt_mouth(blind)
@@ -120,8 +115,7 @@ def test_whatever_hides_a_mouth_teaches_nothing(renderer, tmp_path):
     clean = speaking()
     one = trained(renderer, hidden(clean, 200, 9.0), tmp_path / "one")
     other = trained(renderer, hidden(clean, 30, -4.0), tmp_path / "other")
-    for name, value in one.items():
-        assert torch.equal(value, other[name]), name
+    assert_same_bits(other, one)
     blind = replace(hidden(clean, 30, -4.0), is_mouth_visible=np.ones(N_FRAMES, bool))
     taken_for_true = trained(renderer, blind, tmp_path / "blind")
     assert any(not torch.equal(v, taken_for_true[k]) for k, v in one.items() if "known" not in k)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
+from tests.training.conftest import Killed, assert_same_bits, silent
 from wildtalker_core.errors import InputError
 from wildtalker_core.media.files import load_arrays
 from wildtalker_core.nerf.hash_grid import HashGridShape
@@ -26,14 +27,6 @@ from wildtalker_core.training.checkpoints import (
 )
 from wildtalker_core.training.optimise import Group, Run, Step, optimise
 from wildtalker_core.training.options import Optimiser
-
-
-class Killed(Exception):
-    pass
-
-
-def silent(step, losses):
-    pass
 
 
 def killer(at: int):
@@ -81,8 +74,7 @@ def test_run_killed_three_times_ends_with_the_same_bits(tmp_path, precision):
         with pytest.raises(Killed):
             small_run(tmp_path / "killed", killer(at), precision=precision)
     resumed, _ = small_run(tmp_path / "killed", precision=precision)
-    for name, tensor in undisturbed.state_dict().items():
-        assert torch.equal(resumed.state_dict()[name], tensor), name
+    assert_same_bits(resumed.state_dict(), undisturbed.state_dict())
 
 
 def test_last_two_checkpoints_are_kept(tmp_path):
@@ -156,10 +148,7 @@ def test_head_stage_killed_and_resumed_gives_the_same_head(tmp_path, scene, smok
     with pytest.raises(Killed):
         stages.head_stage(scene, smoke, tmp_path / "killed", killer(40))
     resumed = stages.head_stage(scene, smoke, tmp_path / "killed", silent)
-    wanted = whole.portrait.state_dict()
-    assert wanted.keys() == resumed.portrait.state_dict().keys()
-    for name, tensor in resumed.portrait.state_dict().items():
-        assert torch.equal(wanted[name], tensor), name
+    assert_same_bits(resumed.portrait.state_dict(), whole.portrait.state_dict())
 
 
 def test_killed_with_signal_9_three_times_the_run_ends_with_the_same_bits(tmp_path, smoke):
@@ -182,9 +171,7 @@ def test_killed_with_signal_9_three_times_the_run_ends_with_the_same_bits(tmp_pa
     assert statuses == [0, *[-signal.SIGKILL] * 3, 0], done.stdout + done.stderr
     wanted, _ = load_portrait(tmp_path / "whole.safetensors")
     resumed, _ = load_portrait(tmp_path / "killed.safetensors")
-    assert wanted.keys() == resumed.keys()
-    for name, tensor in wanted.items():
-        assert torch.equal(resumed[name], tensor), f"{name} (seed {seed}, {deaths})"
+    assert_same_bits(resumed, wanted, lambda said: f"{said} (seed {seed}, {deaths})")
 
 
 def test_a_resumed_head_tells_what_was_chosen_before_its_first_step(tmp_path, scene, smoke):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.training.conftest import CONFIG, preset, tiny_preset
+from tests.training.conftest import CONFIG, preset, silent, tiny_preset
 from tests.training.tiny_scene import make_motion
 from wildtalker_core.nerf.head_field import HeadShape
 from wildtalker_core.nerf.options import ModelSection
@@ -27,10 +27,6 @@ from wildtalker_core.training.run_config import run_config
 
 METHODS = ("synctalk", "er_nerf", "rad_nerf", "ad_nerf")
 CPU = torch.device("cpu")
-
-
-def silent(step, losses):
-    pass
 
 
 def n_parameters(*modules) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.conftest import preset
+from tests.training.conftest import Killed, assert_same_bits, preset, silent
 from tests.training.tiny_scene import SIZE, make_motion, make_scene
 from wildtalker_core.live.portrait_file import Kept, load_kept, save_kept
 from wildtalker_core.mouth.blinks import BlinkManner
@@ -26,10 +26,6 @@ from wildtalker_core.training.splat_build import fit_torso_prediction, new_splat
 
 CPU = torch.device("cpu")
 OPTIONS = preset("smoke", renderer="splats", splats={"n_gaussians": 700, "steps": 300})
-
-
-def silent(step, losses):
-    pass
 
 
 def sway(scene: Scene) -> tuple[Scene, object]:
@@ -161,9 +157,6 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
     )  # fmt: skip
     whole = stages.splats_stage(scene, motion, options, None, tmp_path / "whole", silent)
 
-    class Killed(Exception):
-        pass
-
     def kill(step, picture):
         if step == 8:
             raise Killed
@@ -173,8 +166,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
             scene, motion, options | {"preview_every": 4}, None, tmp_path / "parts", silent, kill
         )
     again = stages.splats_stage(scene, motion, options, None, tmp_path / "parts", silent)
-    for name, value in whole.portrait.state_dict().items():
-        assert torch.equal(value, again.portrait.state_dict()[name]), name
+    assert_same_bits(again.portrait.state_dict(), whole.portrait.state_dict())
 
 
 def test_a_file_opens_without_being_told_what_it_is(learnt, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.training.conftest import CONFIG, preset, tiny_preset
+from tests.training.conftest import CONFIG, assert_same_bits, preset, silent, tiny_preset
 from wildtalker_core.nerf.encoders import layout_of
 from wildtalker_core.option_types import names_of
 from wildtalker_core.training.build import new_portrait, portrait_shape, with_new_torso
@@ -39,13 +39,11 @@ def read_by_head(train: dict) -> dict:
 def test_head_has_the_same_weights_whatever_it_does_not_read(tmp_path, scene):
     train = merge(tiny_preset("paper"), {"head": {"steps": 4}})
     one, two = (
-        head_stage(scene, read_by_head(options), tmp_path / name, lambda step, losses: None)
+        head_stage(scene, read_by_head(options), tmp_path / name, silent)
         for name, options in (("one", train), ("two", merge(train, OTHERS)))
     )
     assert one.portrait.shape == two.portrait.shape
-    weights, others = one.portrait.state_dict(), two.portrait.state_dict()
-    assert weights.keys() == others.keys()
-    assert all(torch.equal(weights[name], others[name]) for name in weights)
+    assert_same_bits(one.portrait.state_dict(), two.portrait.state_dict())
 
 
 @pytest.mark.parametrize(

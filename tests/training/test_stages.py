@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.conftest import CONFIG, preset
+from tests.training.conftest import CONFIG, preset, silent
 from tests.training.tiny_scene import make_motion, make_scene
 from wildtalker_core.training import head, lips, stages
 from wildtalker_core.training.build import restore_portrait
@@ -17,10 +17,6 @@ from wildtalker_core.training.clip import Clip
 from wildtalker_core.training.head_targets import HeadTargets
 from wildtalker_core.training.losses import ms_ssim_loss
 from wildtalker_core.training.options import FieldOptimiser, HeadOptions, LipOptions
-
-
-def silent(step, losses):
-    pass
 
 
 def psnr(reference: np.ndarray, estimate: np.ndarray) -> float:

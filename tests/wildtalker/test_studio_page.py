@@ -13,7 +13,7 @@ pytest.importorskip("uvicorn", reason="starlette and uvicorn are not installed")
 
 from tests.live.test_page import wait_for
 from tests.report.chromium import CHROMIUM, Page
-from tests.wildtalker.test_studio import Served, portrait_path  # noqa: F401
+from tests.wildtalker.test_studio import portrait_path, served  # noqa: F401
 
 #: Where pictures of the page go, to be looked at.
 PICTURES = os.environ.get("WILDTALKER_PICTURES")
@@ -24,13 +24,6 @@ DROP = """(() => {
 })()"""
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look with")
-
-
-@pytest.fixture
-def served(tmp_path, portrait_path):  # noqa: F811
-    served = Served(tmp_path / "studio", portrait_path)
-    yield served
-    served.close()
 
 
 def text(page, name):
@@ -49,7 +42,7 @@ def look_at(page, name):
         assert not page.evaluate("document.body.scrollWidth > innerWidth")
 
 
-def test_from_a_dropped_video_to_a_talk(served, tmp_path):
+def test_from_a_dropped_video_to_a_talk(served, tmp_path):  # noqa: F811
     page = Page(f"http://127.0.0.1:{served.port}/", tmp_path / "profile")
     try:
         wait_for(page, "!document.getElementById('give').hidden")
@@ -88,7 +81,7 @@ def test_from_a_dropped_video_to_a_talk(served, tmp_path):
         page.close()
 
 
-def test_a_failure_is_read_and_mended_and_the_video_deleted(served, tmp_path):
+def test_a_failure_is_read_and_mended_and_the_video_deleted(served, tmp_path):  # noqa: F811
     page = Page(f"http://127.0.0.1:{served.port}/", tmp_path / "profile")
     other = Page(f"http://127.0.0.1:{served.port}/", tmp_path / "other")
     try:
