@@ -1,4 +1,4 @@
-"""Annotations are executed: every function of the project checks its arguments and its result.
+"""Annotations are executed: every function of the core checks its arguments and its result.
 
 What is passed to a compiler is the function itself, without the check around it. What cannot be
 checked: a class's own name in its methods, which is not known yet when they are made.
@@ -13,12 +13,18 @@ from typing import Any
 
 import beartype
 import jaxtyping
-from beartype import BeartypeConf
+import numpy as np
+from beartype import BeartypeConf, BeartypeHintOverrides
 
-PACKAGES = ("wildtalker_core", "workflow_scripts")
-# An int where a float is asked for is fine, as mypy has it. Of a list the same item is looked at
-# each time, so that no test fails by chance.
-_CONF = BeartypeConf(is_pep484_tower=True, is_random=False)
+#: Not ``workflow_scripts``: its paths are annotated as Snakemake gives them, text, and tests give
+#: ``Path``.
+PACKAGE = "wildtalker_core"
+# NumPy's numbers are as good as Python's, and an int where a float is asked for is fine, as mypy
+# has it. Of a list the same item is looked at each time, so that no test fails by chance.
+_NUMBERS = BeartypeHintOverrides(
+    {int: int | np.integer, float: int | float | np.integer | np.floating, bool: bool | np.bool_}
+)
+_CONF = BeartypeConf(hint_overrides=_NUMBERS, is_random=False)
 
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,7 +45,7 @@ def of_the_function_itself(compiler: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def install() -> None:
-    """Check whatever of the project is imported from now on."""
+    """Check whatever of the core is imported from now on."""
     from wildtalker_core import compiled
 
     compiled.njit = compiled.numba.njit = of_the_function_itself(compiled.njit)
@@ -49,7 +55,7 @@ def install() -> None:
         pass
     else:
         triton.jit = of_the_function_itself(triton.jit)
-    jaxtyping.install_import_hook(PACKAGES, f"{__name__}.checked")
+    jaxtyping.install_import_hook(PACKAGE, f"{__name__}.checked")
 
 
 install()

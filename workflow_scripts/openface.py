@@ -43,7 +43,9 @@ def read_openface(path: AnyPath, n_frames: int) -> np.ndarray:
         raise InputError(path, "does not exist", "run OpenFace on the video, or drop openface_dir")
     try:
         table = pandas.read_csv(path)
-        intensities = expression.openface_intensities(table)
+        intensities = expression.openface_intensities(
+            {name: table[name].to_numpy() for name in table}
+        )
     except (KeyError, ValueError) as error:
         raise InputError(
             path, f"is no OpenFace table ({error.args[0]})", "run FeatureExtraction with -aus"

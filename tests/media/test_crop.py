@@ -10,8 +10,8 @@ def box(x, y, height, score=0.9):
 
 
 def test_lone_face_is_followed_and_missing_frames_stay_empty():
-    boxes = [[box(100 + 2 * i, 80, 50)] for i in range(20)]
-    boxes[7] = boxes[8] = []
+    boxes = [np.array([box(100 + 2 * i, 80, 50)]) for i in range(20)]
+    boxes[7] = boxes[8] = np.empty((0, 5))
     track = follow_main_face(boxes)
     assert np.flatnonzero(np.isnan(track).any(axis=1)).tolist() == [7, 8]
     np.testing.assert_allclose(track[:, 0], [75 + 2 * i if i not in (7, 8) else np.nan

@@ -52,7 +52,7 @@ class Model:
 
 def test_a_lost_tracker_is_reset_at_once():
     model = Model(faces_of(1)[0], stumbles_at=3)
-    found = list(tracks.find_faces(range(6), model))
+    found = list(tracks.find_faces([np.array(i) for i in range(6)], model))
     # The frame itself is tried again after the reset (and stumbles again); the next one is found.
     assert model.resets >= 1
     assert len(found) == 6 and all(len(f) for f in found[:3])
