@@ -180,7 +180,7 @@ def main(arguments: argparse.Namespace) -> None:
         "size": arguments.size, "tiny": arguments.tiny, "parts": [],
     }  # fmt: skip
     first = run_part(
-        _part(arguments, "look", "around", arguments.seconds), arguments.seconds / 3, arguments.out
+        _part(arguments, "look", "around", arguments.seconds), arguments.seconds / 2, arguments.out
     )
     about["parts"].append(first)
     write_page(arguments.out, about)
