@@ -74,7 +74,7 @@ def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
     for side in cast("Iterable[SideData]", frame.side_data):
         if side.type.name == "DISPLAYMATRIX":
             matrix = np.frombuffer(bytes(side)[:36], "<i4").astype(float)
-            a, b, _, c, d = matrix[:5] / 65536.0
+            a, b, _, c, d = (matrix[:5] / 65536.0).tolist()
             is_mirrored = a * d - b * c < 0
             if is_mirrored:
                 a, b = -a, -b
