@@ -6,11 +6,14 @@ import re
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import pytest
+from snakemake.iocontainers import Namedlist
 
 from tests.conftest import ROOT
 from workflow_scripts.configuration import load_schema
+from workflow_scripts.job import call
 
 
 def run_script(tmp_path, body: str, before: str = "") -> tuple[int, str, str]:
@@ -35,6 +38,38 @@ def run_script(tmp_path, body: str, before: str = "") -> tuple[int, str, str]:
         [sys.executable, "-c", script, str(log)], cwd=ROOT, capture_output=True, text=True
     )
     return done.returncode, done.stdout + done.stderr, log.read_text()
+
+
+def a_rule(**parts) -> SimpleNamespace:
+    return SimpleNamespace(**{"input": {}, "output": {}, "params": {}, "wildcards": {}, **parts})
+
+
+def test_call_gives_arguments_by_their_names():
+    called = []
+
+    def main(frames_path, truth_path, mask_path, size, clip, options=None):
+        called.append((frames_path, truth_path, mask_path, size, clip, options))
+
+    rule = a_rule(
+        input={"frames": "f.zip", "truth": Namedlist(), "unread": "u"}, output={"mask": "m.zip"},
+        params={"size": 3, "options": {"a": 1}, "code": "x"}, wildcards={"clip": "me"},
+    )  # fmt: skip
+    call(main, rule, options="typed")
+    assert called == [("f.zip", None, "m.zip", 3, "me", "typed")]
+
+
+def test_call_leaves_nothing_out_without_a_word():
+    def main(speech_path, raw_path=None):
+        raise AssertionError("called")
+
+    with pytest.raises(KeyError, match="raw_path"):  # has a default, but the file was renamed
+        call(main, a_rule(input={"speech": "s.wav", "rawer": "r.wav"}))
+    with pytest.raises(KeyError, match="speech_path"):  # which of the two?
+        call(main, a_rule(input={"speech": "s", "raw": "r"}, output={"speech": "t"}))
+    with pytest.raises(KeyError, match="speech_path"):
+        call(main, a_rule(), raw_path=None)
+    with pytest.raises(TypeError, match="other"):
+        call(main, a_rule(input={"speech": "s", "raw": "r"}), other=1)
 
 
 def test_success_is_silent_and_output_goes_to_the_log(tmp_path):

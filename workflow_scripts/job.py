@@ -67,12 +67,16 @@ def call(main: Callable[..., None], snakemake: Any, **others: Any) -> None:
 
     ``frames_path`` is the rule's input or output ``frames``, None where the rule has nothing there;
     any other name is that of a wildcard or of an entry of params. ``others`` go before them.
+
+    Raises KeyError naming an argument that nothing gives, though it have a default, or that input
+    and output both give: else a renamed file would be left out, or be another one, without a word.
     """
-    files = {**dict(snakemake.input.items()), **dict(snakemake.output.items())}
-    given = {f"{name}_path": str(path) or None for name, path in files.items()}
-    given |= dict(snakemake.params.items()) | dict(snakemake.wildcards.items())
-    names = inspect.signature(main).parameters.keys() & given.keys()
-    main(**{name: given[name] for name in names} | others)
+    read, made = dict(snakemake.input.items()), dict(snakemake.output.items())
+    files = {**read, **made}
+    given = {f"{name}_path": str(files[name]) or None for name in read.keys() ^ made.keys()}
+    given |= dict(snakemake.params.items()) | dict(snakemake.wildcards.items()) | others
+    names = inspect.signature(main).parameters.keys() | others.keys()
+    main(**{name: given[name] for name in names})
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ import pytest
 
 from wildtalker_core.metrics import expression
 from wildtalker_core.metrics.expression import LOWER_FACE_UNITS, OPENFACE_UNITS
+from wildtalker_core.metrics.video_scores import score_action_units
 
 
 def test_action_unit_error_by_hand():
@@ -25,6 +26,19 @@ def test_lower_and_upper_face_are_everything():
     pair = np.random.default_rng(0).uniform(0, 5, (2, 9, 17))
     errors = expression.action_unit_errors(*pair)
     assert errors["aue_lower"] + errors["aue_upper"] == pytest.approx(errors["aue_sum"])
+
+
+def test_a_table_without_a_frame_that_counts_has_no_score():
+    reference, estimate = np.zeros((20, 17)), np.ones((20, 17))
+    is_counted = np.arange(20) != 3
+    estimate[3] = np.nan  # does not count
+    scores = score_action_units(reference, estimate, is_counted, 25.0)
+    assert scores["aue_sum"]["value"] == pytest.approx(17)
+    estimate[5, 2] = np.nan
+    scores = score_action_units(reference, estimate, is_counted, 25.0)
+    assert set(scores) == {"aue_sum", "aue_mean", "aue_lower", "aue_upper"}
+    assert {score["value"] for score in scores.values()} == {None}
+    assert "lack frames that count" in scores["aue_upper"]["reason"]
 
 
 def test_openface_columns_by_name_in_any_order_and_with_blanks():

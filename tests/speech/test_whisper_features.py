@@ -163,6 +163,21 @@ def test_live_rows_are_those_of_the_whole_recording(tiny_en, fps):
     assert len(stream._samples) < 5 * RATE_HZ  # and forgets what it needs no more
 
 
+@pytest.mark.parametrize(
+    ("held", "named"),
+    [
+        ({"x": torch.zeros(3)}, "is no Whisper encoder"),
+        ({"model_state_dict": torch.zeros(3)}, "is no Whisper encoder"),
+        ({"model_state_dict": {"decoder.ln.weight": torch.zeros(3)}}, "is no Whisper encoder"),
+        (torch.zeros(3), "holds no tensors by name"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_named(tmp_path, held, named):
+    torch.save(held, tmp_path / "other.pt")
+    with pytest.raises(InputError, match=named):
+        load_whisper(tmp_path / "other.pt", 2)
+
+
 def test_what_is_no_whisper_is_named(tmp_path, shared_data):
     with pytest.raises(InputError, match="does not exist"):
         load_whisper(tmp_path / "absent.safetensors", 2)

@@ -152,9 +152,15 @@ def score_blendshapes(measured: Measured, models: Models, block: int) -> dict[st
 def score_action_units(
     reference: np.ndarray, estimate: np.ndarray, is_counted: np.ndarray, fps: float
 ) -> Scores:
-    """AUE of OpenFace's intensities [frames, 17] over the frames that count."""
+    """AUE of OpenFace's intensities [frames, 17] over the frames that count.
+
+    OpenFace leaves no frame out. Where a table lacks one that counts, a mean over the others would
+    be one of other frames than the rows beside it have.
+    """
     block = bootstrap.block_frames(len(reference), fps)
     errors = expression.action_unit_errors(reference, estimate)
+    if not np.isfinite(errors["aue_sum"][is_counted]).all():
+        return {key: absent("OpenFace's tables lack frames that count") for key in ACTION_UNITS}
     return {
         key: scored_mean(np.where(is_counted, values, np.nan), "OpenFace", "no frame counts", block)
         for key, values in errors.items()

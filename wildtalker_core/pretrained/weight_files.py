@@ -23,7 +23,10 @@ def read_weights(path: AnyPath, if_absent: str, if_broken: str) -> dict[str, Any
     try:
         if Path(path).suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes of another kind fail in ways of their own
         problem = f"is not a readable weights file ({type(error).__name__})"
         raise InputError(path, problem, if_broken) from error
+    if not isinstance(weights, dict):
+        raise InputError(path, f"holds no tensors by name ({type(weights).__name__})", if_broken)
+    return weights

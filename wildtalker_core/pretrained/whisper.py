@@ -59,7 +59,9 @@ def _read(path: Path) -> dict:
         path = path / "model.safetensors"
     weights = read_weights(path, remedy, remedy)
     if path.suffix != ".safetensors":
-        weights = openai_encoder(weights["model_state_dict"])
+        published = weights.get("model_state_dict")
+        # Of another network: what is asked for below is not there.
+        weights = openai_encoder(published) if isinstance(published, dict) else {}
     for prefix in _PREFIXES:
         if any(name.startswith(prefix) for name in weights):
             weights = {
